@@ -1,0 +1,426 @@
+"""One class for each section of a pipeline file; the text under a field is its meaning, unit and origin.
+
+Frozen and closed: a value is never changed after loading, and an unknown key is an error. What one field alone can
+tell is checked here; what takes two stages is checked in `boresight.config.pipeline`.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Paths = str | list[str]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class RunSection(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Folder name of the run under `runs/`."""
+    seed: NonNegativeInt = 0
+    """Root of every random choice; each stage derives its own from it and its name."""
+    threads: NonNegativeInt = 0
+    """CPU threads of PyTorch; 0 leaves the library's choice. Equal results need an equal number."""
+
+
+class ModelSection(Section):
+    path: str | None = None
+    """Local folder or hub name of the base model, for stages whose `start` or `policy` is `base_model`."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of the weights while training and sampling."""
+    chat_template: Literal["tokenizer", "chatml", "llama3"] = "tokenizer"
+    """The tokenizer's own template, or a built-in one for a base model that has none."""
+
+
+class DataSection(Section):
+    root: str | None = None
+    """Folder that relative data paths start from; by default the folder of the pipeline file."""
+
+
+class StageSection(Section):
+    """What every stage has. `REFERENCES` names the fields that hold stage names (or lists of them)."""
+
+    REFERENCES: ClassVar[tuple[str, ...]] = ()
+    PATHS: ClassVar[tuple[str, ...]] = ()
+    kind: str
+
+
+class OptimizedStage(StageSection):
+    """Fields of every stage that trains; AdamW with warm-up, then a schedule down to a fraction of the peak."""
+
+    learning_rate: PositiveFloat
+    """Peak learning rate of AdamW."""
+    batch_size: PositiveInt = 32
+    """Examples (for preferences: pairs) in one optimizer step."""
+    micro_batch_size: PositiveInt | None = None
+    """Examples in one forward pass; gradients are accumulated to the same sum as one large batch. Default: all."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup_fraction: Fraction = 0.05
+    """Share of all steps over which the rate rises linearly from zero."""
+    final_rate_fraction: Fraction = 0.0
+    """Rate at the last step as a fraction of the peak."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decoupled decay of weight matrices (not of norms, biases and embeddings)."""
+    adam_beta1: Fraction = 0.9
+    """Decay of Adam's first moment (Kingma & Ba 2015)."""
+    adam_beta2: Fraction = 0.95
+    """Decay of Adam's second moment; 0.95 as in LLaMA (Touvron et al. 2023)."""
+    adam_epsilon: PositiveFloat = 1e-8
+    """Adam's denominator constant; 1e-5 is what PPO implementations use."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients are scaled down to this global norm."""
+    checkpoint_every: PositiveInt = 50
+    """Optimizer steps between two checkpoints."""
+
+
+class TextStage(OptimizedStage):
+    max_length: PositiveInt | None = None
+    """Longest conversation in tokens; by default the model's context."""
+    on_too_long: Literal["error", "drop"] = "error"
+    """What to do with a conversation longer than that; dropped ones are counted in the result. Never truncated."""
+
+
+class PretrainStage(OptimizedStage):
+    """Train a byte-level BPE tokenizer and a small Llama-architecture model from text: a base where there is none."""
+
+    PATHS: ClassVar = ("data",)
+    kind: Literal["pretrain"]
+    data: Paths
+    """Text files (documents parted by blank lines) or any record file, whose conversations are then the documents."""
+    vocabulary_size: PositiveInt = 1536
+    """Tokens of the tokenizer, special ones included."""
+    context_length: PositiveInt = 256
+    """Longest sequence in tokens that the model may see (max_position_embeddings)."""
+    hidden_size: PositiveInt = 128
+    """Width of the residual stream."""
+    intermediate_size: PositiveInt = 352
+    """Width of the SwiGLU layer."""
+    layers: PositiveInt = 4
+    """Transformer blocks."""
+    heads: PositiveInt = 4
+    """Attention heads; hidden_size is divisible by it."""
+    chat_template: Literal["chatml", "llama3"] = "chatml"
+    """Template whose special tokens the tokenizer gets."""
+    sequence_length: PositiveInt = 64
+    """Tokens of one training row; documents are joined with the end-of-text token."""
+    steps: PositiveInt
+    """Optimizer steps."""
+    learning_rate: PositiveFloat = 4e-3
+    batch_size: PositiveInt = 48
+    weight_decay: NonNegativeFloat = 0.05
+
+
+class SFTStage(TextStage):
+    """Supervised fine-tuning: cross-entropy over the assistant's tokens only, the stop token included."""
+
+    REFERENCES: ClassVar = ("start",)
+    PATHS: ClassVar = ("data",)
+    kind: Literal["sft"]
+    start: str = "base_model"
+    """Stage whose model is trained on, or `base_model` for `model.path`."""
+    data: Paths
+    """Demonstrations; of preference files the chosen responses."""
+    epochs: PositiveFloat | None = None
+    """Passes over the data; give this or `steps`."""
+    steps: PositiveInt | None = None
+    """Optimizer steps; give this or `epochs`."""
+    learning_rate: PositiveFloat = 2e-5
+
+
+class SampleStage(StageSection):
+    """Several responses to each prompt."""
+
+    REFERENCES: ClassVar = ("policy",)
+    PATHS: ClassVar = ("prompts",)
+    kind: Literal["sample"]
+    policy: str | list[str]
+    """Stage (or stages) whose model answers."""
+    prompts: Paths
+    """Prompt records; of demonstration and preference files the prompts."""
+    limit: PositiveInt | None = None
+    """Use this many prompts, drawn by the seed; by default all."""
+    responses_per_prompt: PositiveInt = 4
+    """Responses of each model to each prompt, spread evenly over the temperatures."""
+    temperatures: list[NonNegativeFloat] = Field(default=[1.0], min_length=1)
+    """Sampling temperatures; 0 is greedy."""
+    max_new_tokens: PositiveInt = 128
+    """Longest response in tokens."""
+    batch_size: PositiveInt = 128
+    """Responses decoded at once."""
+
+
+class RulesJudge(Section):
+    """Scores a response by its prompt's `expect` (see `boresight.feedback.rule_judge`)."""
+
+    kind: Literal["rules"]
+    noise: Fraction = 0.0
+    """Share of verdicts turned round at random, to imitate people who disagree."""
+    tie_margin: NonNegativeFloat = 0.0
+    """Scores that differ by at most this are a tie."""
+
+
+class RewardModelJudge(Section):
+    """A reward model as judge: the higher score wins."""
+
+    kind: Literal["reward_model"]
+    model: str
+    """Reward-model stage."""
+    tie_margin: NonNegativeFloat = 0.0
+    """Scores that differ by at most this are a tie."""
+
+
+Judge = Annotated[RulesJudge | RewardModelJudge, Field(discriminator="kind")]
+
+
+class AILabelsStage(StageSection):
+    """Preference pairs from sampled responses, chosen by a judge that sees both orders."""
+
+    REFERENCES: ClassVar = ("responses", "judge.model")
+    kind: Literal["ai_labels"]
+    responses: str
+    """`sample` stage."""
+    judge: Judge
+    pairs_per_prompt: PositiveInt = 1
+    """Pairs taken from one prompt, widest difference first; ties are never taken."""
+
+
+class PairFilters(Section):
+    max_length_ratio: PositiveFloat | None = None
+    """Drop a pair whose chosen response has more than this many times the words of the rejected one."""
+    duplicates: Literal["keep", "drop"] = "drop"
+    """Drop a pair that stands in the data already, word for word."""
+
+
+class PreferencesStage(StageSection):
+    """Join, check, filter and split preference data; nothing vanishes uncounted."""
+
+    REFERENCES: ClassVar = ("sources",)
+    PATHS: ClassVar = ("sources",)
+    kind: Literal["preferences"]
+    sources: list[str] = Field(min_length=1)
+    """Stages that make pairs, and preference files."""
+    columns: dict[Literal["prompt", "chosen", "rejected", "kind", "p_chosen"], str] = {}
+    """Names of the columns of CSV sources, where they are not the usual ones."""
+    on_identical: Literal["error", "drop"] = "error"
+    """A pair of two equal responses: stop, or leave it out and count it."""
+    on_empty: Literal["error", "drop"] = "error"
+    """A pair with an empty response: stop, or leave it out and count it."""
+    on_context_differs: Literal["error", "drop"] = "error"
+    """A transcript pair whose two conversations differ before the last answer: stop, or leave it out and count it."""
+    filters: PairFilters = PairFilters()
+    held_out_fraction: Fraction = 0.1
+    """Share of prompts whose pairs are kept from training, for the reward model's certificate."""
+
+
+class RewardModelStage(TextStage):
+    """Bradley-Terry reward model with a scalar head, and its certificate on held-out pairs."""
+
+    REFERENCES: ClassVar = ("start", "data", "held_out")
+    PATHS: ClassVar = ("data", "held_out")
+    kind: Literal["reward_model"]
+    start: str = "base_model"
+    """Stage whose model gets the scalar head: the SFT model."""
+    data: str
+    """`preferences` stage or preference file."""
+    held_out: dict[str, str] = {}
+    """Named held-out preference files for the certificate, beside the preferences stage's own held-out part."""
+    epochs: PositiveFloat = 1.0
+    """Passes over the pairs; one is the field's habit, reward models over-fit quickly."""
+    learning_rate: PositiveFloat = 1e-5
+    centering_coefficient: NonNegativeFloat = 0.01
+    """Weight of (r_chosen + r_rejected)^2, which keeps scores around zero (Eisenstein et al. 2023)."""
+
+
+class PolicyStage(OptimizedStage):
+    """Fields of the stages that sample from the policy while they train it."""
+
+    REFERENCES: ClassVar = ("policy", "reference", "reward")
+    PATHS: ClassVar = ("prompts",)
+    policy: str
+    """Stage whose model is trained on: the SFT model."""
+    reference: str
+    """Stage whose model is the frozen anchor of the KL penalty."""
+    reward: str
+    """`reward_model` stage."""
+    prompts: Paths
+    """Prompt records."""
+    steps: PositiveInt
+    """Rollout batches."""
+    prompts_per_step: PositiveInt = 64
+    """Prompts of one rollout batch."""
+    responses_per_prompt: PositiveInt = 1
+    """Responses to each of them."""
+    max_new_tokens: PositiveInt = 128
+    """Longest response in tokens."""
+    temperature: PositiveFloat = 1.0
+    """Sampling temperature; every log-probability is taken at it."""
+    kl_coefficient: NonNegativeFloat = 0.05
+    """Weight of the KL penalty in the reward, reward units a nat (Huang et al. 2024: 0.05)."""
+    kl_estimator: Literal["k1", "k2", "k3"] = "k1"
+    """Per-token estimator of the penalty (Schulman 2020)."""
+    missing_stop_penalty: NonNegativeFloat = 1.0
+    """A response without stop token gets minus this as its (normalised) score in place of the reward model's."""
+    normalize_reward: bool = True
+    """Shift and scale scores to mean 0, deviation 1 over responses of the reference, measured once at the start."""
+    normalization_prompts: PositiveInt = 256
+    """Prompts for that measurement."""
+    minibatches: PositiveInt = 2
+    """Optimizer steps over one rollout batch and epoch."""
+    clip_range: PositiveFloat = 0.2
+    """Ratios outside 1 +- this give no further gradient (Schulman et al. 2017)."""
+    adam_epsilon: PositiveFloat = 1e-5
+    checkpoint_every: PositiveInt = 5
+    learning_rate: PositiveFloat = 1e-6
+    schedule: Literal["cosine", "linear", "constant"] = "linear"
+    warmup_fraction: Fraction = 0.0
+
+
+class PPOStage(PolicyStage):
+    """Proximal policy optimisation with a value model, a frozen reference and a frozen reward model."""
+
+    kind: Literal["ppo"]
+    ppo_epochs: PositiveInt = 4
+    """Passes over one rollout batch."""
+    gamma: Fraction = 1.0
+    """Discount."""
+    gae_lambda: Fraction = 0.95
+    """Lambda of generalised advantage estimation (Schulman et al. 2016)."""
+    value_clip_range: PositiveFloat = 0.2
+    """Values may move this far from the rollout's before the clipped loss takes over."""
+    value_learning_rate: PositiveFloat | None = None
+    """Peak rate of the value model; by default the policy's."""
+    value_start: Literal["reward", "policy"] = "reward"
+    """Weights that the value model starts from (Ouyang et al. 2022: the reward model)."""
+    value_warmup_steps: NonNegativeInt = 0
+    """First rollout batches in which only the value model learns."""
+    target_kl_per_sequence: PositiveFloat | None = None
+    """Aim of the adaptive KL controller in nats a response (Ziegler et al. 2019); none: fixed coefficient."""
+    kl_horizon: PositiveFloat = 10000.0
+    """Responses over which the adaptive controller acts."""
+    entropy_coefficient: NonNegativeFloat = 0.0
+    """Weight of the policy's entropy in its objective."""
+
+
+class RLOOStage(PolicyStage):
+    """REINFORCE with a leave-one-out baseline (Ahmadian et al. 2024): PPO without the value model."""
+
+    kind: Literal["rloo"]
+    responses_per_prompt: PositiveInt = Field(default=4, ge=2)
+    rloo_epochs: PositiveInt = 1
+    """Passes over one rollout batch."""
+
+
+class DPOStage(TextStage):
+    """Direct preference optimisation against a frozen reference."""
+
+    REFERENCES: ClassVar = ("policy", "reference", "data")
+    PATHS: ClassVar = ("data",)
+    kind: Literal["dpo"]
+    policy: str
+    """Stage whose model is trained on: the SFT model."""
+    reference: str
+    """Stage whose model is the frozen anchor."""
+    data: str
+    """`preferences` stage or preference file."""
+    epochs: PositiveFloat = 1.0
+    """Passes over the pairs."""
+    beta: PositiveFloat = 0.1
+    """Strength of the tie to the reference (Rafailov et al. 2023)."""
+    loss: Literal["sigmoid", "ipo", "robust"] = "sigmoid"
+    """sigmoid: DPO, with label_smoothing cDPO; ipo: Azar et al. 2023; robust: Chowdhury et al. 2024."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    """Assumed share of labels that are wrong."""
+    sft_coefficient: NonNegativeFloat = 0.0
+    """Weight of the mean negative log-probability of the chosen response: keeps it from falling."""
+    learning_rate: PositiveFloat = 5e-7
+
+
+class ORPOStage(TextStage):
+    """Odds-ratio preference optimisation (Hong et al. 2024): likelihood and preference in one loss, no reference."""
+
+    REFERENCES: ClassVar = ("start", "data")
+    PATHS: ClassVar = ("data",)
+    kind: Literal["orpo"]
+    start: str = "base_model"
+    """Stage whose model is trained on."""
+    data: str
+    """`preferences` stage or preference file."""
+    epochs: PositiveFloat = 1.0
+    """Passes over the pairs."""
+    odds_ratio_coefficient: NonNegativeFloat = 0.1
+    """Lambda of the paper: weight of the odds-ratio term."""
+    learning_rate: PositiveFloat = 8e-6
+
+
+class EvaluateStage(StageSection):
+    """Blind pairwise comparison of candidates with a baseline on held-out prompts, in both orders."""
+
+    REFERENCES: ClassVar = ("candidates", "baseline", "judge.model")
+    PATHS: ClassVar = ("prompts",)
+    kind: Literal["evaluate"]
+    candidates: list[str] = Field(min_length=1)
+    """Stages whose models are compared."""
+    baseline: str
+    """Stage whose model they are compared with."""
+    prompts: Paths
+    """Held-out prompt records."""
+    limit: PositiveInt | None = None
+    """Use this many prompts, drawn by the seed; by default all."""
+    judge: Judge
+    temperature: NonNegativeFloat = 0.0
+    """Temperature of the compared responses, fixed beforehand; 0 is greedy."""
+    max_new_tokens: PositiveInt = 128
+    """Longest response in tokens."""
+    batch_size: PositiveInt = 128
+    """Responses decoded at once."""
+
+
+class Bounds(Section):
+    min: float | None = None
+    """The measure holds where it is at least this."""
+    max: float | None = None
+    """The measure holds where it is at most this."""
+
+
+class GateStage(StageSection):
+    """Pass or fail, with reasons; `boresight run` exits 1 where it does not hold."""
+
+    REFERENCES: ClassVar = ("of", "candidates")
+    kind: Literal["gate"]
+    of: str
+    """`evaluate` stage."""
+    candidates: list[str] | None = None
+    """Candidates that must hold; by default all of that stage."""
+    min_win_rate: Fraction = 0.60
+    """Win rate against the baseline, ties as halves."""
+    min_lower_bound: Fraction = 0.50
+    """Lower end of its 95 % interval."""
+    measures: dict[str, Bounds] = {}
+    """Bounds on any measure of the evaluation, by name (for example `agrees_with_false_premise: {max: 0.15}`)."""
+
+
+Stage = Annotated[
+    PretrainStage | SFTStage | SampleStage | AILabelsStage | PreferencesStage | RewardModelStage | PPOStage
+    | RLOOStage | DPOStage | ORPOStage | EvaluateStage | GateStage,
+    Field(discriminator="kind"),
+]  # fmt: skip
+
+STAGE_CLASSES: dict[str, type[StageSection]] = {
+    "pretrain": PretrainStage, "sft": SFTStage, "sample": SampleStage, "ai_labels": AILabelsStage,
+    "preferences": PreferencesStage, "reward_model": RewardModelStage, "ppo": PPOStage, "rloo": RLOOStage,
+    "dpo": DPOStage, "orpo": ORPOStage, "evaluate": EvaluateStage, "gate": GateStage,
+}  # fmt: skip
+
+
+class PipelineSections(Section):
+    """The whole file. `quick` holds dotted overrides that shrink the run to a smoke test (`--quick`)."""
+
+    run: RunSection
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    stages: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Stage] = Field(min_length=1)
+    quick: dict[str, Any] = {}
+    """Dotted overrides applied by `--quick`, for example `stages.base.steps: 40`."""
