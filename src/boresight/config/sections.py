@@ -1,86 +1,22 @@
 """One class for each section of a pipeline file; the text under a field is its meaning, unit and origin.
 
 Frozen and closed: a value is never changed after loading, and an unknown key is an error. What one field alone can
-tell is checked here; what takes two stages is checked in `boresight.config.pipeline`.
+tell is checked here; what takes two fields or two stages is checked in `boresight.config.rules`.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Paths = str | list[str]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class RunSection(Section):
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Folder name of the run under `runs/`."""
-    seed: NonNegativeInt = 0
-    """Root of every random choice; each stage derives its own from it and its name."""
-    threads: NonNegativeInt = 0
-    """CPU threads of PyTorch; 0 leaves the library's choice. Equal results need an equal number."""
-
-
-class ModelSection(Section):
-    path: str | None = None
-    """Local folder or hub name of the base model, for stages whose `start` or `policy` is `base_model`."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Number format of the weights while training and sampling."""
-    chat_template: Literal["tokenizer", "chatml", "llama3"] = "tokenizer"
-    """The tokenizer's own template, or a built-in one for a base model that has none."""
-
-
-class DataSection(Section):
-    root: str | None = None
-    """Folder that relative data paths start from; by default the folder of the pipeline file."""
-
-
-class StageSection(Section):
-    """What every stage has. `REFERENCES` names the fields that hold stage names (or lists of them)."""
-
-    REFERENCES: ClassVar[tuple[str, ...]] = ()
-    PATHS: ClassVar[tuple[str, ...]] = ()
-    kind: str
-
-
-class OptimizedStage(StageSection):
-    """Fields of every stage that trains; AdamW with warm-up, then a schedule down to a fraction of the peak."""
-
-    learning_rate: PositiveFloat
-    """Peak learning rate of AdamW."""
-    batch_size: PositiveInt = 32
-    """Examples (for preferences: pairs) in one optimizer step."""
-    micro_batch_size: PositiveInt | None = None
-    """Examples in one forward pass; gradients are accumulated to the same sum as one large batch. Default: all."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """Course of the learning rate after the warm-up."""
-    warmup_fraction: Fraction = 0.05
-    """Share of all steps over which the rate rises linearly from zero."""
-    final_rate_fraction: Fraction = 0.0
-    """Rate at the last step as a fraction of the peak."""
-    weight_decay: NonNegativeFloat = 0.0
-    """Decoupled decay of weight matrices (not of norms, biases and embeddings)."""
-    adam_beta1: Fraction = 0.9
-    """Decay of Adam's first moment (Kingma & Ba 2015)."""
-    adam_beta2: Fraction = 0.95
-    """Decay of Adam's second moment; 0.95 as in LLaMA (Touvron et al. 2023)."""
-    adam_epsilon: PositiveFloat = 1e-8
-    """Adam's denominator constant; 1e-5 is what PPO implementations use."""
-    max_grad_norm: PositiveFloat = 1.0
-    """Gradients are scaled down to this global norm."""
-    checkpoint_every: PositiveInt = 50
-    """Optimizer steps between two checkpoints."""
-
-
-class TextStage(OptimizedStage):
-    max_length: PositiveInt | None = None
-    """Longest conversation in tokens; by default the model's context."""
-    on_too_long: Literal["error", "drop"] = "error"
-    """What to do with a conversation longer than that; dropped ones are counted in the result. Never truncated."""
+from boresight.config.section_bases import DataSection as DataSection
+from boresight.config.section_bases import Fraction as Fraction
+from boresight.config.section_bases import ModelSection as ModelSection
+from boresight.config.section_bases import OptimizedStage as OptimizedStage
+from boresight.config.section_bases import Paths as Paths
+from boresight.config.section_bases import RunSection as RunSection
+from boresight.config.section_bases import Section as Section
+from boresight.config.section_bases import StageSection as StageSection
+from boresight.config.section_bases import TextStage as TextStage
 
 
 class PretrainStage(OptimizedStage):
@@ -108,8 +44,9 @@ class PretrainStage(OptimizedStage):
     """Tokens of one training row; documents are joined with the end-of-text token."""
     steps: PositiveInt
     """Optimizer steps."""
-    learning_rate: PositiveFloat = 4e-3
     batch_size: PositiveInt = 48
+    """Rows in one optimizer step."""
+    learning_rate: PositiveFloat = 4e-3
     weight_decay: NonNegativeFloat = 0.05
 
 
@@ -202,7 +139,7 @@ class PreferencesStage(StageSection):
     kind: Literal["preferences"]
     sources: list[str] = Field(min_length=1)
     """Stages that make pairs, and preference files."""
-    columns: dict[Literal["prompt", "chosen", "rejected", "kind", "p_chosen"], str] = {}
+    columns: dict[Literal["prompt", "chosen", "rejected", "kind", "p_chosen"], str] = Field(default={})
     """Names of the columns of CSV sources, where they are not the usual ones."""
     on_identical: Literal["error", "drop"] = "error"
     """A pair of two equal responses: stop, or leave it out and count it."""
@@ -225,7 +162,7 @@ class RewardModelStage(TextStage):
     """Stage whose model gets the scalar head: the SFT model."""
     data: str
     """`preferences` stage or preference file."""
-    held_out: dict[str, str] = {}
+    held_out: dict[str, str] = Field(default={})
     """Named held-out preference files for the certificate, beside the preferences stage's own held-out part."""
     epochs: PositiveFloat = 1.0
     """Passes over the pairs; one is the field's habit, reward models over-fit quickly."""
@@ -398,7 +335,7 @@ class GateStage(StageSection):
     """Win rate against the baseline, ties as halves."""
     min_lower_bound: Fraction = 0.50
     """Lower end of its 95 % interval."""
-    measures: dict[str, Bounds] = {}
+    measures: dict[str, Bounds] = Field(default={})
     """Bounds on any measure of the evaluation, by name (for example `agrees_with_false_premise: {max: 0.15}`)."""
 
 
@@ -422,5 +359,5 @@ class PipelineSections(Section):
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     stages: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Stage] = Field(min_length=1)
-    quick: dict[str, Any] = {}
+    quick: dict[str, Any] = Field(default={})
     """Dotted overrides applied by `--quick`, for example `stages.base.steps: 40`."""

@@ -1,0 +1,112 @@
+"""A checked pipeline file: its stages in the order they run, what each takes from where, and its resolved text."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from boresight.config.references import dependency_order, file_entries, resolve, stage_entries, stage_inputs
+from boresight.config.sections import DataSection, ModelSection, PipelineSections, Stage
+from boresight.config.yaml_text import dump_yaml
+
+
+def stage_seed(root_seed: int, stage_name: str) -> int:
+    """The seed of one stage, 0 <= seed < 2**32, so that any generator takes it.
+
+    It rests on nothing but the root seed and the stage's name: stages added, left out or moved change no other's.
+    """
+    digest = hashlib.sha256(f"{root_seed}/{stage_name}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def data_root(path: Path, data: DataSection) -> Path:
+    """The folder that relative data paths start from: `data.root`, or where the pipeline file `path` lies."""
+    folder = path.resolve().parent
+    return folder if data.root is None else resolve(data.root, folder)
+
+
+def model_location(path: Path, model: ModelSection) -> str | None:
+    """The base model's folder, absolute, if there is one beside the pipeline file; otherwise `model.path` as it is,
+    the name of a model on a hub."""
+    if model.path is None:
+        return None
+    folder = resolve(model.path, path.resolve().parent)
+    return str(folder) if folder.is_dir() else model.path
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What `boresight.config.load.load_pipeline` returns: names, kinds and files of all stages are known to fit."""
+
+    path: Path
+    sections: PipelineSections
+
+    @property
+    def name(self) -> str:
+        return self.sections.run.name
+
+    @property
+    def seed(self) -> int:
+        return self.sections.run.seed
+
+    @cached_property
+    def stages(self) -> Mapping[str, Stage]:
+        """All stages by name, each after those it needs; otherwise in the order of the file."""
+        stages = self.sections.stages
+        order = dependency_order({name: stage_inputs(stage, stages) for name, stage in stages.items()})
+        return {name: stages[name] for name in order}
+
+    def references(self, stage: str) -> dict[str, list[str]]:
+        """Stage names by the field of `stage` that names them (`judge.model` is dotted); `base_model` is left out."""
+        found: dict[str, list[str]] = {}
+        for entry in stage_entries(self.sections.stages[stage], self.sections.stages):
+            found.setdefault(entry.field, []).append(entry.text)
+        return found
+
+    def stage_inputs(self, stage: str) -> list[str]:
+        """The stages that `stage` needs directly, each once."""
+        return stage_inputs(self.sections.stages[stage], self.sections.stages)
+
+    def file_inputs(self, stage: str) -> dict[str, list[Path]]:
+        """The files and folders of data that `stage` reads, absolute, by field."""
+        found: dict[str, list[Path]] = {}
+        for entry in file_entries(self.sections.stages[stage], self.sections.stages):
+            found.setdefault(entry.field, []).append(self.resolve_path(entry.text))
+        return found
+
+    def ancestors(self, stage: str) -> list[str]:
+        """All stages that `stage` needs, directly or through others, in the order they run."""
+        needed: set[str] = set()
+        waiting = self.stage_inputs(stage)
+        while waiting:
+            name = waiting.pop()
+            if name not in needed:
+                needed.add(name)
+                waiting.extend(self.stage_inputs(name))
+        return [name for name in self.stages if name in needed]
+
+    def stage_seed(self, stage: str) -> int:
+        return stage_seed(self.seed, stage)
+
+    @cached_property
+    def data_root(self) -> Path:
+        return data_root(self.path, self.sections.data)
+
+    def resolve_path(self, text: str) -> Path:
+        """A data path of the file as an absolute path."""
+        return resolve(text, self.data_root)
+
+    @property
+    def model_path(self) -> str | None:
+        """Where the base model is: an absolute folder, or a hub name where there is no such folder."""
+        return model_location(self.path, self.sections.model)
+
+    def to_yaml(self) -> str:
+        """The whole configuration, defaults and overrides included. Relative places are made absolute, so that it
+        loads to the same run from any folder on this machine."""
+        values = self.sections.model_dump(exclude_none=True)
+        values["data"] = {"root": str(self.data_root)}
+        if self.model_path is not None:
+            values["model"]["path"] = self.model_path
+        return f"# Resolved configuration of the run {self.name}; it can be run again.\n{dump_yaml(values)}"

@@ -1,0 +1,223 @@
+"""What no single field can tell: fields that must fit each other, and stages that must fit together."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from boresight.config.problems import Problem, nearest, suggestion
+from boresight.config.references import (
+    BASE_MODEL,
+    FITTING_KINDS,
+    MODEL_KINDS,
+    Entry,
+    circles,
+    entries,
+    file_entries,
+    resolve,
+    stage_inputs,
+)
+from boresight.config.sections import (
+    EvaluateStage,
+    GateStage,
+    ModelSection,
+    PolicyStage,
+    PretrainStage,
+    SFTStage,
+    StageSection,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """The parts of a file that hold by themselves, so that faults between stages are told beside faults within."""
+
+    stages: dict[str, StageSection]
+    """Stages whose own fields are right."""
+    faulty: dict[str, StageSection]
+    """The others of a known kind, built without validation: only what they refer to is looked at."""
+    kinds: Mapping[str, str]
+    """Kind of every stage of the file, also of those with a fault."""
+    model: ModelSection
+    folder: Path
+    """Folder of the pipeline file; `model.path` starts from it."""
+    data_root: Path
+    """Folder that data paths start from."""
+
+
+def cross_problems(draft: Draft) -> list[Problem]:
+    """Every fault that takes two fields, two stages, or a look at the disk."""
+    found = [*_root_problems(draft), *_model_problems(draft), *_circle_problems(draft)]
+    for name, stage in (draft.stages | draft.faulty).items():
+        own = [*_reference_problems(draft, stage), *_file_problems(draft, stage)]
+        if name in draft.stages:
+            own.extend(problem for kind, rule in FIELD_RULES if isinstance(stage, kind) for problem in rule(stage))
+        if name in draft.stages and isinstance(stage, GateStage):
+            own.extend(_gate_problems(draft, stage))
+        found.extend(Problem(("stages", name, *problem.path), problem.message) for problem in own)
+    return found
+
+
+def _root_problems(draft: Draft) -> Iterator[Problem]:
+    if not draft.data_root.is_dir():
+        yield Problem(("data", "root"), f"no such folder: {draft.data_root}; correct it, or leave it out")
+
+
+def _model_problems(draft: Draft) -> Iterator[Problem]:
+    path = draft.model.path
+    if path is not None and (path.startswith((".", "/", "~")) or path.count("/") > 1):
+        folder = resolve(path, draft.folder)
+        if not folder.is_dir():
+            yield Problem(
+                ("model", "path"), f"no such folder: {folder}; give a model folder, or a hub name (owner/name)"
+            )
+    if BASE_MODEL in draft.kinds:
+        yield Problem(
+            ("stages", BASE_MODEL), f'"{BASE_MODEL}" stands for model.path and cannot name a stage; choose another name'
+        )
+
+
+def _circle_problems(draft: Draft) -> Iterator[Problem]:
+    stages = draft.stages | draft.faulty
+    needs = {name: stage_inputs(stage, stages) for name, stage in stages.items()}
+    for circle in circles(needs):
+        way = " -> ".join([*circle, circle[0]])
+        yield Problem(("stages", circle[0]), f"stages wait for each other in a circle: {way}; take one reference out")
+
+
+def _reference_problems(draft: Draft, stage: StageSection) -> Iterator[Problem]:
+    for field in stage.REFERENCES:
+        for entry in entries(stage, field):
+            if message := _wrong_reference(draft, entry, may_be_file=field in stage.PATHS):
+                yield Problem(entry.path, message)
+
+
+def _wrong_reference(draft: Draft, entry: Entry, *, may_be_file: bool) -> str | None:
+    """What is wrong with a name: not a stage (nor a file, where one may stand), or a stage of the wrong kind."""
+    fitting = FITTING_KINDS[entry.field]
+    if entry.text in draft.kinds:
+        kind = draft.kinds[entry.text]
+        return None if kind in fitting else f'"{entry.text}" is {_a(kind)} stage; expected {_expected(draft, fitting)}'
+    if entry.text == BASE_MODEL and fitting == MODEL_KINDS:
+        missing = "base_model is the model at model.path, and none is given; set model.path, or name a stage"
+        return missing if draft.model.path is None else None
+    if may_be_file:
+        return _neither(draft, entry.text, fitting)
+    return f'no stage "{entry.text}"; {_stage_hint(draft, entry.text, fitting)}'
+
+
+def _neither(draft: Draft, text: str, fitting: tuple[str, ...]) -> str | None:
+    place = resolve(text, draft.data_root)
+    if place.exists():
+        return None
+    hint = _stage_hint(draft, text, fitting)
+    if nearest(text, draft.kinds) is None and (near := _nearest_file(place)):
+        hint = f'did you mean the file "{near}"?'
+    return f'"{text}" is neither a stage nor a file (looked for {place}); {hint}'
+
+
+def _stage_hint(draft: Draft, text: str, fitting: tuple[str, ...]) -> str:
+    if near := nearest(text, draft.kinds):
+        return f'did you mean the stage "{near}"?'
+    return f"expected {_expected(draft, fitting)}"
+
+
+def _expected(draft: Draft, fitting: tuple[str, ...]) -> str:
+    here = [name for name, kind in draft.kinds.items() if kind in fitting]
+    listed = ", ".join(here) if here else "none in this file"
+    kinds = " or ".join(filter(None, (", ".join(fitting[:-1]), fitting[-1])))
+    return f"a stage of kind {kinds} (here: {listed})"
+
+
+def _a(kind: str) -> str:
+    """The kind with its article, as the abbreviations are spoken."""
+    return f"an {kind}" if kind in ("sft", "rloo", "orpo", "ai_labels", "evaluate") else f"a {kind}"
+
+
+def _file_problems(draft: Draft, stage: StageSection) -> Iterator[Problem]:
+    for entry in file_entries(stage, draft.kinds):
+        if entry.field in stage.REFERENCES:
+            continue  # told by _reference_problems, with both readings
+        place = resolve(entry.text, draft.data_root)
+        if place.exists():
+            continue
+        if entry.text in draft.kinds:
+            yield Problem(entry.path, f'"{entry.text}" is a stage, and {_a(stage.kind)} stage reads files here')
+        elif draft.data_root.is_dir() or Path(entry.text).is_absolute():
+            hint = "" if (near := _nearest_file(place)) is None else f'; did you mean "{near}"?'
+            yield Problem(entry.path, f'no such file: "{entry.text}" (looked for {place}){hint}')
+
+
+def _nearest_file(place: Path) -> str | None:
+    if not place.parent.is_dir():
+        return None
+    return nearest(place.name, sorted(file.name for file in place.parent.iterdir()))
+
+
+def _pretrain_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, PretrainStage)
+    if stage.hidden_size % (2 * stage.heads):
+        yield Problem(
+            ("hidden_size",),
+            f"{stage.hidden_size} into {stage.heads} heads: the width of a head must be a whole even number; "
+            "change hidden_size or heads",
+        )
+    if stage.sequence_length > stage.context_length:
+        yield Problem(
+            ("sequence_length",),
+            f"{stage.sequence_length} tokens, more than context_length ({stage.context_length}); "
+            "raise context_length or shorten the rows",
+        )
+
+
+def _sft_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, SFTStage)
+    if stage.epochs is not None and stage.steps is not None:
+        yield Problem(("steps",), f"given beside epochs ({stage.epochs:g}); keep one of the two")
+    if stage.epochs is None and stage.steps is None:
+        yield Problem((), "how long to train is missing; give epochs or steps")
+
+
+def _policy_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, PolicyStage)
+    responses = stage.prompts_per_step * stage.responses_per_prompt
+    if responses % stage.minibatches:
+        yield Problem(
+            ("minibatches",),
+            f"{stage.minibatches} do not divide the {responses} responses of a step (prompts_per_step "
+            f"{stage.prompts_per_step} x responses_per_prompt {stage.responses_per_prompt}) into equal parts",
+        )
+
+
+def _evaluate_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, EvaluateStage)
+    for index, name in enumerate(stage.candidates):
+        if name in stage.candidates[:index]:
+            yield Problem(("candidates", index), f'"{name}" stands in the list twice; remove one')
+
+
+def _gate_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, GateStage)
+    for measure, bounds in stage.measures.items():
+        if bounds.min is None and bounds.max is None:
+            yield Problem(("measures", measure), "no bound given; give min, max or both")
+        elif bounds.min is not None and bounds.max is not None and bounds.min > bounds.max:
+            yield Problem(("measures", measure), f"nothing is at least {bounds.min:g} and at most {bounds.max:g}")
+
+
+def _gate_problems(draft: Draft, stage: GateStage) -> Iterator[Problem]:
+    evaluation = draft.stages.get(stage.of)
+    if not isinstance(evaluation, EvaluateStage):
+        return
+    for index, name in enumerate(stage.candidates or ()):
+        if name not in evaluation.candidates and name in draft.kinds:
+            hint = suggestion(name, evaluation.candidates, "it has")
+            yield Problem(("candidates", index), f'"{name}" is not a candidate of {stage.of}; {hint}')
+
+
+FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[Problem]]], ...] = (
+    (PretrainStage, _pretrain_rules),
+    (SFTStage, _sft_rules),
+    (PolicyStage, _policy_rules),
+    (EvaluateStage, _evaluate_rules),
+    (GateStage, _gate_rules),
+)

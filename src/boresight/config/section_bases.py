@@ -1,0 +1,84 @@
+"""What all sections of a pipeline file are built on: closed and frozen classes, and the fields of stages that train.
+
+Stage kinds and the file as a whole stand in `boresight.config.sections`, which also offers these names.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Paths = str | list[str]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class RunSection(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Folder name of the run under `runs/`."""
+    seed: NonNegativeInt = 0
+    """Root of every random choice; each stage derives its own from it and its name."""
+    threads: NonNegativeInt = 0
+    """CPU threads of PyTorch; 0 leaves the library's choice. Equal results need an equal number."""
+
+
+class ModelSection(Section):
+    path: str | None = None
+    """Local folder or hub name of the base model, for stages whose `start` or `policy` is `base_model`."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of the weights while training and sampling."""
+    chat_template: Literal["tokenizer", "chatml", "llama3"] = "tokenizer"
+    """The tokenizer's own template, or a built-in one for a base model that has none."""
+
+
+class DataSection(Section):
+    root: str | None = None
+    """Folder that relative data paths start from; by default the folder of the pipeline file."""
+
+
+class StageSection(Section):
+    """What every stage has. `REFERENCES` names the fields that hold stage names (or lists of them)."""
+
+    REFERENCES: ClassVar[tuple[str, ...]] = ()
+    PATHS: ClassVar[tuple[str, ...]] = ()
+    kind: str
+
+
+class OptimizedStage(StageSection):
+    """Fields of every stage that trains; AdamW with warm-up, then a schedule down to a fraction of the peak."""
+
+    learning_rate: PositiveFloat
+    """Peak learning rate of AdamW."""
+    micro_batch_size: PositiveInt | None = None
+    """Examples in one forward pass; gradients are accumulated to the same sum as one large batch. Default: all."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup_fraction: Fraction = 0.05
+    """Share of all steps over which the rate rises linearly from zero."""
+    final_rate_fraction: Fraction = 0.0
+    """Rate at the last step as a fraction of the peak."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decoupled decay of weight matrices (not of norms, biases and embeddings)."""
+    adam_beta1: Fraction = 0.9
+    """Decay of Adam's first moment (Kingma & Ba 2015)."""
+    adam_beta2: Fraction = 0.95
+    """Decay of Adam's second moment; 0.95 as in LLaMA (Touvron et al. 2023)."""
+    adam_epsilon: PositiveFloat = 1e-8
+    """Adam's denominator constant; 1e-5 is what PPO implementations use."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients are scaled down to this global norm."""
+    checkpoint_every: PositiveInt = 50
+    """Optimizer steps between two checkpoints."""
+
+
+class TextStage(OptimizedStage):
+    """Fields of the stages that train on conversations or pairs read from data."""
+
+    batch_size: PositiveInt = 32
+    """Examples (for preferences: pairs) in one optimizer step."""
+    max_length: PositiveInt | None = None
+    """Longest conversation in tokens; by default the model's context."""
+    on_too_long: Literal["error", "drop"] = "error"
+    """What to do with a conversation longer than that; dropped ones are counted in the result. Never truncated."""
