@@ -1,0 +1,95 @@
+"""A reward model's certificate on held-out pairs: how often it is right, how sure it may be, what it looks at."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from boresight.errors import DataError
+from boresight.evaluation.baselines import Baselines, bag_of_words_margins, length_differences, length_margins
+from boresight.records import PreferencePair
+from boresight.stats.calibration import (
+    brier_score,
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+    reliability_table,
+    sigmoid,
+)
+from boresight.stats.intervals import wilson_clustered
+
+Array = NDArray[np.float64]
+
+
+def certify(
+    pairs: Sequence[PreferencePair], chosen_scores: ArrayLike, rejected_scores: ArrayLike, baselines: Baselines
+) -> dict[str, Any]:
+    """The certificate block of one held-out set; scores are raw rewards (pairs,), baselines come from training pairs.
+
+    accuracy: share of pairs whose chosen response scores higher, equal scores as halves; ci95 treats the pairs of one
+    prompt as a cluster. ece, brier, nll (nats), temperature and reliability read sigmoid(margin) as the probability
+    that the chosen response is preferred and hold it against `p_chosen`; ece and reliability use 10 bins of equal width
+    over 0.5..1 of the confidence in the likelier response. score_length_correlation: of score and characters within
+    pairs; null where nothing varies. Raises DataError for no pairs, for scores that do not match them, or that are not
+    finite.
+    """
+    chosen, rejected = _checked(pairs, chosen_scores), _checked(pairs, rejected_scores)
+    margin, outcome = chosen - rejected, np.array([pair.p_chosen for pair in pairs])
+    first_share = sigmoid(margin)
+    held = np.where(margin > 0, outcome, np.where(margin < 0, 1 - outcome, 0.5))  # the likelier response was preferred
+    table = reliability_table(np.maximum(first_share, 1 - first_share), held, low=0.5)
+    return {
+        "n": len(pairs),
+        **_accuracy(margin, pairs),
+        "ece": expected_calibration_error(table),
+        "brier": brier_score(margin, outcome),
+        "nll": negative_log_likelihood(margin, outcome),
+        "temperature": fit_temperature(margin, outcome),
+        "by_kind": _by_kind(margin, pairs),
+        "length_only": _accuracy(length_margins(baselines.length, pairs), pairs),
+        "bag_of_words": _accuracy(bag_of_words_margins(baselines.words, pairs), pairs),
+        "reliability": [row._asdict() for row in table],
+        "score_length_correlation": within_pair_correlation(margin, length_differences(pairs)),
+    }
+
+
+def within_pair_correlation(score_difference: Array, length_difference: Array) -> float | None:
+    """Correlation of score and length over all responses, each taken as its distance from its pair's mean.
+
+        sum_i ds_i dl_i / sqrt(sum_i ds_i^2  sum_i dl_i^2)
+
+    What prompts have in common drops out, and exchanging chosen and rejected changes nothing.
+    """
+    scale = float(np.sqrt((score_difference @ score_difference) * (length_difference @ length_difference)))
+    return float(score_difference @ length_difference) / scale if scale > 0 else None
+
+
+def _accuracy(margin: Array, pairs: Sequence[PreferencePair]) -> dict[str, Any]:
+    right = (np.sign(margin) + 1) / 2
+    interval = wilson_clustered(right, [pair.prompt for pair in pairs])
+    return {"accuracy": interval.value, "ci95": [interval.low, interval.high]}
+
+
+def _by_kind(margin: Array, pairs: Sequence[PreferencePair]) -> dict[str, dict[str, Any]]:
+    blocks: dict[str, dict[str, Any]] = {}
+    for kind in sorted({pair.kind for pair in pairs if pair.kind}):
+        rows = [i for i, pair in enumerate(pairs) if pair.kind == kind]
+        blocks[kind] = {"n": len(rows), **_accuracy(margin[rows], [pairs[i] for i in rows])}
+    return blocks
+
+
+def _checked(pairs: Sequence[PreferencePair], scores: ArrayLike) -> Array:
+    values = np.asarray(scores, dtype=np.float64)
+    if len(pairs) == 0 or values.shape != (len(pairs),):
+        raise DataError(
+            f"certificate: {len(pairs)} pairs with scores of shape {values.shape}; expected one score for each pair "
+            "and at least one pair. Give the held-out set pairs, or score it again."
+        )
+    bad = np.nonzero(~np.isfinite(values))[0]
+    if len(bad):
+        raise DataError(
+            f"certificate: pair {pairs[bad[0]].id!r}: score {values[bad[0]]} is not finite ({len(bad)} such scores); "
+            "the reward model is broken: see its metrics for the step where the loss went wrong."
+        )
+    return values

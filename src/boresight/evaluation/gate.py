@@ -1,0 +1,81 @@
+"""Pass or fail of an evaluation, check by check, with the reason for each."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from boresight.config.sections import Bounds
+from boresight.errors import ConfigError
+
+_PLAIN_NUMBERS = ("mean_tokens", "stop_rate")  # numbers of a model that are no measures of a rule
+
+
+def decide(
+    evaluation: Mapping[str, Any],
+    *,
+    min_win_rate: float,
+    min_lower_bound: float,
+    measures: Mapping[str, Bounds],
+    candidates: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Hold the candidates of an evaluate result (all by default) against bounds; a bound itself still passes.
+
+    Returns {passed, checks: [{candidate, measure, value, bound, direction, passed, reason}]}; measure is `win_rate`,
+    `win_rate_lower_bound` (low end of its ci95) or a name of `measures`; direction is "min" or "max".
+    Raises ConfigError, with all faults at once, for unknown candidates and measures and for bounds that bound nothing.
+    """
+    chosen = list(evaluation["candidates"]) if candidates is None else list(candidates)
+    problems = _faults(evaluation, measures, chosen)
+    if problems:
+        raise ConfigError(problems)
+    checks: list[dict[str, Any]] = []
+    for name in chosen:
+        comparison = evaluation["candidates"][name]
+        checks.append(_check(name, "win_rate", comparison["win_rate"], min_win_rate, "min"))
+        checks.append(_check(name, "win_rate_lower_bound", comparison["ci95"][0], min_lower_bound, "min"))
+        for measure, bounds in measures.items():
+            value = _values(evaluation["models"][name])[measure]
+            if bounds.min is not None:
+                checks.append(_check(name, measure, value, bounds.min, "min"))
+            if bounds.max is not None:
+                checks.append(_check(name, measure, value, bounds.max, "max"))
+    return {"passed": all(check["passed"] for check in checks), "checks": checks}
+
+
+def _check(candidate: str, measure: str, value: float, bound: float, direction: str) -> dict[str, Any]:
+    passed = value >= bound if direction == "min" else value <= bound  # NaN passes neither
+    relation = "at least" if direction == "min" else "at most"
+    return {
+        "candidate": candidate,
+        "measure": measure,
+        "value": value,
+        "bound": bound,
+        "direction": direction,
+        "passed": bool(passed),
+        "reason": f"{candidate}: {measure} is {value:.4g}, required is {relation} {bound:.4g}",
+    }
+
+
+def _values(model: Mapping[str, Any]) -> dict[str, float]:
+    values = {name: rate["value"] for name, rate in model["measures"].items()}
+    return values | {name: model[name] for name in _PLAIN_NUMBERS if name in model}
+
+
+def _faults(evaluation: Mapping[str, Any], measures: Mapping[str, Bounds], chosen: Sequence[str]) -> list[str]:
+    known = evaluation["candidates"]
+    problems = [] if chosen else ["gate: candidates: the list is empty; name at least one candidate or leave it out"]
+    problems += [f"gate: candidates: unknown candidate {n!r}; {_nearest(n, known)}" for n in chosen if n not in known]
+    for measure, bounds in measures.items():
+        if bounds.min is None and bounds.max is None:
+            problems.append(f"gate: measures.{measure}: neither min nor max; give at least one of them")
+        for name in (name for name in chosen if name in known):
+            values = _values(evaluation["models"][name])
+            if measure not in values:
+                problems.append(f"gate: measures.{measure}: no such measure of {name!r}; {_nearest(measure, values)}")
+    return problems
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f'did you mean "{close[0]}"?' if close else f"known are: {', '.join(names) or 'none'}"
