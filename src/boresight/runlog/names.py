@@ -1,0 +1,128 @@
+"""The one table of metrics: every name a run may log, with meaning, unit, what it is averaged over and what is healthy.
+
+The writer refuses other names; the table of the documentation and the checks of `boresight.diagnosis` are made from
+this one. Signs: a loss is minimised; rewards, advantages and accuracies are better when higher. Implicit rewards
+(`reward/chosen`, `reward/rejected`, `reward/margin` of DPO) include the factor beta; ORPO has no reference and logs
+none. KL is that of the policy from the reference, with the estimator named (k1, k2, k3: Schulman 2020).
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+TIMING_GROUPS = ("time", "throughput", "memory")
+"""Groups that depend on the machine; they are kept apart, so that equal runs write equal metrics."""
+
+
+class Range(NamedTuple):
+    """Values that need no attention; None leaves an end open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None:
+            return "any" if self.high is None else f"at most {self.high:g}"
+        return f"at least {self.low:g}" if self.high is None else f"{self.low:g} to {self.high:g}"
+
+    def holds(self, value: float) -> bool:
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+
+class Metric(NamedTuple):
+    """One quantity; `averaged_over` is what is counted in the denominator of a step's value ("" for no average)."""
+
+    name: str
+    meaning: str
+    unit: str
+    averaged_over: str
+    healthy: Range | str
+
+    @property
+    def group(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
+    def timing(self) -> bool:
+        """It differs between equal runs."""
+        return self.group in TIMING_GROUPS
+
+
+_TABLE: tuple[Metric, ...] = (
+    Metric("loss/total", "what the optimizer minimises", "as the method's loss", "global batch", "falls"),
+    Metric("loss/nll", "negative log-probability of the tokens trained on", "nats a token", "tokens", "falls"),
+    Metric("loss/preference", "Bradley-Terry, DPO or odds-ratio loss", "nats", "pairs", "log 2 at DPO's start; falls"),
+    Metric("loss/policy", "clipped policy-gradient loss", "advantage", "tokens", "near 0; its size says little"),
+    Metric("loss/value", "half the squared error of the value model, clipped", "reward squared", "tokens", "falls"),
+    Metric("policy/kl_to_reference", "KL from the reference, k1, summed over the response", "nats a response",
+           "responses", Range(-1.0, 30.0)),
+    Metric("policy/kl_per_token", "KL from the reference, k1", "nats a token", "tokens", Range(-0.05, 0.5)),
+    Metric("policy/entropy", "entropy of the policy's next-token distribution", "nats a token", "tokens",
+           "falls slowly; a drop to nearly 0 is collapse"),
+    Metric("policy/clip_fraction", "tokens whose ratio is outside the clip range", "fraction", "tokens",
+           Range(0.0, 0.3)),
+    Metric("policy/approximate_kl", "KL of the policy since the rollout, k2", "nats a token", "tokens",
+           Range(0.0, 0.1)),
+    Metric("policy/ratio_mean", "probability ratio of the policy to the rollout's", "ratio", "tokens", Range(0.9, 1.1)),
+    Metric("policy/chosen_logp_mean", "log-probability of chosen responses", "nats a token", "pairs",
+           "rises, or falls slowly; a long fall is likelihood displacement"),
+    Metric("policy/rejected_logp_mean", "log-probability of rejected responses", "nats a token", "pairs", "falls"),
+    Metric("policy/log_odds_ratio", "log odds of the chosen response minus that of the rejected one (ORPO)", "nats",
+           "pairs", "rises"),
+    Metric("policy/kl_coefficient", "weight of the KL penalty in the reward", "reward a nat", "",
+           "constant, or steered towards the target KL"),
+    Metric("reward/score", "score of the reward model, as it comes", "reward", "responses", "rises"),
+    Metric("reward/score_normalized", "score, shifted and scaled by the reference's mean and deviation", "deviations",
+           "responses", "starts near 0; rises"),
+    Metric("reward/shaped", "normalised score minus the KL penalty, summed over the response", "deviations",
+           "responses", "rises"),
+    Metric("reward/chosen", "reward of chosen responses; implicit rewards include beta", "reward, or nats times beta",
+           "pairs", "above reward/rejected"),
+    Metric("reward/rejected", "reward of rejected responses; implicit rewards include beta",
+           "reward, or nats times beta", "pairs", "below reward/chosen"),
+    Metric("reward/margin", "reward/chosen minus reward/rejected; implicit rewards include beta",
+           "reward, or nats times beta", "pairs", "starts at 0 for DPO; rises"),
+    Metric("reward/accuracy", "pairs in which the chosen response has the higher reward, ties as halves", "fraction",
+           "pairs", Range(0.5, 0.99)),
+    Metric("value/explained_variance", "1 - variance of the value model's error / variance of the returns", "fraction",
+           "tokens", Range(0.0, 1.0)),
+    Metric("value/clip_fraction", "tokens at which the clipped value loss is the larger one", "fraction", "tokens",
+           Range(0.0, 0.3)),
+    Metric("advantage/mean", "advantage before whitening", "reward", "tokens", "near 0"),
+    Metric("advantage/deviation", "standard deviation of the advantage before whitening", "reward", "tokens",
+           "above 0; 0 leaves nothing to learn from"),
+    Metric("rollout/length_tokens", "length of responses, stop token included", "tokens", "responses",
+           "level; a steady rise is often length gaming"),
+    Metric("rollout/stop_rate", "responses that end with the stop token", "fraction", "responses", Range(0.9, 1.0)),
+    Metric("rollout/repetition", "4-grams of words of a response that stand in it before", "fraction", "responses",
+           Range(0.0, 0.3)),
+    Metric("rollout/distinct_responses", "different responses among all of the step", "fraction", "responses",
+           "well above 0; a fall is collapse"),
+    Metric("optim/grad_norm", "global norm of the gradient before clipping", "loss a weight", "",
+           "no steady rise"),
+    Metric("optim/value_grad_norm", "the same of the value model", "loss a weight", "", "no steady rise"),
+    Metric("optim/learning_rate", "learning rate of the update", "1", "", "follows the schedule"),
+    Metric("data/epoch", "passes over the data so far", "passes", "", "rises to the configured number"),
+    Metric("eval/accuracy", "held-out pairs that the reward model orders rightly, ties as halves", "fraction", "pairs",
+           Range(0.6, 0.99)),
+    Metric("eval/nll", "Bradley-Terry loss on held-out pairs", "nats", "pairs", Range(0.0, 0.693)),
+    Metric("eval/ece", "expected calibration error on held-out pairs", "fraction", "pairs", Range(0.0, 0.1)),
+    Metric("eval/win_rate", "judged comparisons won against the baseline, ties as halves", "fraction", "prompts",
+           Range(0.5, 1.0)),
+    Metric("time/step_seconds", "wall time of a step", "seconds", "", "level"),
+    Metric("time/generate_seconds", "of it: sampling responses", "seconds", "", "level"),
+    Metric("time/score_seconds", "of it: reward, reference and value", "seconds", "", "level"),
+    Metric("time/update_seconds", "of it: forward, backward and optimizer", "seconds", "", "level"),
+    Metric("throughput/tokens_per_second", "tokens generated or trained on, by wall time", "tokens/s", "", "level"),
+    Metric("memory/peak_gib", "highest memory of the step", "GiB", "", "level, below the device's"),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _TABLE}
+
+
+def markdown_table(metrics: Iterable[Metric] = _TABLE) -> str:
+    """The table as the documentation shows it."""
+    rows = ["| Name | Meaning | Unit | Averaged over | Healthy |", "|---|---|---|---|---|"]
+    for metric in metrics:
+        average = metric.averaged_over or "not averaged"
+        rows.append(f"| `{metric.name}` | {metric.meaning} | {metric.unit} | {average} | {metric.healthy} |")
+    return "\n".join(rows) + "\n"
