@@ -1,0 +1,68 @@
+"""What a judge is asked and what it answers. A judge never learns which model gave which response."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from boresight.models.roles import RewardModel
+from boresight.records import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response as a judge sees it. `stopped`: it was finished, not cut off at the length limit."""
+
+    text: str
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two answers to one prompt in the order in which they are shown."""
+
+    prompt: Prompt
+    first: Answer
+    second: Answer
+
+    def swapped(self) -> "Comparison":
+        return Comparison(self.prompt, self.second, self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """1: the first is better, 0: the second, 0.5: a tie. Scores where the judge gives any."""
+
+    value: float
+    first_score: float | None = None
+    second_score: float | None = None
+
+
+class Judge(Protocol):
+    """Anything that compares two answers, many comparisons at a time."""
+
+    def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]: ...
+
+
+class RewardModelJudge:
+    """The answer with the higher reward-model score wins; an answer that was cut off is scored as it stands."""
+
+    def __init__(self, model: RewardModel, tie_margin: float) -> None:
+        self._model = model
+        self._tie_margin = tie_margin
+
+    def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+        answers = {(c.prompt.messages, a.text): 0.0 for c in comparisons for a in (c.first, c.second)}
+        scores = self._model.score([prompt for prompt, _ in answers], [text for _, text in answers])
+        known = dict(zip(answers, scores.tolist(), strict=True))
+        verdicts = []
+        for c in comparisons:
+            first, second = known[c.prompt.messages, c.first.text], known[c.prompt.messages, c.second.text]
+            verdicts.append(Verdict(verdict_of(first, second, self._tie_margin), first, second))
+        return verdicts
+
+
+def verdict_of(first: float, second: float, tie_margin: float) -> float:
+    """1, 0 or, where the scores differ by at most the margin, 0.5."""
+    if abs(first - second) <= tie_margin:
+        return 0.5
+    return 1.0 if first > second else 0.0

@@ -1,0 +1,131 @@
+"""Models and tokenizers from local folders or hub names, and back to Hugging Face folders.
+
+Loading and saving are transformers' own (`from_pretrained`, `save_pretrained`); what is added here is a message a
+person can act on where they fail, and folders that appear whole or not at all.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from boresight.data.chat_template import BUILT_IN_TEMPLATES, ChatFormat
+from boresight.errors import ModelError
+from boresight.storage import storage_faults, write_text
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def default_device() -> str:
+    """Where models go: the GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a model folder; ModelError where there is none."""
+    return _from_pretrained(AutoTokenizer.from_pretrained, path, "a tokenizer")
+
+
+def load_causal_lm(path: str | Path, dtype: str) -> PreTrainedModel:
+    """Any causal language model that transformers loads, on the CPU, dropout as its config says."""
+    return _from_pretrained(AutoModelForCausalLM.from_pretrained, path, "a causal language model", dtype=DTYPES[dtype])
+
+
+def load_reward_model(path: str | Path, dtype: str) -> PreTrainedModel:
+    """A reward model: `AutoModelForSequenceClassification` with exactly one label."""
+    config = _from_pretrained(AutoConfig.from_pretrained, path, "a model config")
+    if config.num_labels != 1:
+        raise ModelError(
+            f"{path}: this classifier has {config.num_labels} labels; a reward model has exactly one. Name a model "
+            "made by a reward_model stage, or one saved with num_labels=1."
+        )
+    load = AutoModelForSequenceClassification.from_pretrained
+    return _from_pretrained(load, path, "a reward model", dtype=DTYPES[dtype])
+
+
+def start_reward_model(path: str | Path, dtype: str, seed: int) -> PreTrainedModel:
+    """A causal language model's body with a fresh scalar head.
+
+    The head's weights are drawn from N(0, 1 / (d + 1)), d the hidden size (Stiennon et al. 2020, appendix B.1, with
+    the square root that the text leaves out: the deviation is 1 / sqrt(d + 1)).
+    """
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # the missing head is what we are about to make
+    try:
+        load = AutoModelForSequenceClassification.from_pretrained
+        model = _from_pretrained(load, path, "a body for a reward model", dtype=DTYPES[dtype], num_labels=1)
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    head = scalar_head(model)
+    generator = torch.Generator().manual_seed(seed)
+    deviation = 1.0 / (head.in_features + 1) ** 0.5
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(head.weight.shape, generator=generator) * deviation)
+        if head.bias is not None:
+            head.bias.zero_()
+    return model
+
+
+def scalar_head(model: PreTrainedModel) -> nn.Linear:
+    """The one-output head of a sequence classifier, whatever its family calls it."""
+    heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == 1]
+    if len(heads) != 1:
+        raise ModelError(
+            f"{type(model).__name__} has {len(heads)} linear layers with one output; a reward model needs exactly one, "
+            "its scalar head. Use a family whose ForSequenceClassification class ends in a linear head."
+        )
+    return heads[0]
+
+
+def chat_format(tokenizer: PreTrainedTokenizerBase, template: str) -> ChatFormat:
+    """How conversations are written for this tokenizer: its own template, or a built-in one where asked for."""
+    if template != "tokenizer":
+        tokenizer.chat_template = BUILT_IN_TEMPLATES[template].jinja
+    return ChatFormat(tokenizer)
+
+
+def context_length(model: PreTrainedModel) -> int | None:
+    """Longest sequence in tokens that the model's positions allow; None where its config names no limit."""
+    config = model.config
+    for name in ("max_position_embeddings", "n_positions", "seq_length"):
+        limit = getattr(config, name, None)
+        if isinstance(limit, int):
+            return limit
+    return None
+
+
+def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, card: str) -> None:
+    """Write model, tokenizer, chat template and model card into `folder`, which appears whole or not at all."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    with storage_faults(folder):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        write_text(temporary / "README.md", card)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+
+
+def _from_pretrained(load: Callable[..., Any], path: str | Path, wanted: str, **options: Any) -> Any:
+    transformers_logging.disable_progress_bar()
+    try:
+        return load(str(path), **options)
+    except (OSError, ValueError, KeyError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"{path}: cannot load {wanted} from here ({first_line}). Expected a folder with config.json, weights in "
+            "safetensors and a tokenizer, or the name of a model on the hub."
+        ) from error

@@ -1,0 +1,95 @@
+"""Log-probabilities (and entropy) of response tokens only: the vocabulary is projected where it counts.
+
+Every objective that needs log-probabilities goes through `response_logps`. Rows are right-padded: under causal
+attention what stands after a token cannot change it, so neither mask nor positions are needed, and the content of
+the padding is without effect.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from boresight.objectives.logprobs import entropy, token_logps
+
+
+class ResponseLogps(NamedTuple):
+    """Values of the response tokens, moved to the left edge: `mask[r, t]` is True for the first `length_r` of them."""
+
+    logp: Tensor  # (rows, response tokens) nats, 0 where mask is False
+    mask: Tensor  # (rows, response tokens) bool
+    entropy: Tensor | None  # (rows, response tokens) nats, or None where not asked for
+
+
+def response_logps(
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    response_mask: Tensor,
+    *,
+    temperature: float = 1.0,
+    with_entropy: bool = False,
+) -> ResponseLogps:
+    """Log-probability of each response token given everything before it, at a sampling temperature.
+
+    `input_ids` and `response_mask` are (rows, tokens), right-padded; `response_mask` is True at the tokens whose
+    probability counts (never at the first of a row, which nothing precedes). Float32 whatever the model's dtype.
+    """
+    rows = response_logits(model, input_ids, response_mask)  # (response tokens of all rows, vocabulary)
+    targets = input_ids[:, 1:][response_mask[:, 1:]]
+    flat_logp = token_logps(rows, targets, temperature=temperature)
+    flat_entropy = entropy(rows, temperature=temperature) if with_entropy else None
+    mask = left_edge_mask(response_mask)
+    return ResponseLogps(
+        to_left_edge(flat_logp, mask), mask, None if flat_entropy is None else to_left_edge(flat_entropy, mask)
+    )
+
+
+def response_logits(model: PreTrainedModel, input_ids: Tensor, response_mask: Tensor) -> Tensor:
+    """Logits that predict the response tokens, (response tokens of all rows in order, vocabulary)."""
+    predicts = response_mask[:, 1:]  # position t predicts token t + 1
+    if has_plain_head(model):
+        hidden = model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state  # (rows, tokens, hidden)
+        return model.get_output_embeddings()(hidden[:, :-1][predicts])
+    return model(input_ids=input_ids, use_cache=False).logits[:, :-1][predicts]
+
+
+def has_plain_head(model: PreTrainedModel) -> bool:
+    """Whether body and output embedding alone give the model's logits (no scaling, no soft cap).
+
+    Found out once for each model by comparing both ways on a few tokens, never trusted from its name.
+    """
+    known = getattr(model, "_boresight_plain_head", None)
+    if known is None:
+        known = _compare_head(model)
+        model._boresight_plain_head = known
+    return bool(known)
+
+
+@torch.no_grad()
+def _compare_head(model: PreTrainedModel) -> bool:
+    head = model.get_output_embeddings()
+    if head is None or model.base_model is model:
+        return False
+    was_training = model.training
+    model.eval()
+    try:
+        device = next(model.parameters()).device
+        probe = torch.arange(1, 5, device=device)[None] % model.config.vocab_size
+        whole = model(input_ids=probe, use_cache=False).logits
+        apart = head(model.base_model(input_ids=probe, use_cache=False).last_hidden_state)
+        return torch.equal(whole, apart)
+    finally:
+        model.train(was_training)
+
+
+def left_edge_mask(response_mask: Tensor) -> Tensor:
+    """(rows, tokens) bool -> (rows, longest response) bool, each row's True values moved to the left edge."""
+    lengths = response_mask[:, 1:].sum(dim=1)
+    return torch.arange(int(lengths.max()), device=lengths.device)[None] < lengths[:, None]
+
+
+def to_left_edge(flat: Tensor, mask: Tensor) -> Tensor:
+    """Values of the response tokens in row order -> (rows, response tokens), 0 beyond each row's end."""
+    grid = flat.new_zeros(mask.shape)
+    return grid.masked_scatter(mask, flat)

@@ -1,0 +1,166 @@
+"""The four roles of alignment. A role's type says whether it is trained: a frozen one holds no trainable parameter,
+stays in eval mode and runs without gradient, so it cannot reach an optimizer by accident.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from boresight.data.chat_template import ChatFormat
+from boresight.data.tokenize import encode_pair_response
+from boresight.errors import ModelError
+from boresight.models.heads import ScalarHeadModel
+from boresight.models.loading import chat_format, load_causal_lm, load_reward_model, load_tokenizer, scalar_head
+from boresight.models.response_logps import ResponseLogps, response_logps, to_left_edge
+from boresight.records import Messages
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Policy:
+    """A causal language model that is trained, with the way its conversations are written."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: ChatFormat) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.chat = chat
+
+    def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
+        """Response log-probabilities with gradient; see `boresight.models.response_logps`."""
+        ids, mask = input_ids.to(self.model.device), response_mask.to(self.model.device)
+        return response_logps(self.model, ids, mask, **options)  # type: ignore[arg-type]
+
+    def parameters(self) -> Iterator[Parameter]:
+        return iter(self.model.parameters())
+
+
+class FrozenPolicy:
+    """The anchor of a KL term: the same interface, no gradient, and a fingerprint to prove that it did not move."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: ChatFormat) -> None:
+        self.model = freeze(model)
+        self.tokenizer = tokenizer
+        self.chat = chat
+
+    @torch.no_grad()
+    def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
+        """Response log-probabilities without gradient."""
+        ids, mask = input_ids.to(self.model.device), response_mask.to(self.model.device)
+        return response_logps(self.model, ids, mask, **options)  # type: ignore[arg-type]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over every parameter: equal before and after a run, or the reference has moved."""
+        return fingerprint(self.model)
+
+
+class RewardModel:
+    """A frozen Bradley-Terry reward model that scores texts in its own template, read at the stop token."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: ChatFormat) -> None:
+        self.model = freeze(model)
+        self.head = scalar_head(model)
+        self.tokenizer = tokenizer
+        self.chat = chat
+
+    @torch.no_grad()
+    def score(self, prompts: Sequence[Messages], responses: Sequence[str], batch_size: int = 64) -> Tensor:
+        """(responses,) float32 scores of response texts; every text is closed by the template's stop token."""
+        rows = [encode_pair_response(self.chat, p, r) for p, r in zip(prompts, responses, strict=True)]
+        order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
+        scores = torch.zeros(len(rows))
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            scores[chosen] = score_rows(self.model, self.head, [rows[i] for i in chosen])
+        return scores
+
+
+class ValueModel:
+    """Predicts, before each response token, the reward still to come; trained beside the policy."""
+
+    def __init__(self, model: ScalarHeadModel) -> None:
+        self.model = model
+
+    def predict(self, input_ids: Tensor, response_mask: Tensor) -> Tensor:
+        """(rows, response tokens) values of the states in which the response tokens were chosen, left-aligned."""
+        values = self.model(input_ids)[:, :-1][response_mask[:, 1:]]
+        lengths = response_mask[:, 1:].sum(dim=1)
+        mask = torch.arange(int(lengths.max()), device=values.device)[None] < lengths[:, None]
+        return to_left_edge(values, mask)
+
+    def parameters(self) -> Iterator[Parameter]:
+        return iter(self.model.parameters())
+
+
+def freeze(model: M) -> M:
+    """Eval mode, and no parameter that asks for a gradient."""
+    model.eval()
+    model.requires_grad_(False)
+    return model
+
+
+def fingerprint(model: nn.Module) -> str:
+    """SHA-256 over names and contents of all parameters."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def score_rows(model: PreTrainedModel, head: nn.Linear, rows: Sequence[Sequence[int]]) -> Tensor:
+    """(rows,) float32 scores read at the last token of each row (the stop token), with gradient where enabled.
+
+    The position is the row's own length, never the last token that differs from the pad token: where pad equals the
+    stop token that rule reads one token too early.
+    """
+    width = max(len(row) for row in rows)
+    device = next(model.parameters()).device
+    input_ids = torch.zeros(len(rows), width, dtype=torch.long)
+    for i, row in enumerate(rows):
+        input_ids[i, : len(row)] = torch.tensor(row)
+    last = torch.tensor([len(row) - 1 for row in rows], device=device)
+    hidden = model.base_model(input_ids=input_ids.to(device), use_cache=False).last_hidden_state
+    scores: Tensor = head(hidden[torch.arange(len(rows), device=device), last]).squeeze(-1)
+    return scores.float()
+
+
+def build_policy(path: str | Path, dtype: str, template: str, device: str = "cpu") -> Policy:
+    """Load a model to be trained; dropout stays as its config says."""
+    tokenizer = load_tokenizer(path)
+    model = load_causal_lm(path, dtype).to(device)
+    return Policy(model.train(), tokenizer, chat_format(tokenizer, template))
+
+
+def build_frozen_policy(path: str | Path, dtype: str, template: str, device: str = "cpu") -> FrozenPolicy:
+    tokenizer = load_tokenizer(path)
+    return FrozenPolicy(load_causal_lm(path, dtype).to(device), tokenizer, chat_format(tokenizer, template))
+
+
+def build_reward_model(path: str | Path, dtype: str, template: str, device: str = "cpu") -> RewardModel:
+    tokenizer = load_tokenizer(path)
+    return RewardModel(load_reward_model(path, dtype).to(device), tokenizer, chat_format(tokenizer, template))
+
+
+def build_value_model(
+    path: str | Path, dtype: str, *, start: str, policy: Policy, mean: float, deviation: float, device: str = "cpu"
+) -> ValueModel:
+    """A value model from a reward model (its score scaled to what the policy is paid) or from the policy's weights.
+
+    It reads the policy's token ids, so a reward model must have the policy's vocabulary: ModelError otherwise.
+    """
+    if start == "policy":
+        return ValueModel(ScalarHeadModel.from_language_model(load_causal_lm(path, dtype).to(device)))
+    if load_tokenizer(path).get_vocab() != policy.tokenizer.get_vocab():
+        raise ModelError(
+            f"{path}: the reward model's tokenizer is not the policy's, so its weights cannot start the value model. "
+            "Set `value_start: policy` in the PPO stage."
+        )
+    model = load_reward_model(path, dtype).to(device)
+    value = ScalarHeadModel.from_reward_model(model, scalar_head(model), mean, deviation)
+    return ValueModel(value.to(device))

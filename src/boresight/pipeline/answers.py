@@ -1,0 +1,93 @@
+"""Responses of a model to many prompts, in chunks that survive a kill."""
+
+import random
+from collections.abc import Sequence
+
+import torch
+
+from boresight.config.sections import EvaluateStage, SampleStage
+from boresight.data.jsonl import read_records, write_records
+from boresight.data.tokenize import encode_prompt
+from boresight.models.generate import generate
+from boresight.models.loading import default_device
+from boresight.models.roles import FrozenPolicy, build_frozen_policy
+from boresight.pipeline.context import StageContext
+from boresight.records import Prompt, Response
+from boresight.training.progress import ProgressBar
+from boresight.training.rollout import response_text
+
+BATCHES_A_CHUNK = 4  # prompts are sorted by length within a chunk
+
+
+def answer_prompts(
+    context: StageContext,
+    config: SampleStage | EvaluateStage,
+    model: str,
+    requests: Sequence[tuple[str, Prompt, float]],
+) -> list[Response]:
+    """One response for each request (response id, prompt, temperature; 0 is greedy), in that order.
+
+    Finished chunks are kept in the stage's folder and not sampled again after a kill; each chunk has a generator of
+    its own, so the responses are those of an uninterrupted run.
+    """
+    run = context.run()
+    policy: FrozenPolicy | None = None
+    size = config.batch_size * BATCHES_A_CHUNK
+    responses: list[Response] = []
+    with ProgressBar(f"{context.name} ({model})", len(requests)) as bar:
+        for number, start in enumerate(range(0, len(requests), size)):
+            chunk = requests[start : start + size]
+            file = context.folder / "chunks" / f"{model}-{number:05}.jsonl"
+            if not file.exists():
+                policy = policy or load(context, model)
+                write_records(file, _answer(policy, model, chunk, config, run.generator(f"sample {model}", number), bar))
+            else:
+                bar.advance(len(chunk))
+            responses += read_records(file, Response)
+    return responses
+
+
+def load(context: StageContext, model: str) -> FrozenPolicy:
+    path, template = context.model_path(model), context.chat_template(model)
+    return build_frozen_policy(path, context.dtype, template, device=default_device())
+
+
+def limited(prompts: Sequence[Prompt], limit: int | None, seed: int) -> list[Prompt]:
+    """`limit` of the prompts, drawn by the seed, in their order; all where there is no limit."""
+    if limit is None or limit >= len(prompts):
+        return list(prompts)
+    chosen = sorted(random.Random(f"limit {seed}").sample(range(len(prompts)), limit))
+    return [prompts[i] for i in chosen]
+
+
+def _answer(
+    policy: FrozenPolicy,
+    model: str,
+    requests: Sequence[tuple[str, Prompt, float]],
+    config: SampleStage | EvaluateStage,
+    generator: torch.Generator,
+    bar: ProgressBar,
+) -> list[Response]:
+    generations = generate(
+        policy.model,
+        [encode_prompt(policy.chat, prompt.messages, record_id=prompt.id) for _, prompt, _ in requests],
+        temperatures=[temperature for _, _, temperature in requests],
+        max_new_tokens=config.max_new_tokens,
+        stop_token_ids=policy.chat.stop_token_ids,
+        generator=generator,
+        batch_size=config.batch_size,
+        on_batch=bar.advance,
+    )
+    return [
+        Response(
+            id=response_id,
+            prompt=prompt,
+            text=response_text(policy, generation),
+            model=model,
+            temperature=temperature,
+            stopped=generation.stopped,
+            tokens=len(generation.token_ids),
+            logp_sum=sum(generation.logps),
+        )
+        for (response_id, prompt, temperature), generation in zip(requests, generations, strict=True)
+    ]

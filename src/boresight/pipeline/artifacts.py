@@ -1,0 +1,175 @@
+"""What a stage made, from what, with which config: folders that are whole or absent, keyed by content.
+
+A stage works in `stages/NAME.partial` and is renamed to `stages/NAME` when all of it is there. Its key is a hash over
+kind, settings, seed and the content of every input, so a stage that was built from equal things is not built again.
+A finished artifact of another key is never overwritten: it is moved to `superseded/`, and comes back when its key does.
+"""
+
+import json
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from boresight.config.sections import StageSection
+from boresight.errors import CheckpointError
+from boresight.storage import canonical_json, hash_text, hash_tree, read_json, storage_faults, write_json
+
+MANIFEST = "manifest.json"
+# Not part of what a stage made: times differ from run to run, the manifest is written last.
+NOT_OUTPUTS = (MANIFEST, "timings.jsonl", "identity.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing a stage reads: another stage's artifact or a file of the user's."""
+
+    name: str
+    path: Path | str
+    sha256: str
+    is_stage: bool
+
+    def as_json(self) -> dict[str, str]:
+        return {"stage" if self.is_stage else "path": self.name, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a stage is built from. Two equal identities give equal artifacts on one machine."""
+
+    stage: str
+    kind: str
+    config: Mapping[str, Any]
+    model: Mapping[str, Any]
+    seed: int
+    inputs: Mapping[str, Sequence[Input]]
+
+    @property
+    def key(self) -> str:
+        return hash_text(canonical_json(self.as_json()))
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "kind": self.kind,
+            "config": dict(self.config),
+            "model": dict(self.model),
+            "seed": self.seed,
+            "inputs": {field: [i.sha256 for i in inputs] for field, inputs in self.inputs.items()},
+            "boresight": version("boresight"),
+        }
+
+
+class RunFolder:
+    """The folder of one run, and the state of each of its stages."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def stage(self, name: str) -> Path:
+        return self.root / "stages" / name
+
+    def partial(self, name: str) -> Path:
+        return self.root / "stages" / f"{name}.partial"
+
+    def built_key(self, name: str) -> str | None:
+        """Key of the finished artifact of a stage, None where there is none."""
+        manifest = self.stage(name) / MANIFEST
+        return str(read_json(manifest)["key"]) if manifest.exists() else None
+
+    def output_hash(self, name: str) -> str:
+        """Content hash of a finished artifact: what the stages built on it are keyed by."""
+        return hash_text(canonical_json(read_json(self.stage(name) / MANIFEST)["outputs"]))
+
+    def open(self, identity: Identity) -> Path:
+        """The folder to work in, with whatever an interrupted run of the same identity left there.
+
+        Raises CheckpointError where what it holds was begun with other settings or inputs.
+        """
+        folder = self.partial(identity.stage)
+        known = folder / "identity.json"
+        if known.exists():
+            _refuse_other_identity(folder, read_json(known), identity.as_json())
+            return folder
+        with storage_faults(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        write_json(folder / "config.json", dict(identity.config))
+        write_json(known, identity.as_json())
+        return folder
+
+    def restore(self, name: str, key: str) -> bool:
+        """Bring a superseded artifact of that key back; False where there is none."""
+        kept = self._superseded(name, key)
+        if not kept.exists():
+            return False
+        self._supersede(name)
+        kept.replace(self.stage(name))
+        return True
+
+    def finish(self, identity: Identity, result: Mapping[str, Any]) -> Path:
+        """Write result and manifest, then put the folder in its place; nobody ever sees it half made."""
+        folder = self.partial(identity.stage)
+        write_json(folder / "result.json", result)
+        (folder / "identity.json").unlink(missing_ok=True)
+        write_json(folder / MANIFEST, manifest(identity, folder))
+        self._supersede(identity.stage)
+        folder.replace(self.stage(identity.stage))
+        return self.stage(identity.stage)
+
+    def _superseded(self, name: str, key: str) -> Path:
+        return self.root / "superseded" / f"{name}-{key[:12]}"
+
+    def _supersede(self, name: str) -> None:
+        key = self.built_key(name)
+        if key is None:
+            return
+        kept = self._superseded(name, key)
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        self.stage(name).replace(kept)
+
+
+def manifest(identity: Identity, folder: Path) -> dict[str, Any]:
+    """Lineage of an artifact: equal runs write equal manifests, so it holds no time and no place."""
+    outputs = {
+        p.relative_to(folder).as_posix(): hash_tree(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.relative_to(folder).as_posix() not in NOT_OUTPUTS
+    }
+    return {
+        "stage": identity.stage,
+        "kind": identity.kind,
+        "key": identity.key,
+        "seed": identity.seed,
+        "inputs": {field: [i.as_json() for i in inputs] for field, inputs in identity.inputs.items()},
+        "outputs": outputs,
+        "config_sha256": hash_text(canonical_json(dict(identity.config))),
+        "versions": {name: version(name) for name in ("boresight", "torch", "transformers", "tokenizers")}
+        | {"python": platform.python_version()},
+    }
+
+
+def stage_config(section: StageSection) -> dict[str, Any]:
+    """Settings of a stage that decide its result: all but how often it saves."""
+    config: dict[str, Any] = json.loads(section.model_dump_json())
+    config.pop("checkpoint_every", None)
+    return config
+
+
+def _refuse_other_identity(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    if found == wanted:
+        return
+    changes = [
+        f"{name}: {json.dumps(before)} -> {json.dumps(after)}"
+        for part in ("config", "model", "inputs")
+        for name in sorted(set(found[part]) | set(wanted[part]))
+        if (before := found[part].get(name)) != (after := wanted[part].get(name))
+    ] or [f"{n}: {found.get(n)} -> {wanted[n]}" for n in ("seed", "boresight") if found.get(n) != wanted[n]]
+    raise CheckpointError(
+        f"{folder}: holds a half-finished stage that was begun with other settings or inputs "
+        f"({'; '.join(changes)}). Go back to those to resume it, or remove the folder to begin this stage anew."
+    )

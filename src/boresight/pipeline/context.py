@@ -1,0 +1,87 @@
+"""What a stage is given: its settings, a folder to work in, and where its inputs lie."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boresight.config.pipeline import Pipeline
+from boresight.config.sections import Stage
+from boresight.pipeline.artifacts import Identity, Input, RunFolder, stage_config
+from boresight.storage import hash_text, hash_tree
+from boresight.training.run import Run
+
+BASE_MODEL = "base_model"
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    name: str
+    config: Stage
+    pipeline: Pipeline
+    runs: RunFolder
+    identity: Identity
+    folder: Path
+
+    @property
+    def seed(self) -> int:
+        return self.identity.seed
+
+    @property
+    def dtype(self) -> str:
+        return self.pipeline.sections.model.dtype
+
+    def model_path(self, reference: str) -> str:
+        """Where the model of a stage lies, or of `base_model`."""
+        if reference == BASE_MODEL:
+            assert self.pipeline.model_path is not None  # the config refuses `base_model` without model.path
+            return self.pipeline.model_path
+        return str(self.runs.stage(reference) / "model")
+
+    def chat_template(self, reference: str) -> str:
+        """Only the base model may need a built-in template; what a stage saved has its own."""
+        return self.pipeline.sections.model.chat_template if reference == BASE_MODEL else "tokenizer"
+
+    def stage_file(self, reference: str, name: str) -> Path:
+        return self.runs.stage(reference) / name
+
+    def run(self) -> Run:
+        """The surroundings of a training loop in this stage's folder."""
+        return Run(
+            self.folder,
+            title=self.name,
+            key=self.identity.key,
+            seed=self.seed,
+            checkpoint_every=getattr(self.config, "checkpoint_every", 1),
+        )
+
+
+def identify(name: str, pipeline: Pipeline, runs: RunFolder) -> Identity:
+    """Kind, settings, seed and the content of every input; all stages it needs are built."""
+    section = pipeline.stages[name]
+    inputs: dict[str, list[Input]] = {}
+    for field, stages in pipeline.references(name).items():
+        inputs[field] = [Input(stage, runs.stage(stage), runs.output_hash(stage), True) for stage in stages]
+    for field, paths in pipeline.file_inputs(name).items():
+        inputs.setdefault(field, []).extend(
+            Input(path.relative_to(pipeline.data_root).as_posix(), path, hash_tree(path), False)
+            if path.is_relative_to(pipeline.data_root)
+            else Input(path.name, path, hash_tree(path), False)
+            for path in paths
+        )
+    if BASE_MODEL in _values(section.model_dump()):
+        path = pipeline.model_path or ""
+        content = hash_tree(Path(path)) if Path(path).is_dir() else hash_text(path)
+        inputs["model"] = [Input(Path(path).name or path, path, content, False)]
+    return Identity(
+        stage=name,
+        kind=section.kind,
+        config=stage_config(section),
+        model=pipeline.sections.model.model_dump(exclude={"path"}),
+        seed=pipeline.stage_seed(name),
+        inputs=inputs,
+    )
+
+
+def _values(config: Mapping[str, Any]) -> list[Any]:
+    return [v for value in config.values() for v in (value if isinstance(value, list) else [value])]

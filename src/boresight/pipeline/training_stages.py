@@ -1,0 +1,271 @@
+"""The stages that make models: each loads its roles, trains, saves, and says what it did."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from boresight.config.sections import (
+    DPOStage,
+    ORPOStage,
+    PolicyStage,
+    PPOStage,
+    PretrainStage,
+    RewardModelStage,
+    RLOOStage,
+    SFTStage,
+)
+from boresight.data.tokenize import EncodedPair, EncodedSet, encode_demonstrations, encode_pairs, probe_mask
+from boresight.errors import TrainingError
+from boresight.evaluation.baselines import fit_baselines
+from boresight.evaluation.certificate import certify
+from boresight.models.loading import (
+    chat_format,
+    context_length,
+    default_device,
+    load_tokenizer,
+    save_model,
+    start_reward_model,
+)
+from boresight.models.roles import (
+    FrozenPolicy,
+    Policy,
+    RewardModel,
+    build_frozen_policy,
+    build_policy,
+    build_reward_model,
+    build_value_model,
+    fingerprint,
+)
+from boresight.models.tiny import build_llama, train_tokenizer
+from boresight.pipeline.context import StageContext
+from boresight.pipeline.inputs import (
+    held_out_pairs,
+    read_stage_demonstrations,
+    read_stage_documents,
+    read_stage_pairs,
+    read_stage_prompts,
+)
+from boresight.pipeline.model_card import model_card
+from boresight.runlog.reader import read_metrics
+from boresight.training.dpo import train_dpo
+from boresight.training.experience import RewardScale, measure_reward_scale
+from boresight.training.orpo import train_orpo
+from boresight.training.ppo import PPORoles, train_ppo
+from boresight.training.pretrain import token_rows, train_pretrain
+from boresight.training.reward_model import score_all, train_reward_model
+from boresight.training.rloo import RLOORoles, train_rloo
+from boresight.training.run import Run
+from boresight.training.sft import train_sft
+
+Result = dict[str, Any]
+LAST_STEPS = 10  # `final` figures are means over this many last steps
+
+
+def pretrain(context: StageContext, config: PretrainStage) -> Result:
+    documents = read_stage_documents(context)
+    tokenizer = train_tokenizer(documents, config.vocabulary_size, config.chat_template)
+    rows = token_rows(tokenizer, documents, config.sequence_length)
+    model = build_llama(
+        tokenizer,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        layers=config.layers,
+        heads=config.heads,
+        context_length=config.context_length,
+        seed=context.seed,
+    ).to(default_device())
+    run = context.run()
+    train_pretrain(config, model, rows.to(model.device), run)
+    save_model(context.folder / "model", model, tokenizer, model_card(context))
+    run.finish()
+    return {
+        "documents": len(documents),
+        "tokens": rows.numel(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "vocabulary_size": len(tokenizer),
+        "steps": config.steps,
+        "final_loss": final_metrics(context.folder, ["loss/total"])["loss/total"],
+    }
+
+
+def sft(context: StageContext, config: SFTStage) -> Result:
+    policy = _policy(context, config.start)
+    probe_mask(policy.chat)
+    read = read_stage_demonstrations(context)
+    encoded = encode_demonstrations(
+        policy.chat, read.demonstrations, max_length=config.max_length or context_length(policy.model), on_too_long=config.on_too_long
+    )
+    run = context.run()
+    train_sft(config, policy, encoded.rows, run)
+    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    run.finish()
+    return {
+        "conversations": len(encoded.rows),
+        "dropped": {**read.dropped, **encoded.dropped},
+        "trained_tokens": sum(sum(row.response_mask) for row in encoded.rows),
+        "steps": _steps(context.folder),
+        "final_loss": final_metrics(context.folder, ["loss/total"])["loss/total"],
+    }
+
+
+def reward_model(context: StageContext, config: RewardModelStage) -> Result:
+    path = context.model_path(config.start)
+    tokenizer = load_tokenizer(path)
+    chat = chat_format(tokenizer, context.chat_template(config.start))
+    probe_mask(chat)
+    model = start_reward_model(path, context.dtype, context.seed).to(default_device())
+    limit = config.max_length or context_length(model)
+    pairs = read_stage_pairs(context, config.data)
+    encoded = encode_pairs(chat, pairs, max_length=limit, on_too_long=config.on_too_long)
+    run = context.run()
+    train_reward_model(config, model, encoded.rows, run)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    save_model(context.folder / "model", model, tokenizer, model_card(context))
+    baselines = fit_baselines(pairs)
+    certificate = {}
+    for name, held_out in held_out_pairs(context, config).items():
+        kept = encode_pairs(chat, held_out, max_length=limit, on_too_long=config.on_too_long)
+        known = {pair.id: pair for pair in held_out}
+        chosen, rejected = score_all(model, kept.rows)
+        certificate[name] = certify([known[row.id] for row in kept.rows], chosen, rejected, baselines)
+    run.finish()
+    return {
+        "pairs": len(encoded.rows),
+        "dropped": encoded.dropped,
+        "steps": _steps(context.folder),
+        "certificate": certificate,
+    }
+
+
+def dpo(context: StageContext, config: DPOStage) -> Result:
+    policy = _policy(context, config.policy)
+    reference = _reference(context, config.reference)
+    encoded = _encoded_pairs(context, config, policy)
+    before = reference.fingerprint()
+    run = context.run()
+    train_dpo(config, policy, reference, encoded.rows, run)
+    _check_unmoved(before, reference.fingerprint(), "reference")
+    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    run.finish()
+    return _preference_result(context.folder, encoded) | {"reference_unchanged": True}
+
+
+def orpo(context: StageContext, config: ORPOStage) -> Result:
+    policy = _policy(context, config.start)
+    encoded = _encoded_pairs(context, config, policy)
+    run = context.run()
+    train_orpo(config, policy, encoded.rows, run)
+    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    run.finish()
+    return _preference_result(context.folder, encoded)
+
+
+def ppo(context: StageContext, config: PPOStage) -> Result:
+    policy, reference, reward = _policy_roles(context, config)
+    prompts = read_stage_prompts(context, config.prompts)
+    run = context.run()
+    scale = measure_reward_scale(config, reference, reward, prompts, run)
+    value = build_value_model(
+        context.model_path(config.reward if config.value_start == "reward" else config.policy),
+        context.dtype,
+        start=config.value_start,
+        policy=policy,
+        mean=scale.mean,
+        deviation=scale.deviation,
+        device=default_device(),
+    )
+    roles = PPORoles(policy, value, reference, reward)
+    before = reference.fingerprint(), fingerprint(reward.model)
+    train_ppo(config, roles, scale, prompts, run)
+    return _finish_policy(context, roles, before, run, scale)
+
+
+def rloo(context: StageContext, config: RLOOStage) -> Result:
+    policy, reference, reward = _policy_roles(context, config)
+    prompts = read_stage_prompts(context, config.prompts)
+    run = context.run()
+    scale = measure_reward_scale(config, reference, reward, prompts, run)
+    roles = RLOORoles(policy, reference, reward)
+    before = reference.fingerprint(), fingerprint(reward.model)
+    train_rloo(config, roles, scale, prompts, run)
+    return _finish_policy(context, roles, before, run, scale)
+
+
+def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str, float]:
+    """Means over the last steps of the train split, of the named metrics or of all."""
+    table = read_metrics(folder / "metrics.jsonl")
+    wanted = names if names is not None else table.names
+    result = {}
+    for name in wanted:
+        values = [value for _, value in table.series(name, "train")][-LAST_STEPS:]
+        if values:
+            result[name] = sum(values) / len(values)
+    return result
+
+
+def _policy(context: StageContext, reference: str) -> Policy:
+    return build_policy(
+        context.model_path(reference), context.dtype, context.chat_template(reference), device=default_device()
+    )
+
+
+def _reference(context: StageContext, reference: str) -> FrozenPolicy:
+    return build_frozen_policy(
+        context.model_path(reference), context.dtype, context.chat_template(reference), device=default_device()
+    )
+
+
+def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, FrozenPolicy, RewardModel]:
+    reward = build_reward_model(context.model_path(config.reward), context.dtype, "tokenizer", device=default_device())
+    return _policy(context, config.policy), _reference(context, config.reference), reward
+
+
+def _encoded_pairs(context: StageContext, config: DPOStage | ORPOStage, policy: Policy) -> EncodedSet[EncodedPair]:
+    probe_mask(policy.chat)
+    pairs = read_stage_pairs(context, config.data)
+    limit = config.max_length or context_length(policy.model)
+    return encode_pairs(policy.chat, pairs, max_length=limit, on_too_long=config.on_too_long)
+
+
+def _preference_result(folder: Path, encoded: EncodedSet[EncodedPair]) -> Result:
+    table = read_metrics(folder / "metrics.jsonl")
+    return {
+        "pairs": len(encoded.rows),
+        "dropped": encoded.dropped,
+        "steps": _steps(folder),
+        "first_loss": table.series("loss/total", "train")[0][1],
+        "final": final_metrics(folder),
+    }
+
+
+def _finish_policy(
+    context: StageContext, roles: PPORoles | RLOORoles, before: tuple[str, str], run: Run, scale: RewardScale
+) -> Result:
+    """Prove that the frozen roles stayed frozen, save the policy, and say how it ended."""
+    assert isinstance(roles.reward, RewardModel)
+    _check_unmoved(before[0], roles.reference.fingerprint(), "reference")
+    _check_unmoved(before[1], fingerprint(roles.reward.model), "reward model")
+    save_model(context.folder / "model", roles.policy.model, roles.policy.tokenizer, model_card(context))
+    run.finish()
+    config = context.config
+    assert isinstance(config, PolicyStage)
+    return {
+        "steps": config.steps,
+        "responses": config.steps * config.prompts_per_step * config.responses_per_prompt,
+        "final": final_metrics(context.folder),
+        "reference_unchanged": True,
+        "reward_mean": scale.mean,
+        "reward_deviation": scale.deviation,
+    }
+
+
+def _check_unmoved(before: str, after: str, role: str) -> None:
+    if before != after:
+        raise TrainingError(
+            f"the {role} changed during training (fingerprint {before[:12]} before, {after[:12]} after); every figure "
+            "that rests on it is void and nothing was saved. This is a fault of boresight: please report it."
+        )
+
+
+def _steps(folder: Path) -> int:
+    return len(read_metrics(folder / "metrics.jsonl").series("loss/total", "train"))

@@ -1,0 +1,110 @@
+"""Direct preference optimisation (Rafailov et al. 2023): the policy's log-ratios to a frozen reference as rewards."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from boresight.config.sections import DPOStage
+from boresight.data.batches import BatchOrder, PreferenceBatch, collate_pairs
+from boresight.data.tokenize import EncodedPair
+from boresight.errors import TrainingError
+from boresight.models.roles import FrozenPolicy, Policy
+from boresight.objectives.dpo import DPOTerms, dpo_loss, ipo_loss, robust_dpo_loss
+from boresight.objectives.logprobs import logp_mean, logp_sum
+from boresight.training.run import Run
+from boresight.training.step import MetricSums, Updater, micro_batches
+
+STEP_ZERO_TOLERANCE = 1e-3  # nats a sequence; rounding of float32 over a few hundred tokens stays far below
+
+
+def train_dpo(
+    config: DPOStage, policy: Policy, reference: FrozenPolicy, pairs: Sequence[EncodedPair], run: Run
+) -> None:
+    """Train the policy on `pairs`; the loss is nats a pair. The reference's log-probabilities are computed once.
+
+    Dropout is off. Where the policy starts as the reference, the first step must show log-ratios of zero (a loss of
+    log 2 with the sigmoid loss): anything else means a wrong reference, template or mask, and stops the run.
+    """
+    policy.model.eval()
+    reference_logps = pair_logp_sums(reference, pairs)
+    order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
+    total = order.steps(config.epochs)
+    updater = Updater([policy.model], config, total=total)
+    run.resume(policy=policy.model, updater=updater)
+    for step in run.steps(total):
+        rows = order.batch(step)
+        sums = MetricSums()
+        for piece in micro_batches(rows, config.micro_batch_size):
+            batch = collate_pairs([pairs[row] for row in piece])
+            losses, terms = _losses(config, policy, batch, reference_logps[piece], sums)
+            if step == 0 and config.policy == config.reference:
+                _check_starts_at_reference(terms, config.beta)
+            updater.accumulate(losses, count=len(rows), step=step, ids=batch.ids)
+            for name, values in losses.items():
+                sums.add(name, values)
+            sums.add("loss/total", torch.stack(list(losses.values())).sum(dim=0))
+            sums.add("reward/chosen", terms.chosen_reward)
+            sums.add("reward/rejected", terms.rejected_reward)
+            sums.add("reward/margin", terms.chosen_reward - terms.rejected_reward)
+            sums.add("reward/accuracy", (terms.chosen_reward > terms.rejected_reward).float())
+        rate = updater.learning_rate
+        norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
+        metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
+        run.log(step, sums.means() | metrics)
+        run.save_if_due(step)
+
+
+def pair_logp_sums(policy: Policy | FrozenPolicy, pairs: Sequence[EncodedPair], batch_size: int = 64) -> Tensor:
+    """(pairs, 2) log-probability sums of chosen and rejected responses, without gradient."""
+    order = sorted(range(len(pairs)), key=lambda i: (pairs[i].tokens, i))
+    result = torch.zeros(len(pairs), 2)
+    with torch.no_grad():
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = collate_pairs([pairs[row] for row in rows])
+            for side, part in enumerate((batch.chosen, batch.rejected)):
+                logps = policy.logps(part.input_ids, part.response_mask)
+                result[rows, side] = logp_sum(logps.logp, logps.mask).cpu()
+    return result
+
+
+def _losses(
+    config: DPOStage, policy: Policy, batch: PreferenceBatch, reference: Tensor, sums: MetricSums
+) -> tuple[dict[str, Tensor], DPOTerms]:
+    chosen = policy.logps(batch.chosen.input_ids, batch.chosen.response_mask)
+    rejected = policy.logps(batch.rejected.input_ids, batch.rejected.response_mask)
+    terms = _preference_terms(
+        config, logp_sum(chosen.logp, chosen.mask), logp_sum(rejected.logp, rejected.mask), reference
+    )
+    chosen_mean = logp_mean(chosen.logp, chosen.mask)
+    sums.add("policy/chosen_logp_mean", chosen_mean)
+    sums.add("policy/rejected_logp_mean", logp_mean(rejected.logp, rejected.mask))
+    losses = {"loss/preference": terms.loss}
+    if config.sft_coefficient > 0:
+        losses["loss/nll"] = -config.sft_coefficient * chosen_mean
+    return losses, terms
+
+
+def _preference_terms(config: DPOStage, chosen: Tensor, rejected: Tensor, reference: Tensor) -> DPOTerms:
+    sums = {
+        "policy_chosen_logp_sum": chosen,
+        "policy_rejected_logp_sum": rejected,
+        "reference_chosen_logp_sum": reference[:, 0].to(chosen.device),
+        "reference_rejected_logp_sum": reference[:, 1].to(chosen.device),
+    }
+    if config.loss == "ipo":
+        return ipo_loss(**sums, beta=config.beta)
+    if config.loss == "robust":
+        return robust_dpo_loss(**sums, beta=config.beta, label_smoothing=config.label_smoothing)
+    return dpo_loss(**sums, beta=config.beta, label_smoothing=config.label_smoothing)
+
+
+def _check_starts_at_reference(terms: DPOTerms, beta: float) -> None:
+    gap = float(torch.stack([terms.chosen_reward, terms.rejected_reward]).abs().max()) / beta
+    if gap > STEP_ZERO_TOLERANCE:
+        raise TrainingError(
+            f"step 0: the policy's log-probabilities differ from the reference's by up to {gap:.2g} nats a response, "
+            "although both start from the same model; expected 0. The reference was loaded with another template, "
+            "dtype or weights: nothing was trained."
+        )

@@ -1,0 +1,47 @@
+"""Odds-ratio preference optimisation (Hong et al. 2024): likelihood of the chosen response and odds against the other."""
+
+from collections.abc import Sequence
+
+from boresight.config.sections import ORPOStage
+from boresight.data.batches import BatchOrder, collate_pairs
+from boresight.data.tokenize import EncodedPair
+from boresight.models.roles import Policy
+from boresight.objectives.logprobs import logp_mean
+from boresight.objectives.orpo import orpo_loss
+from boresight.training.run import Run
+from boresight.training.step import MetricSums, Updater, micro_batches
+
+
+def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], run: Run) -> None:
+    """Train the policy on `pairs`; the loss is nats a pair, likelihood over the chosen response's tokens."""
+    policy.model.train()
+    order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
+    total = order.steps(config.epochs)
+    updater = Updater([policy.model], config, total=total)
+    run.resume(policy=policy.model, updater=updater)
+    for step in run.steps(total):
+        rows = order.batch(step)
+        sums = MetricSums()
+        for piece in micro_batches(rows, config.micro_batch_size):
+            batch = collate_pairs([pairs[row] for row in piece])
+            chosen = policy.logps(batch.chosen.input_ids, batch.chosen.response_mask)
+            rejected = policy.logps(batch.rejected.input_ids, batch.rejected.response_mask)
+            chosen_mean, rejected_mean = logp_mean(chosen.logp, chosen.mask), logp_mean(rejected.logp, rejected.mask)
+            terms = orpo_loss(
+                policy_chosen_logp_mean=chosen_mean,
+                policy_rejected_logp_mean=rejected_mean,
+                odds_ratio_coefficient=config.odds_ratio_coefficient,
+            )
+            updater.accumulate({"loss/total": terms.loss}, count=len(rows), step=step, ids=batch.ids)
+            sums.add("loss/total", terms.loss)
+            sums.add("loss/nll", terms.nll)
+            sums.add("loss/preference", terms.preference)
+            sums.add("policy/log_odds_ratio", terms.log_odds_ratio)
+            sums.add("reward/accuracy", (terms.log_odds_ratio > 0).float())
+            sums.add("policy/chosen_logp_mean", chosen_mean)
+            sums.add("policy/rejected_logp_mean", rejected_mean)
+        rate = updater.learning_rate
+        norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
+        metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
+        run.log(step, sums.means() | metrics)
+        run.save_if_due(step)

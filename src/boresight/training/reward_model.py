@@ -1,0 +1,77 @@
+"""Bradley-Terry reward model: a scalar read at the stop token, trained so that chosen outscores rejected."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from boresight.config.sections import RewardModelStage
+from boresight.data.batches import BatchOrder
+from boresight.data.tokenize import EncodedPair
+from boresight.models.loading import scalar_head
+from boresight.models.roles import score_rows
+from boresight.objectives.bradley_terry import bradley_terry_loss
+from boresight.training.run import Run
+from boresight.training.step import MetricSums, Updater, micro_batches
+
+
+def train_reward_model(
+    config: RewardModelStage, model: PreTrainedModel, pairs: Sequence[EncodedPair], run: Run
+) -> None:
+    """Train body and head on `pairs`; the loss is nats a pair. Dropout is off, as in Stiennon et al. 2020."""
+    model.eval()
+    head = scalar_head(model)
+    order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
+    total = order.steps(config.epochs)
+    updater = Updater([model], config, total=total)
+    run.resume(model=model, updater=updater)
+    for step in run.steps(total):
+        rows = order.batch(step)
+        sums = MetricSums()
+        for piece in micro_batches(rows, config.micro_batch_size):
+            batch = [pairs[row] for row in piece]
+            chosen, rejected = score_pairs(model, head, batch)
+            terms = bradley_terry_loss(
+                chosen_score=chosen,
+                rejected_score=rejected,
+                p_chosen=torch.tensor([pair.p_chosen for pair in batch], device=chosen.device),
+                centering_coefficient=config.centering_coefficient,
+            )
+            updater.accumulate({"loss/preference": terms.loss}, count=len(rows), step=step, ids=[p.id for p in batch])
+            sums.add("loss/total", terms.loss)
+            sums.add("reward/chosen", chosen)
+            sums.add("reward/rejected", rejected)
+            sums.add("reward/margin", chosen - rejected)
+            sums.add("reward/accuracy", (chosen > rejected).float())
+        rate = updater.learning_rate
+        norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
+        metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
+        run.log(step, sums.means() | metrics)
+        run.save_if_due(step)
+
+
+def score_pairs(
+    model: PreTrainedModel, head: torch.nn.Linear, pairs: Sequence[EncodedPair]
+) -> tuple[Tensor, Tensor]:
+    """(pairs,) scores of the chosen and of the rejected responses, computed in one forward pass."""
+    rows = [[*p.prompt_ids, *p.chosen_ids] for p in pairs] + [[*p.prompt_ids, *p.rejected_ids] for p in pairs]
+    scores = score_rows(model, head, rows)
+    return scores[: len(pairs)], scores[len(pairs) :]
+
+
+@torch.no_grad()
+def score_all(
+    model: PreTrainedModel, pairs: Sequence[EncodedPair], batch_size: int = 64
+) -> tuple[list[float], list[float]]:
+    """Scores of every pair, in order: what the certificate is made from."""
+    model.eval()
+    head = scalar_head(model)
+    order = sorted(range(len(pairs)), key=lambda i: (pairs[i].tokens, i))
+    chosen, rejected = [0.0] * len(pairs), [0.0] * len(pairs)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        scores = score_pairs(model, head, [pairs[row] for row in rows])
+        for row, c, r in zip(rows, scores[0].tolist(), scores[1].tolist(), strict=True):
+            chosen[row], rejected[row] = c, r
+    return chosen, rejected

@@ -1,0 +1,91 @@
+"""REINFORCE with a leave-one-out baseline (Ahmadian et al. 2024, arXiv:2402.14740): PPO without the value model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from boresight.config.sections import RLOOStage
+from boresight.models.roles import FrozenPolicy, Policy
+from boresight.objectives.advantages import kl_shaped_reward
+from boresight.objectives.rloo import leave_one_out_advantage, rloo_loss
+from boresight.records import Prompt
+from boresight.training.experience import (
+    Experience,
+    RewardScale,
+    RewardSource,
+    check_starts_on_policy,
+    experience_metrics,
+    gather_experience,
+    minibatch_rows,
+)
+from boresight.training.run import Run
+from boresight.training.step import MetricSums, Updater
+
+
+@dataclass(frozen=True)
+class RLOORoles:
+    policy: Policy  # trained
+    reference: FrozenPolicy  # anchor of the KL term
+    reward: RewardSource  # frozen
+
+
+def train_rloo(config: RLOOStage, roles: RLOORoles, scale: RewardScale, prompts: Sequence[Prompt], run: Run) -> None:
+    """Train the policy for `config.steps` rollout batches; a whole response is one action. Dropout is off."""
+    roles.policy.model.eval()
+    updater = Updater([roles.policy.model], config, total=config.rloo_epochs * config.minibatches * config.steps)
+    run.resume(policy=roles.policy.model, updater=updater)
+    for step in run.steps(config.steps):
+        experience = gather_experience(config, roles.policy, roles.reference, roles.reward, scale, prompts, run, step)
+        shaped = kl_shaped_reward(
+            experience.score,
+            experience.logp,
+            experience.reference_logp,
+            experience.mask,
+            kl_coefficient=config.kl_coefficient,
+            estimator=config.kl_estimator,
+        )
+        reward = shaped.sum(dim=1).view(config.prompts_per_step, config.responses_per_prompt)
+        advantage = leave_one_out_advantage(reward).flatten()  # (responses,)
+        metrics = experience_metrics(experience, shaped, config.kl_coefficient) | {
+            "advantage/mean": float(advantage.mean()),
+            "advantage/deviation": float(advantage.std(correction=0)),
+        }
+        run.log(step, metrics | update(config, roles.policy, experience, advantage, updater, run, step))
+        run.save_if_due(step)
+
+
+def update(
+    config: RLOOStage,
+    policy: Policy,
+    experience: Experience,
+    advantage: Tensor,
+    updater: Updater,
+    run: Run,
+    step: int,
+) -> dict[str, float]:
+    """`rloo_epochs` passes over the batch in random minibatches; ratios and clipping are those of whole responses."""
+    sums = MetricSums()
+    norms: list[float] = []
+    rate = updater.learning_rate
+    for epoch in range(config.rloo_epochs):
+        generator = run.generator(f"minibatches {epoch}", step)
+        for rows in minibatch_rows(len(advantage), config.minibatches, generator):
+            now = policy.logps(*experience.rollout.rows(rows), temperature=config.temperature)
+            terms = rloo_loss(
+                policy_logp=now.logp,
+                old_logp=experience.logp[rows, : now.mask.shape[1]],
+                advantage=advantage[rows],
+                mask=now.mask,
+                clip_range=config.clip_range,
+            )
+            if not norms:
+                check_starts_on_policy(terms.ratio, now.mask, step)
+            ids = [experience.rollout.prompts[int(row)].id for row in rows]
+            updater.accumulate({"loss/policy": terms.loss}, count=len(rows), step=step, ids=ids)
+            norms.append(updater.apply(step=step, ids=ids))
+            sums.add("loss/policy", terms.loss)
+            sums.add("policy/clip_fraction", terms.clipped.float())
+            sums.add("policy/ratio_mean", terms.ratio)
+            sums.add("policy/approximate_kl", terms.approximate_kl, float(now.mask.sum()))
+    return sums.means() | {"optim/grad_norm": sum(norms) / len(norms), "optim/learning_rate": rate}

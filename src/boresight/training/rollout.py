@@ -1,0 +1,110 @@
+"""Sample a batch of responses from the policy and put it into the shape that the update needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boresight.data.tokenize import encode_prompt
+from boresight.models.generate import Generation, generate
+from boresight.models.roles import FrozenPolicy, Policy
+from boresight.records import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Responses to prompts; of one prompt they stand side by side. Left-aligned grids are (responses, tokens)."""
+
+    prompts: tuple[Prompt, ...]  # one for each response
+    texts: tuple[str, ...]
+    input_ids: Tensor  # (responses, prompt and response tokens), right-padded
+    response_mask: Tensor  # the same shape, True at response tokens
+    stopped: Tensor  # (responses,) bool: ended with the stop token
+    lengths: Tensor  # (responses,) response tokens
+
+    def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Token ids and response mask of some responses, cut to the longest of them."""
+        used = int((self.response_mask[index].any(dim=0)).nonzero().max()) + 1
+        return self.input_ids[index, :used], self.response_mask[index, :used]
+
+
+def sample(
+    policy: Policy | FrozenPolicy,
+    prompts: Sequence[Prompt],
+    *,
+    responses_per_prompt: int,
+    temperature: float,
+    max_new_tokens: int,
+    generator: torch.Generator,
+    batch_size: int = 128,
+) -> Rollout:
+    """`responses_per_prompt` responses to each prompt, truncated after the stop token."""
+    repeated = [prompt for prompt in prompts for _ in range(responses_per_prompt)]
+    encoded = [encode_prompt(policy.chat, prompt.messages) for prompt in repeated]
+    generations = generate(
+        policy.model,
+        encoded,
+        temperatures=[temperature] * len(encoded),
+        max_new_tokens=max_new_tokens,
+        stop_token_ids=policy.chat.stop_token_ids,
+        generator=generator,
+        batch_size=batch_size,
+    )
+    return as_rollout(policy, repeated, encoded, generations)
+
+
+def as_rollout(
+    policy: Policy | FrozenPolicy,
+    prompts: Sequence[Prompt],
+    encoded: Sequence[Sequence[int]],
+    generations: Sequence[Generation],
+) -> Rollout:
+    rows = [list(p) + g.token_ids for p, g in zip(encoded, generations, strict=True)]
+    width = max(len(row) for row in rows)
+    input_ids = torch.zeros(len(rows), width, dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.bool)
+    for i, (row, prompt) in enumerate(zip(rows, encoded, strict=True)):
+        input_ids[i, : len(row)] = torch.tensor(row)
+        mask[i, len(prompt) : len(row)] = True
+    device = next(policy.model.parameters()).device
+    return Rollout(
+        prompts=tuple(prompts),
+        texts=tuple(response_text(policy, g) for g in generations),
+        input_ids=input_ids.to(device),
+        response_mask=mask.to(device),
+        stopped=torch.tensor([g.stopped for g in generations], device=device),
+        lengths=torch.tensor([len(g.token_ids) for g in generations], device=device),
+    )
+
+
+def response_text(policy: Policy | FrozenPolicy, generation: Generation) -> str:
+    """The response as a person reads it: without the stop token and other special tokens."""
+    return str(policy.tokenizer.decode(generation.token_ids, skip_special_tokens=True))
+
+
+def prompts_of_step(prompts: Sequence[Prompt], count: int, seed: int, step: int) -> list[Prompt]:
+    """The `count` prompts of a step: all prompts in a fresh seeded order each epoch, none left out, none twice."""
+    chosen = []
+    for position in range(step * count, (step + 1) * count):
+        epoch, index = divmod(position, len(prompts))
+        order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed + epoch))
+        chosen.append(prompts[int(order[index])])
+    return chosen
+
+
+def rollout_metrics(rollout: Rollout) -> dict[str, float]:
+    """Length, stop rate, repetition (share of repeated 4-grams of words) and distinct responses."""
+    repeated = [_repetition(text) for text in rollout.texts]
+    return {
+        "rollout/length_tokens": float(rollout.lengths.double().mean()),
+        "rollout/stop_rate": float(rollout.stopped.double().mean()),
+        "rollout/repetition": sum(repeated) / len(repeated),
+        "rollout/distinct_responses": len(set(rollout.texts)) / len(rollout.texts),
+    }
+
+
+def _repetition(text: str) -> float:
+    words = text.split()
+    grams = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
+    return 1.0 - len(set(grams)) / len(grams) if grams else 0.0

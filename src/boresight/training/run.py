@@ -1,0 +1,115 @@
+"""What a training loop needs of its surroundings: seeded generators, progress, metrics and exact checkpoints.
+
+Nothing random is carried from step to step: each generator is made from the stage's seed, a purpose and the step, and
+each epoch's order from the seed and the epoch. A checkpoint therefore holds weights, optimizers and counters alone,
+and 2 + 2 steps equal 4 to the bit.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from boresight.errors import CheckpointError
+from boresight.runlog.writer import MetricsWriter
+from boresight.storage import write_atomically
+from boresight.training.progress import ProgressBar
+
+SHOWN = (
+    "loss/total",
+    "reward/score_normalized",
+    "policy/kl_to_reference",
+    "reward/accuracy",
+    "policy/entropy",
+)
+
+
+class Stateful(Protocol):
+    """Anything with weights or counters: modules, updaters, controllers."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any: ...
+
+
+class Run:
+    """One stage being trained in `folder`; `key` identifies its config and inputs, so that no other's state is loaded."""
+
+    def __init__(self, folder: Path, *, title: str, key: str, seed: int, checkpoint_every: int = 1) -> None:
+        self.folder = folder
+        self.seed = seed
+        self._title = title
+        self._key = key
+        self._checkpoint_every = checkpoint_every
+        self._checkpoint = folder / "checkpoint.pt"
+        self._writer = MetricsWriter(folder)
+        self._parts: dict[str, Stateful] = {}
+        self._next_step = 0
+        self._bar: ProgressBar | None = None
+        self._shown: dict[str, float] = {}
+
+    def generator(self, purpose: str, step: int = 0) -> torch.Generator:
+        """A generator of its own for each purpose and step."""
+        digest = hashlib.sha256(f"{self.seed}/{purpose}/{step}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+    def resume(self, **parts: Stateful) -> int:
+        """Name everything that changes while training; loads it from the last checkpoint, if there is one.
+
+        Returns the step at which the loop goes on. Raises CheckpointError for a checkpoint of another config.
+        """
+        self._parts = parts
+        if not self._checkpoint.exists():
+            self._writer.rewind({})
+            return 0
+        saved = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+        if saved["key"] != self._key:
+            raise CheckpointError(
+                f"{self._checkpoint}: saved by a run with another config or other inputs (key {saved['key'][:12]}, "
+                f"expected {self._key[:12]}). Restore the old settings, or remove the folder to start this stage anew."
+            )
+        if set(saved["parts"]) != set(parts):
+            raise CheckpointError(
+                f"{self._checkpoint}: holds {', '.join(sorted(saved['parts']))}; expected {', '.join(sorted(parts))}. "
+                "It was written by another version; remove the folder to start this stage anew."
+            )
+        for name, part in parts.items():
+            part.load_state_dict(saved["parts"][name])
+        self._writer.rewind(saved["metrics_position"])
+        self._next_step = saved["next_step"]
+        return self._next_step
+
+    def steps(self, total: int) -> Iterator[int]:
+        """Step numbers from the saved one on, with progress and the time of each step."""
+        with ProgressBar(self._title, total, done=self._next_step) as bar:
+            self._bar = bar
+            for step in range(self._next_step, total):
+                torch.manual_seed(self.generator("dropout", step).initial_seed())
+                started = time.perf_counter()
+                yield step
+                self._writer.append(step, {"time/step_seconds": time.perf_counter() - started})
+                bar.advance(figures=self._shown)
+
+    def log(self, step: int, metrics: Mapping[str, float], split: str = "train") -> None:
+        self._writer.append(step, metrics, split)
+        if split == "train":
+            self._shown = {name: metrics[name] for name in SHOWN if name in metrics}
+
+    def save_if_due(self, step: int) -> None:
+        """Write a checkpoint after every `checkpoint_every`-th step; it replaces the last one atomically."""
+        if (step + 1) % self._checkpoint_every:
+            return
+        state = {
+            "key": self._key,
+            "next_step": step + 1,
+            "metrics_position": self._writer.position(),
+            "parts": {name: part.state_dict() for name, part in self._parts.items()},
+        }
+        write_atomically(self._checkpoint, lambda path: torch.save(state, path))
+
+    def finish(self) -> None:
+        """Remove the checkpoint once the stage's result is written."""
+        self._checkpoint.unlink(missing_ok=True)

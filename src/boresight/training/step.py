@@ -1,0 +1,130 @@
+"""One optimizer step: accumulate, check, clip, update. The only place where losses are reduced."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from boresight.config.sections import OptimizedStage
+from boresight.errors import TrainingError
+
+
+def rate_factor(update: int, total: int, settings: OptimizedStage) -> float:
+    """Learning rate of an update (counted from 0) as a fraction of the peak: linear warm-up, then the schedule."""
+    warmup = round(settings.warmup_fraction * total)
+    if update < warmup:
+        return (update + 1) / warmup
+    if settings.schedule == "constant":
+        return 1.0
+    progress = (update - warmup) / max(1, total - warmup)
+    remaining = 1.0 - progress if settings.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+    return settings.final_rate_fraction + (1.0 - settings.final_rate_fraction) * remaining
+
+
+class Updater:
+    """AdamW over the parameters of some modules, with schedule, gradient clipping and a check of every number.
+
+    Losses come in unreduced pieces: `accumulate` divides their sum by the count of the whole global batch, so that
+    micro-batches of any cut give the gradient of one large batch.
+    """
+
+    def __init__(
+        self, modules: Sequence[nn.Module], settings: OptimizedStage, *, total: int, learning_rate: float | None = None
+    ) -> None:
+        self._settings = settings
+        self._total = total
+        self._updates = 0
+        self._peak = settings.learning_rate if learning_rate is None else learning_rate
+        self._parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(
+            _parameter_groups(modules, settings.weight_decay),
+            lr=self._peak,
+            betas=(settings.adam_beta1, settings.adam_beta2),
+            eps=settings.adam_epsilon,
+            fused=True,
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """Rate of the coming update."""
+        return self._peak * rate_factor(self._updates, self._total, self._settings)
+
+    def accumulate(self, losses: Mapping[str, Tensor], *, count: float, step: int, ids: Iterable[str]) -> None:
+        """Add the gradient of the sum of all given unreduced losses, divided by `count`.
+
+        Raises TrainingError before any gradient is made where a loss is not finite, naming step, loss and records.
+        """
+        total = torch.stack([values.sum() for values in losses.values()]).sum() / count
+        if not bool(torch.isfinite(total)):
+            bad = [name for name, values in losses.items() if not bool(torch.isfinite(values).all())]
+            raise TrainingError(
+                f"step {step}: {', '.join(bad) or 'the loss'} is not finite (records {_some(ids)}). The weights were "
+                "not changed; the last checkpoint is sound. Lower learning_rate, or look at these records."
+            )
+        total.backward()  # type: ignore[no-untyped-call]
+
+    def apply(self, *, step: int, ids: Iterable[str] = ()) -> float:
+        """Clip, update, clear; returns the gradient norm before clipping.
+
+        Raises TrainingError before the update where the gradient is not finite.
+        """
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.max_grad_norm)
+        if not bool(torch.isfinite(norm)):
+            raise TrainingError(
+                f"step {step}: the gradient is not finite (records {_some(ids)}). The weights were not changed; the "
+                "last checkpoint is sound. Lower learning_rate, or use dtype float32."
+            )
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._updates += 1
+        return float(norm)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self._optimizer.state_dict(), "updates": self._updates}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._updates = state["updates"]
+
+
+class MetricSums:
+    """Sums and counts of a step's metrics, divided once at the end: ragged pieces average rightly."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, float] = {}
+
+    def add(self, name: str, values: Tensor, count: float | None = None) -> None:
+        """Add a tensor's sum over `count` items (by default its number of elements)."""
+        self._sums[name] = self._sums.get(name, 0.0) + float(values.detach().double().sum())
+        self._counts[name] = self._counts.get(name, 0.0) + (values.numel() if count is None else count)
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self._counts[name] for name, total in self._sums.items() if self._counts[name] > 0}
+
+
+def micro_batches(rows: Sequence[int], size: int | None) -> list[Sequence[int]]:
+    """Cut a batch's rows into pieces of at most `size`; one piece where no size is set."""
+    size = size or len(rows)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _parameter_groups(modules: Sequence[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; norms, biases and embeddings do not. A tied weight counts as the embedding it is."""
+    embeddings = {
+        id(p) for module in modules for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
+    }
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    decays = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
+    others = [p for p in parameters if p.ndim < 2 or id(p) in embeddings]
+    groups = [{"params": decays, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _some(ids: Iterable[str]) -> str:
+    known = list(ids)
+    return ", ".join(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
