@@ -73,7 +73,8 @@ def bootstrap_mean(
     """Mean of `values` with the percentile interval of a bootstrap that draws whole clusters with replacement.
 
     `values` and `clusters` are (rows,); rows with equal cluster labels are drawn together. The percentile interval
-    needs some 20 clusters and some variation; where all cluster means agree it has no width (`wilson_clustered` has).
+    needs some 40 clusters and some variation: with fewer it covers too little, and where all cluster means agree it
+    has no width. `wilson_clustered` serves there.
     Raises ValueError for no rows or unequal lengths.
     """
     x, groups, sizes = _grouped(values, clusters)
