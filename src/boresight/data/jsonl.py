@@ -1,0 +1,263 @@
+"""Records as JSON objects: reading with file and line, writing whole or not at all, and an exact round trip.
+
+Read are JSON Lines and JSON lists, either of them gzip-packed.
+"""
+
+import gzip
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, Field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from boresight.data.json_text import decode_object, kind_of, list_objects
+from boresight.data.text_files import read_lines
+from boresight.errors import DataError
+from boresight.records import Demonstration, Message, Messages, PreferencePair, Prompt, Response, Role
+from boresight.storage import write_atomically
+
+Record = Prompt | Demonstration | PreferencePair | Response
+R = TypeVar("R", Prompt, Demonstration, PreferencePair, Response)
+ROLES: tuple[str, ...] = get_args(Role)
+
+
+def read_objects(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers (from 1) and JSON objects of a JSON Lines file or of a JSON list; blank lines are skipped.
+
+    Raises DataError with file and line for anything that is not a JSON object in UTF-8.
+    """
+    path = Path(path)
+    first = True
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        if first and line.lstrip().startswith("["):
+            yield from list_objects(path)
+            return
+        first = False
+        yield number, decode_object(line, f"{path}:{number}")
+
+
+def read_records(path: str | Path, kind: type[R]) -> list[R]:
+    """All records of one kind in a file. Raises DataError for a bad record or an id that is given twice."""
+    records: list[R] = []
+    line_of: dict[str, int] = {}
+    for number, row in read_objects(path):
+        record = from_record(kind, row, f"{path}:{number}")
+        if record.id in line_of:
+            raise DataError(
+                f"{path}:{number}: the id {record.id!r} is that of line {line_of[record.id]} too; ids must differ."
+            )
+        line_of[record.id] = number
+        records.append(record)
+    return records
+
+
+def write_records(path: str | Path, records: Iterable[Record | Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, gzip-packed where the name ends in `.gz`; whole or not at all.
+
+    Equal records give equal bytes: keys of a record stand in the order of its fields, fields that hold their default
+    are left out, and a packed file carries no time. Plain mappings are written as they are.
+    """
+    lines = [_line(record) for record in records]
+    content = "".join(lines).encode("utf-8")
+    if str(path).endswith(".gz"):
+        content = gzip.compress(content, mtime=0)
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(Path(path), write)
+
+
+def as_record(item: Record) -> dict[str, Any]:
+    """A record as a JSON object. Raises DataError for a value that JSON cannot give back unchanged."""
+    row: dict[str, Any] = {}
+    for spec in fields(item):
+        value = getattr(item, spec.name)
+        if _required(spec) or value != _default(spec):
+            row[spec.name] = _to_json(value, f'{type(item).__name__} {item.id}: "{spec.name}"')
+    return row
+
+
+def from_record(kind: type[R], row: Mapping[str, Any], where: str) -> R:
+    """The record that `as_record` made this object from. `where` (file and line) stands in the errors.
+
+    A null stands for an absent field. Raises DataError for a missing or unknown key, or a value of another type than
+    the field's.
+    """
+    if isinstance(row.get("id"), str):
+        where = f"{where} (id {row['id']})"
+    specs = {spec.name: spec for spec in fields(kind)}
+    for key in row:
+        if key not in specs:
+            near = get_close_matches(key, specs, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"known keys: {', '.join(specs)}."
+            raise DataError(
+                f'{where}: unknown key "{key}"; {hint} What the record itself need not know goes in "meta".'
+            )
+    missing = [spec.name for spec in specs.values() if _required(spec) and spec.name not in row]
+    if missing:
+        raise DataError(
+            f'{where}: "{missing[0]}" is missing; found the keys {", ".join(row) or "(none)"}. A {kind.__name__} needs '
+            f"{', '.join(spec.name for spec in specs.values() if _required(spec))}."
+        )
+    given = {key: value for key, value in row.items() if value is not None or _required(specs[key])}
+    record = kind(**{key: _FIELDS[key](value, f'{where}: "{key}"') for key, value in given.items()})
+    _check_roles(record, where)
+    return record
+
+
+def messages_from(value: Any, where: str) -> Messages:
+    """Messages of a JSON list of {"role", "content"}; keys that hold null (as Parquet fills them in) are passed over.
+
+    Raises DataError for anything else, a tool call or an image among them: it could not be carried on unchanged.
+    """
+    if not isinstance(value, list):
+        raise DataError(f'{where}: found {kind_of(value)}, expected a list of messages {{"role", "content"}}.')
+    return tuple(_message(item, f"{where}, message {i}") for i, item in enumerate(value, start=1))
+
+
+def _message(item: Any, where: str) -> Message:
+    if not isinstance(item, dict):
+        raise DataError(f'{where}: found {kind_of(item)}, expected an object {{"role", "content"}}.')
+    extra = [key for key, value in item.items() if key not in ("role", "content") and value is not None]
+    if extra:
+        raise DataError(
+            f'{where}: the key "{extra[0]}" cannot be carried on; a message is {{"role", "content"}}. Write what '
+            "matters of it into the content, or leave the record out."
+        )
+    role, content = item.get("role"), item.get("content")
+    if role not in ROLES:
+        raise DataError(f'{where}: "role" is {role!r}; expected one of {", ".join(ROLES)}.')
+    return Message(role, _text(content, f'{where}: "content"'))
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{where}: found {kind_of(value)}, expected a text.")
+    return value
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise DataError(f"{where}: found {kind_of(value)}, expected a number.")
+    return float(value)
+
+
+def _count(value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise DataError(f"{where}: found {value!r}, expected a whole number, 0 or more.")
+    return value
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise DataError(f"{where}: found {kind_of(value)}, expected true or false.")
+    return value
+
+
+def probability(value: Any, where: str) -> float:
+    """A number from 0 to 1."""
+    number = _number(value, where)
+    if not 0.0 <= number <= 1.0:
+        raise DataError(f"{where}: found {number:g}, expected a probability from 0 to 1.")
+    return number
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: found {kind_of(value)}, expected an object.")
+    return value
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise DataError(f"{where}: found {kind_of(value)}, expected a list of texts.")
+    return tuple(_text(item, where) for item in value)
+
+
+def _prompt(value: Any, where: str) -> Prompt | Messages:
+    """A Response carries the whole Prompt record, a PreferencePair the prompt's messages."""
+    return from_record(Prompt, value, where) if isinstance(value, dict) else messages_from(value, where)
+
+
+_FIELDS: dict[str, Callable[[Any, str], Any]] = {
+    **dict.fromkeys(("id", "kind", "source", "ranking_id", "text", "model"), _text),
+    **dict.fromkeys(("messages", "chosen", "rejected"), messages_from),
+    **dict.fromkeys(("expect", "meta", "criteria"), _mapping),
+    **dict.fromkeys(("strength", "temperature", "logp_sum"), _number),
+    **dict.fromkeys(("n_votes", "tokens"), _count),
+    "p_chosen": probability,
+    "annotators": _texts,
+    "stopped": _flag,
+    "prompt": _prompt,
+}
+
+
+def _check_roles(record: Record, where: str) -> None:
+    if isinstance(record, Response):
+        if not isinstance(record.prompt, Prompt):
+            raise DataError(f'{where}: "prompt" is a list of messages; expected a prompt record {{"id", "messages"}}.')
+        return
+    if isinstance(record, PreferencePair):
+        if isinstance(record.prompt, Prompt):
+            raise DataError(f'{where}: "prompt" is an object; expected a list of messages {{"role", "content"}}.')
+        closed = {"chosen": record.chosen, "rejected": record.rejected}
+    elif isinstance(record, Demonstration):
+        closed = {"messages": record.messages}
+    else:
+        closed = {}
+        if not record.messages or record.messages[-1].role == "assistant":
+            raise DataError(f'{where}: "messages" {_ends(record.messages)}; a prompt waits for the assistant.')
+    for name, messages in closed.items():
+        if not messages or messages[-1].role != "assistant":
+            raise DataError(f'{where}: "{name}" {_ends(messages)}; expected an assistant message at its end.')
+
+
+def _ends(messages: Messages) -> str:
+    return f"ends with a message of the role {messages[-1].role}" if messages else "is empty"
+
+
+def _required(spec: "Field[Any]") -> bool:
+    return spec.default is MISSING and spec.default_factory is MISSING
+
+
+def _default(spec: "Field[Any]") -> Any:
+    return spec.default if spec.default_factory is MISSING else spec.default_factory()
+
+
+def _to_json(value: Any, where: str) -> Any:
+    """A field's value; the parts that are free mappings get sorted keys."""
+    if isinstance(value, Prompt):
+        return as_record(value)
+    if isinstance(value, tuple):
+        return [{"role": m.role, "content": m.content} if isinstance(m, Message) else m for m in value]
+    return _free_json(value, where)
+
+
+def _free_json(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise DataError(f"{where}: has keys that are no texts ({list(value)[:3]}), which JSON cannot keep.")
+        return {key: _free_json(value[key], f"{where}.{key}") for key in sorted(value)}
+    if isinstance(value, list):
+        return [_free_json(item, where) for item in value]
+    finite = not isinstance(value, float) or math.isfinite(value)
+    if value is None or (isinstance(value, (str, int, float)) and finite):
+        return value
+    raise DataError(
+        f"{where}: {value!r} ({type(value).__name__}) cannot be kept in JSON; use texts, numbers and lists."
+    )
+
+
+def _line(record: Record | Mapping[str, Any]) -> str:
+    row = record if isinstance(record, Mapping) else as_record(record)
+    try:
+        line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+        line.encode("utf-8")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"record {row.get('id', '(no id)')}: cannot be written as JSON: {error}.") from error
+    return line + "\n"

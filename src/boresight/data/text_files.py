@@ -1,0 +1,61 @@
+"""Text of data files, plain or gzip-packed (told by content, not by name), with errors that name file and line."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from boresight.errors import DataError
+
+GZIP_MAGIC = b"\x1f\x8b"
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
+    """A file's bytes, unpacked. Raises DataError where it is absent, no file, unreadable or damaged gzip."""
+    try:
+        with path.open("rb") as stream:
+            packed = stream.read(2) == GZIP_MAGIC
+            stream.seek(0)
+            yield cast(io.BufferedIOBase, gzip.GzipFile(fileobj=stream)) if packed else stream
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file. Check the path; relative ones start at `data.root`.") from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise DataError(f"{path}: this is no file but a folder. Name a data file.") from error
+    except PermissionError as error:
+        raise DataError(f"{path}: no permission to read this file. Change its rights.") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path}: the gzip data is damaged or cut off ({error}). Get or pack the file again."
+        ) from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Line numbers (from 1) and lines without their ends (\\n or \\r\\n)."""
+    with open_bytes(path) as stream:
+        for number, raw in enumerate(stream, start=1):
+            yield number, _decode(raw, path, number).rstrip("\r\n")
+
+
+def read_text(path: Path) -> str:
+    """A whole text file, line ends as they are."""
+    with open_bytes(path) as stream:
+        return _decode(stream.read(), path, 1)
+
+
+def _decode(raw: bytes, path: Path, first_line: int) -> str:
+    """Text of UTF-8 bytes; a byte-order mark at the start of the file is left out."""
+    if first_line == 1 and raw.startswith(UTF16_MARKS):
+        raise DataError(f"{path}:1: the file is UTF-16; expected UTF-8. Save it as UTF-8.")
+    try:
+        return raw.decode("utf-8-sig" if first_line == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        line = first_line + raw.count(b"\n", 0, error.start)
+        raise DataError(
+            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not UTF-8. Save the file as UTF-8 (one from an older "
+            "spreadsheet program is often Windows-1252)."
+        ) from error
