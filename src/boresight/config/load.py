@@ -41,8 +41,14 @@ class Change(NamedTuple):
 
 
 class Finding(NamedTuple):
+    """A problem at its place; findings sort by place, then key."""
+
     place: Place
-    text: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place.label, self.key, self.message) if part)
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,7 @@ class Tree:
         path = problem.path
         while path not in self.places:
             path = path[:-1]
-        where = f"{dotted(problem.path)}: " if problem.path else ""
-        return Finding(self.places[path], f"{self.places[path].label}: {where}{problem.message}")
+        return Finding(self.places[path], dotted(problem.path), problem.message)
 
 
 def load_pipeline(path: Path, overrides: Sequence[str] = (), quick: bool = False) -> Pipeline:
@@ -75,7 +80,7 @@ def load_pipeline(path: Path, overrides: Sequence[str] = (), quick: bool = False
     small = _with_changes(tree, [*_quick_changes(tree), *changes])
     findings += [*_check(plain), *_check(small)]
     if findings:
-        raise ConfigError([finding.text for finding in sorted(dict.fromkeys(findings))])
+        raise ConfigError([str(finding) for finding in sorted(set(findings))])
     return Pipeline(path, PipelineSections.model_validate(small.value if quick else plain.value, strict=True))
 
 
@@ -103,12 +108,10 @@ def _read(path: Path) -> Tree:
 
 def _tree(path: Path, document: Document) -> Tree:
     places = {keys: Place(0, line, f"{path}:{line}") for keys, line in document.lines.items()}
-    findings = []
-    for fault in document.faults:
-        where = f"{dotted(fault.path)}: " if fault.path else ""
-        findings.append(
-            Finding(Place(0, fault.line, f"{path}:{fault.line}"), f"{path}:{fault.line}: {where}{fault.message}")
-        )
+    findings = [
+        Finding(Place(0, fault.line, f"{path}:{fault.line}"), dotted(fault.path), fault.message)
+        for fault in document.faults
+    ]
     return Tree(path, document.value, places, findings)
 
 
@@ -121,15 +124,11 @@ def _read_overrides(overrides: Sequence[str]) -> tuple[list[Change], list[Findin
         keys = tuple(key.strip().split("."))
         document = parse_yaml(value)
         if not equals or not all(keys):
-            findings.append(
-                Finding(place, f"{place.label}: expected dotted.key=value, as in stages.align.kl_coefficient=0.1")
-            )
+            findings.append(Finding(place, "", "expected dotted.key=value, as in stages.align.kl_coefficient=0.1"))
         elif keys[0] == "quick":
-            findings.append(
-                Finding(place, f"{place.label}: quick stands in the file only; set the keys that it shortens")
-            )
+            findings.append(Finding(place, "", "quick stands in the file only; set the keys that it shortens"))
         elif document.faults:
-            findings.extend(Finding(place, f"{place.label}: {fault.message}") for fault in document.faults)
+            findings.extend(Finding(place, dotted(keys), fault.message) for fault in document.faults)
         else:
             changes.append(Change(keys, document.value, place))
     return changes, findings
@@ -151,9 +150,7 @@ def _with_changes(tree: Tree, changes: Sequence[Change]) -> Tree:
     for change in changes:
         problem = _set(changed.value, change)
         if problem:
-            changed.findings.append(
-                Finding(change.place, f"{change.place.label}: {dotted(problem.path)}: {problem.message}")
-            )
+            changed.findings.append(Finding(change.place, dotted(problem.path), problem.message))
             continue
         for inner in [path for path in changed.places if path[: len(change.keys)] == change.keys]:
             del changed.places[inner]

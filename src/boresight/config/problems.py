@@ -89,11 +89,14 @@ def field_problems(error: ValidationError, tree: Mapping[str, Any]) -> list[Prob
 
 
 def _path_in_file(details: ErrorDetails, tree: Mapping[str, Any]) -> KeyPath:
-    """Pydantic puts union members and `[key]` marks into its locations; the file knows only keys and indices."""
+    """Pydantic puts kinds, union members and `[key]` marks into its locations; the file has only keys and indices."""
+    location = list(details["loc"])
+    if location[0] == "stages" and len(location) > 2 and location[2] in STAGE_CLASSES:
+        del location[2]
     path: KeyPath = ()
     value: Any = tree
-    last = len(details["loc"]) - 1
-    for position, part in enumerate(details["loc"]):
+    last = len(location) - 1
+    for position, part in enumerate(location):
         known = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
         if part in known:
             path, value = (*path, part), known[part]

@@ -198,8 +198,9 @@ class PolicyStage(OptimizedStage):
     """Weight of the KL penalty in the reward, reward units a nat (Huang et al. 2024: 0.05)."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     """Per-token estimator of the penalty (Schulman 2020)."""
-    missing_stop_penalty: NonNegativeFloat = 1.0
-    """A response without stop token gets minus this as its (normalised) score in place of the reward model's."""
+    missing_stop_penalty: NonNegativeFloat | None = 1.0
+    """A response without stop token gets minus this as its (normalised) score in place of the reward model's; null
+    leaves it the score it has."""
     normalize_reward: bool = True
     """Shift and scale scores to mean 0, deviation 1 over responses of the reference, measured once at the start."""
     normalization_prompts: PositiveInt = 256

@@ -1,0 +1,203 @@
+"""Faults between fields and between stages, each made by one change to a file that is right."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from boresight.config.load import load_pipeline
+
+Change = Callable[[str, str], list[str]]
+Write = Callable[[str], Path]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "start: base, data: [",
+            "start: bse, data: [",
+            '5: stages.demo.start: no stage "bse"; did you mean the stage "base"?',
+        ),
+        (
+            "of: compare",
+            "of: judgement",
+            '3: stages.gate.of: no stage "judgement"; expected a stage of kind evaluate (here: compare)',
+        ),
+        (
+            "responses: drafts",
+            "responses: demo",
+            '7: stages.labels.responses: "demo" is an sft stage; expected a stage of kind sample (here: drafts)',
+        ),
+        (
+            "    reward: scorer\n",
+            "    reward: demo\n",
+            '14: stages.ppo.reward: "demo" is an sft stage; expected a stage of kind reward_model (here: scorer)',
+        ),
+        (
+            "    policy: demo\n",
+            "    policy: scorer\n",
+            '12: stages.ppo.policy: "scorer" is a reward_model stage; expected a stage of kind pretrain, sft, dpo, '
+            "orpo, ppo or rloo (here: base, demo, ppo, rloo, dpo, orpo)",
+        ),
+        (
+            "reference: demo, data: pairs}",
+            "reference: demo, data: drafts}",
+            '19: stages.dpo.data: "drafts" is a sample stage; expected a stage of kind preferences or ai_labels '
+            "(here: labels, pairs)",
+        ),
+        (
+            "judge: {kind: reward_model, model: scorer}",
+            "judge: {kind: reward_model, model: ppo}",
+            '26: stages.compare.judge.model: "ppo" is a ppo stage; expected a stage of kind reward_model '
+            "(here: scorer)",
+        ),
+        (
+            "candidates: [ppo, dpo]",
+            "candidates: [ppo, pairs]",
+            '23: stages.compare.candidates[1]: "pairs" is a preferences stage; expected a stage of kind pretrain, sft, '
+            "dpo, orpo, ppo or rloo (here: base, demo, ppo, rloo, dpo, orpo)",
+        ),
+    ],
+)
+def test_a_reference_must_name_a_stage_of_a_kind_that_fits(
+    problems_of_change: Change, old: str, new: str, expected: str
+) -> None:
+    assert problems_of_change(old, new) == [f"align.yaml:{expected}"]
+
+
+def test_a_name_that_is_neither_stage_nor_file_is_told_with_both_readings(
+    problems_of_change: Change, folder: Path
+) -> None:
+    assert problems_of_change("[data/pairs.csv, labels]", "[data/pairs.cs, labelz]") == [
+        f'align.yaml:8: stages.pairs.sources[0]: "data/pairs.cs" is neither a stage nor a file (looked for '
+        f'{folder}/data/pairs.cs); did you mean the file "pairs.csv"?',
+        f'align.yaml:8: stages.pairs.sources[1]: "labelz" is neither a stage nor a file (looked for {folder}/labelz); '
+        f'did you mean the stage "labels"?',
+    ]
+
+
+def test_a_missing_file_is_told_with_the_path_that_was_looked_at(problems_of_change: Change, folder: Path) -> None:
+    assert problems_of_change("data: data/docs.txt", "data: data/doc.txt") == [
+        f'align.yaml:4: stages.base.data: no such file: "data/doc.txt" (looked for {folder}/data/doc.txt); '
+        f'did you mean "docs.txt"?'
+    ]
+
+
+def test_a_stage_where_only_files_are_read_is_told_as_that(problems_of_change: Change) -> None:
+    assert problems_of_change("data: [data/demos.jsonl]", "data: [pairs]") == [
+        'align.yaml:5: stages.demo.data[0]: "pairs" is a stage, and an sft stage reads files here'
+    ]
+
+
+def test_a_missing_data_root_is_told_once(problems: Callable[..., list[str]], folder: Path) -> None:
+    assert problems(
+        "run: {name: r}\ndata: {root: corpus}\nstages:\n  a: {kind: pretrain, data: [x, y], steps: 1}\n"
+    ) == [f"align.yaml:2: data.root: no such folder: {folder}/corpus; correct it, or leave it out"]
+
+
+def test_stages_in_a_circle_are_named_in_order(problems_of_change: Change) -> None:
+    assert problems_of_change("start: base, data: [", "start: dpo, data: [") == [
+        "align.yaml:5: stages.demo: stages wait for each other in a circle: demo -> dpo -> demo; take one reference out"
+    ]
+
+
+def test_a_stage_that_needs_itself_is_a_circle(problems_of_change: Change) -> None:
+    assert problems_of_change("    reference: demo\n", "    reference: ppo\n") == [
+        "align.yaml:10: stages.ppo: stages wait for each other in a circle: ppo -> ppo; take one reference out"
+    ]
+
+
+def test_base_model_needs_a_model_path(problems_of_change: Change, write: Write) -> None:
+    assert problems_of_change("start: base, data: [", "start: base_model, data: [") == [
+        "align.yaml:5: stages.demo.start: base_model is the model at model.path, and none is given; "
+        "set model.path, or name a stage"
+    ]
+    text = "run: {name: r}\nmodel: {path: owner/name}\nstages:\n  a: {kind: sft, data: data/demos.jsonl, epochs: 1}\n"
+    assert load_pipeline(write(text)).model_path == "owner/name"
+
+
+def test_base_model_is_no_reward_model_and_no_name_for_a_stage(problems_of_change: Change) -> None:
+    assert problems_of_change("    reward: scorer\n", "    reward: base_model\n") == [
+        'align.yaml:14: stages.ppo.reward: no stage "base_model"; expected a stage of kind reward_model (here: scorer)'
+    ]
+    lines = problems_of_change("quick:\n", "  base_model: {kind: pretrain, data: data/docs.txt, steps: 1}\nquick:\n")
+    assert lines == [
+        'align.yaml:27: stages.base_model: "base_model" stands for model.path and cannot name a stage; '
+        "choose another name"
+    ]
+
+
+@pytest.mark.parametrize("path", ["./base", "../base", "models/nested/base", "/nowhere/base"])
+def test_a_model_path_that_can_only_be_a_folder_must_exist(
+    problems: Callable[..., list[str]], folder: Path, path: str
+) -> None:
+    (line,) = problems(
+        f"run: {{name: r}}\nmodel: {{path: {path}}}\nstages:\n  a: {{kind: pretrain, data: data/docs.txt, steps: 1}}\n"
+    )
+    assert line.startswith(
+        f"align.yaml:2: model.path: no such folder: {(folder / path).resolve()}; give a model folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "steps: 400}",
+            "steps: 400, hidden_size: 130}",
+            "4: stages.base.hidden_size: 130 into 4 heads: the width of a head must be a whole even number; "
+            "change hidden_size or heads",
+        ),
+        (
+            "steps: 400}",
+            "steps: 400, hidden_size: 12}",
+            "4: stages.base.hidden_size: 12 into 4 heads: the width of a head must be a whole even number; "
+            "change hidden_size or heads",
+        ),
+        (
+            "steps: 400}",
+            "steps: 400, sequence_length: 257}",
+            "4: stages.base.sequence_length: 257 tokens, more than context_length (256); "
+            "raise context_length or shorten the rows",
+        ),
+        ("epochs: 1}", "epochs: 1, steps: 9}", "5: stages.demo.steps: given beside epochs (1); keep one of the two"),
+        (", epochs: 1}", "}", "5: stages.demo: how long to train is missing; give epochs or steps"),
+        (
+            "    steps: 30\n",
+            "    steps: 30\n    prompts_per_step: 9\n    minibatches: 4\n",
+            "18: stages.ppo.minibatches: 4 do not divide the 9 responses of a step (prompts_per_step 9 x "
+            "responses_per_prompt 1) into equal parts",
+        ),
+        (
+            "candidates: [ppo, dpo]",
+            "candidates: [ppo, dpo, ppo]",
+            '23: stages.compare.candidates[2]: "ppo" stands in the list twice; remove one',
+        ),
+        (
+            "{states_truth: {min: 0.5}}",
+            "{states_truth: {}}",
+            "3: stages.gate.measures.states_truth: no bound given; give min, max or both",
+        ),
+        (
+            "{states_truth: {min: 0.5}}",
+            "{states_truth: {min: 0.5, max: 0.4}}",
+            "3: stages.gate.measures.states_truth: nothing is at least 0.5 and at most 0.4",
+        ),
+        (
+            "candidates: [ppo], measures",
+            "candidates: [ppo, orpo], measures",
+            '3: stages.gate.candidates[1]: "orpo" is not a candidate of compare; it has: ppo, dpo',
+        ),
+    ],
+)
+def test_fields_must_fit_each_other(problems_of_change: Change, old: str, new: str, expected: str) -> None:
+    assert problems_of_change(old, new) == [f"align.yaml:{expected}"]
+
+
+def test_bounds_that_just_hold_are_no_fault(write: Write) -> None:
+    text = (
+        "run: {name: r}\nstages:\n  a: {kind: pretrain, data: data/docs.txt, steps: 1, sequence_length: 256, "
+        "context_length: 256, hidden_size: 8, heads: 4}\n"
+    )
+    assert list(load_pipeline(write(text)).stages) == ["a"]
