@@ -1,0 +1,56 @@
+"""One self-contained HTML page of a run: verdict, story, curves, examples, data, lineage.
+
+Every number on it stands in the run folder; a section whose stages are missing is left out, and what is missing is
+said at the top. Equal folders give equal bytes.
+"""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from boresight.pipeline.report_curves import MANY, course
+from boresight.pipeline.report_data import build_data
+from boresight.pipeline.report_examples import chosen_examples
+from boresight.pipeline.report_lineage import build_lineage
+from boresight.pipeline.report_reading import RunRecord, read_run
+from boresight.pipeline.report_story import tell
+from boresight.pipeline.report_verdict import build_verdict, comparisons
+from boresight.pipeline.report_words import number
+from boresight.storage import write_text
+
+REPORT_FILE = "report.html"
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write `report.html` into the run folder and return its path.
+
+    Raises DataError where the folder is no run or one of its files cannot be read, StorageError where it cannot be
+    written to.
+    """
+    path = run_folder / REPORT_FILE
+    write_text(path, render(read_run(run_folder)))
+    return path
+
+
+def render(run: RunRecord) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("boresight.pipeline"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    courses = [found for stage in run.stages if (found := course(stage)) is not None]
+    examples = [(stage, found) for stage in comparisons(run) if (found := chosen_examples(run, stage))]
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        verdict=build_verdict(run),
+        chapters=tell(run),
+        courses=courses,
+        examples=examples,
+        data=build_data(run),
+        lineage=build_lineage(run),
+        many=MANY,
+    )

@@ -1,0 +1,258 @@
+"""Charts as inline SVG that take their colours from the page: text is `currentColor`, series are CSS variables.
+
+Matplotlib draws with sentinel colours; they are replaced in the SVG text. Equal input gives equal bytes: ids are
+salted with the chart's name, and neither date nor program version is written. One unit of a figure is one CSS pixel,
+and every chart is drawn twice, for a wide column and for a phone, so that its letters keep their size.
+"""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from boresight.pipeline.report_words import Rate, interval_text, percent_text
+
+WIDE, NARROW = 800, 340
+INK, MUTED, GRID, BAND, SURFACE, BOUND = "#010100", "#010101", "#010102", "#010103", "#010104", "#010105"
+_CSS_COLOURS = {
+    INK: "currentColor",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    BAND: "var(--band)",
+    SURFACE: "var(--surface)",
+    BOUND: "var(--bound)",
+}
+SERIES_COUNT = 7
+DASHES = (0, (4, 3))
+_MARKERS = ("o", "o", "s", "D", "^", "v", "P")
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One picture in two widths (perhaps the same) with the sentence that stands in for it where it cannot be seen."""
+
+    wide: Markup
+    narrow: Markup
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalRow:
+    """A point with its interval; `series` picks colour and marker."""
+
+    label: str
+    rate: Rate
+    series: int = 1
+    emphasis: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalGroup:
+    """Rows under one title, perhaps with a line of their own: the baseline's rate, or a bound of the gate."""
+
+    rows: Sequence[IntervalRow]
+    title: str = ""
+    bound: float | None = None
+    bound_words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A vertical line through the whole chart."""
+
+    value: float
+    label: str
+    dashed: bool = True
+
+
+def series_colour(series: int) -> str:
+    return f"#0102{series % SERIES_COUNT:02x}"
+
+
+def series_marker(series: int) -> str:
+    return _MARKERS[series % SERIES_COUNT]
+
+
+def draw_twice(name: str, label: str, draw: Callable[[int], Figure]) -> Chart:
+    """`draw` makes the figure for a width in pixels."""
+    return Chart(
+        wide=to_svg(_styled(draw, WIDE, name), f"{name}-w", label),
+        narrow=to_svg(_styled(draw, NARROW, name), f"{name}-n", label),
+        label=label,
+    )
+
+
+def to_chart(name: str, label: str, draw: Callable[[], Figure]) -> Chart:
+    """A chart that is small enough for every screen as it is."""
+    svg = to_svg(_styled(lambda _: draw(), NARROW, name), name, label)
+    return Chart(wide=svg, narrow=svg, label=label)
+
+
+def interval_chart(
+    name: str,
+    label: str,
+    groups: Sequence[IntervalGroup],
+    *,
+    marks: Sequence[Mark] = (),
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> Chart:
+    """Points with 95 % intervals on one axis of rates, in rows; titles and values beside them, above on a phone."""
+    return draw_twice(name, label, lambda width: _draw_intervals(width, groups, marks, limits))
+
+
+def blank_figure(width: int, height: float) -> Figure:
+    """An empty transparent figure of that many CSS pixels."""
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    figure.patch.set_alpha(0)
+    return figure
+
+
+def pixel_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes at a place counted in pixels from the upper left corner."""
+    total_width, total_height = figure.get_size_inches() * 72
+    box = (left / total_width, 1 - (top + height) / total_height, width / total_width, height / total_height)
+    axes: Axes = figure.add_axes(box)
+    axes.patch.set_alpha(0)
+    return axes
+
+
+def to_svg(figure: Figure, name: str, label: str) -> Markup:
+    """The figure as an `<svg>` element for an HTML page: no prolog, no metadata, ids of its own, page colours."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": name}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"| version="1\.1"', "", text).replace("xlink:href", "href")
+    text = re.sub(r'\bid="', f'id="{name}-', text).replace('href="#', f'href="#{name}-')
+    text = text.replace("url(#", f"url(#{name}-")
+    text = re.sub(r'width="([\d.]+)pt" height="([\d.]+)pt"', r'width="\1" height="\2"', text, count=1)
+    text = re.sub("#01010[0-5]", lambda match: _CSS_COLOURS[match[0]], text)
+    text = re.sub("#0102([0-9a-f]{2})", lambda match: f"var(--s{int(match[1], 16)})", text)
+    text = re.sub(r"\n\s*", "\n", re.sub(r"<!--.*?-->", "", text)).replace("\n<", "<").strip()
+    opening = Markup('<svg role="img" aria-label="{}" ').format(label)
+    return Markup(str(opening) + text.removeprefix("<svg "))
+
+
+def percent_axis(axes: Axes, most: int = 5) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}%"))
+
+
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 12,
+    "text.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "grid.color": GRID,
+    "grid.linewidth": 1,
+    "axes.linewidth": 1,
+    "axes.unicode_minus": True,
+    "axes.formatter.use_mathtext": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def _styled(draw: Callable[[int], Figure], width: int, name: str) -> Figure:
+    with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": name}):
+        return draw(width)
+
+
+def _draw_intervals(
+    width: int, groups: Sequence[IntervalGroup], marks: Sequence[Mark], limits: tuple[float, float]
+) -> Figure:
+    narrow = width < 600
+    row_height = 17 if any(len(group.rows) > 1 and group.title for group in groups) else 30
+    gap, title_height = (16, 20) if narrow else (14, 0)
+    if narrow and not any(group.title for group in groups):
+        row_height, title_height = 44, 0
+    heights = [len(group.rows) * row_height + gap + (title_height if group.title else 0) for group in groups]
+    top = 24 if marks else 6
+    figure = blank_figure(width, top + sum(heights) + 26)
+    left, right = (6, 58 if title_height else 6) if narrow else (190, 172)
+    axes = pixel_axes(figure, left, top, width - left - right, sum(heights))
+    axes.set_xlim(*limits)
+    axes.set_ylim(sum(heights), 0)
+    _dress_interval_axes(axes, marks)
+    y = 0.0
+    for group, height in zip(groups, heights, strict=True):
+        _draw_group(axes, group, y, height, row_height, narrow=narrow)
+        y += height
+    return figure
+
+
+def _dress_interval_axes(axes: Axes, marks: Sequence[Mark]) -> None:
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.set_yticks([])
+    axes.tick_params(axis="x", length=0, pad=6, labelsize=11)
+    percent_axis(axes)
+    axes.grid(axis="x", zorder=0)
+    axes.set_axisbelow(True)
+    for mark in marks:
+        axes.axvline(mark.value, color=BOUND if mark.dashed else MUTED, lw=1.3, zorder=1.5,
+                     linestyle=DASHES if mark.dashed else "-")  # fmt: skip
+        axes.annotate(mark.label, (mark.value, 1), xycoords=("data", "axes fraction"), xytext=(0, 7),
+                      textcoords="offset points", ha="center", fontsize=11, color=MUTED)  # fmt: skip
+
+
+def _draw_group(
+    axes: Axes, group: IntervalGroup, top: float, height: float, row_height: float, *, narrow: bool
+) -> None:
+    beside = ("axes fraction", "data")
+    if top > 0 and group.title:
+        axes.axhline(top, color=GRID, lw=1, xmin=0, clip_on=False)
+    first = top + (height - len(group.rows) * row_height) / 2 + row_height / 2
+    if group.title:
+        place = (0.0, top + 15) if narrow else (-0.02, top + height / 2)
+        axes.annotate(group.title, place, xycoords=beside, ha="left" if narrow else "right", va="center",
+                      fontsize=12, fontweight="bold", annotation_clip=False)  # fmt: skip
+        first += 8 if narrow else 0
+    if group.bound is not None:
+        axes.plot([group.bound] * 2, [first - row_height * 0.6, first + row_height * (len(group.rows) - 0.4)],
+                  color=BOUND, lw=1.3, linestyle=DASHES, zorder=2)  # fmt: skip
+    for index, row in enumerate(group.rows):
+        _draw_row(axes, row, first + index * row_height, titled=bool(group.title), narrow=narrow)
+
+
+def _draw_row(axes: Axes, row: IntervalRow, y: float, *, titled: bool, narrow: bool) -> None:
+    colour, beside = series_colour(row.series), ("axes fraction", "data")
+    if row.rate.low is not None and row.rate.high is not None:
+        axes.plot([row.rate.low, row.rate.high], [y, y], color=colour, lw=2.6, solid_capstyle="round", alpha=0.55,
+                  zorder=3, clip_on=False)  # fmt: skip
+    axes.plot([row.rate.value], [y], marker=series_marker(row.series), color=colour, markersize=7.5, lw=0,
+              markeredgecolor=SURFACE, markeredgewidth=1.2, zorder=4, clip_on=False)  # fmt: skip
+    weight = "bold" if row.emphasis else "normal"
+    value, interval = percent_text(row.rate.value), interval_text(row.rate)
+    if narrow and titled:
+        axes.annotate(value, (1, y), xycoords=beside, xytext=(54, 0), textcoords="offset points", ha="right",
+                      va="center", fontsize=11, annotation_clip=False)  # fmt: skip
+        return
+    if narrow:
+        axes.annotate(row.label, (0, y - 14), xycoords=beside, va="center", fontweight=weight, annotation_clip=False)
+        axes.annotate(f"{value}  {interval}", (1, y - 14), xycoords=beside, ha="right", va="center", fontsize=11,
+                      annotation_clip=False)  # fmt: skip
+        return
+    if not titled:
+        axes.annotate(row.label, (-0.02, y), xycoords=beside, ha="right", va="center", fontweight=weight,
+                      annotation_clip=False)  # fmt: skip
+    size = 11 if titled else 12
+    axes.annotate(value, (1.03, y), xycoords=beside, xytext=(44, 0), textcoords="offset points", ha="right",
+                  va="center", fontsize=size, fontweight="bold", annotation_clip=False)  # fmt: skip
+    axes.annotate(interval, (1.03, y), xycoords=beside, xytext=(54, 0), textcoords="offset points", va="center",
+                  fontsize=size - 1, color=MUTED, annotation_clip=False)  # fmt: skip

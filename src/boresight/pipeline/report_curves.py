@@ -1,0 +1,243 @@
+"""Training curves: for each kind of stage the panels that tell whether it went well, all on one step axis."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from boresight.pipeline.report_charts import (
+    BOUND,
+    DASHES,
+    INK,
+    MUTED,
+    Chart,
+    blank_figure,
+    draw_twice,
+    pixel_axes,
+    series_colour,
+)
+from boresight.pipeline.report_reading import StageRecord
+from boresight.pipeline.report_words import counted, number, percent, plain
+from boresight.runlog.names import METRICS, Range
+from boresight.runlog.reader import by_split
+
+Array = NDArray[np.float64]
+MANY = 100
+"""From this many values on a running mean is drawn over them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Metrics in one frame, each with a label where there are several; those are drawn that the run logged."""
+
+    title: str
+    metrics: Mapping[str, str]
+
+    @property
+    def is_rate(self) -> bool:
+        return METRICS[next(iter(self.metrics))].unit == "fraction"
+
+    @property
+    def unit(self) -> str:
+        """Unit of the first metric and, where the table knows one, its healthy range."""
+        metric = METRICS[next(iter(self.metrics))]
+        unit = f"share of {metric.averaged_over}" if self.is_rate else metric.unit
+        return f"{unit} · healthy {metric.healthy}" if isinstance(metric.healthy, Range) else unit
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    label: str
+    steps: Array
+    values: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The curves of one stage with the sentence that sums them up."""
+
+    stage: StageRecord
+    summary: Markup
+    chart: Chart
+
+
+def _one(title: str, metric: str) -> Panel:
+    return Panel(title, {metric: ""})
+
+
+_LOSS = _one("Loss", "loss/total")
+_ACCURACY = _one("Accuracy", "reward/accuracy")
+_ROLLOUT = (
+    _one("KL to the reference", "policy/kl_to_reference"),
+    _one("Reward model's score", "reward/score"),
+    _one("Entropy", "policy/entropy"),
+    _one("Clip fraction", "policy/clip_fraction"),
+    _one("Response length", "rollout/length_tokens"),
+    _one("Value model: explained variance", "value/explained_variance"),
+)
+PANELS: Mapping[str, tuple[Panel, ...]] = {
+    "pretrain": (_LOSS,),
+    "sft": (_LOSS,),
+    "reward_model": (
+        Panel("Loss", {"loss/preference": "", "loss/total": "", "eval/nll": ""}),
+        Panel("Accuracy", {"reward/accuracy": "", "eval/accuracy": ""}),
+    ),
+    "ppo": _ROLLOUT,
+    "rloo": _ROLLOUT[:5],
+    "dpo": (
+        _LOSS,
+        Panel("Implicit rewards", {"reward/chosen": "chosen", "reward/rejected": "rejected"}),
+        _one("Margin", "reward/margin"),
+        _ACCURACY,
+    ),
+    "orpo": (
+        _LOSS,
+        Panel("Log-probabilities", {"policy/chosen_logp_mean": "chosen", "policy/rejected_logp_mean": "rejected"}),
+        _one("Log odds ratio", "policy/log_odds_ratio"),
+        _ACCURACY,
+    ),
+}
+_SUMMED_UP = {
+    "loss/total": "loss",
+    "policy/kl_to_reference": "KL to the reference",
+    "reward/score": "reward",
+    "reward/margin": "margin",
+    "reward/accuracy": "accuracy",
+    "value/explained_variance": "explained variance",
+}
+
+
+def course(stage: StageRecord) -> Course | None:
+    """Curves of a training stage, finished or not; None where it logged nothing that has a panel."""
+    panels = [panel for panel in PANELS.get(stage.kind, ()) if _lines(stage, panel)]
+    if not panels:
+        return None
+    label = f"{stage.name}: {', '.join(panel.title.lower() for panel in panels)} over the training steps"
+    chart = draw_twice(f"curves-{stage.name}", label, lambda width: _draw_panels(width, stage, panels))
+    return Course(stage, _summary(stage), chart)
+
+
+def running_mean(steps: Array, values: Array, width: int) -> tuple[Array, Array]:
+    """Means over windows of `width` neighbouring values, at the windows' middle steps."""
+    kernel = np.full(width, 1 / width)
+    return np.convolve(steps, kernel, mode="valid"), np.convolve(values, kernel, mode="valid")
+
+
+def _lines(stage: StageRecord, panel: Panel) -> list[Line]:
+    """The panel's metrics that the stage logged, one line for each split; of two training losses the first."""
+    lines: list[Line] = []
+    for metric, label in panel.metrics.items():
+        for split, points in by_split(stage.metrics, metric).items():
+            steps, values = np.asarray(points, dtype=np.float64).T
+            words = label or ("training" if split == "train" else plain(split))
+            if all(line.label != words for line in lines):
+                lines.append(Line(words, steps, values))
+    return lines
+
+
+def _draw_panels(width: int, stage: StageRecord, panels: Sequence[Panel]) -> Figure:
+    columns = 1 if width < 600 or len(panels) == 1 else 2
+    rows = -(-len(panels) // columns)
+    height, title, left, right, gap = 128 if len(panels) > 1 else 150, 46, 46, 46, 22
+    panel_width = (width - (columns - 1) * gap) / columns - left - right
+    figure = blank_figure(width, rows * (height + title) + 44)
+    drawn = [line.steps for panel in panels for line in _lines(stage, panel)]
+    first_step, last_step = min(steps[0] for steps in drawn), max(steps[-1] for steps in drawn)
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, columns)
+        x, y = left + column * (left + panel_width + right + gap), title + row * (height + title)
+        axes = pixel_axes(figure, x, y, panel_width, height)
+        axes.set_xlim(first_step, max(last_step, first_step + 1))
+        _dress_panel(axes, panel)
+        _draw_lines(axes, _lines(stage, panel), is_rate=panel.is_rate)
+        _draw_anchor(axes, stage, panel)
+        is_last = index + columns >= len(panels)
+        axes.tick_params(labelbottom=is_last)
+        if is_last:
+            axes.set_xlabel("step", fontsize=11)
+    return figure
+
+
+def _dress_panel(axes: Axes, panel: Panel) -> None:
+    for text, height, style in ((panel.title, 26, {"fontsize": 12.5, "fontweight": "bold", "color": INK}),
+                                (panel.unit, 11, {"fontsize": 11, "color": MUTED})):  # fmt: skip
+        axes.annotate(text, (0, 1), xycoords="axes fraction", xytext=(-44, height), textcoords="offset points",
+                      annotation_clip=False, **style)  # fmt: skip
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(length=0, labelsize=11, pad=5)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, is_rate=panel.is_rate)))
+
+
+def _draw_lines(axes: Axes, lines: Sequence[Line], *, is_rate: bool) -> None:
+    """The values as they are; where they are many, faint under their running mean. The last one stands at the end."""
+    ends = []
+    for index, line in enumerate(lines):
+        colour, steps, values = series_colour(index + 1), line.steps, line.values
+        if len(values) > MANY:
+            axes.plot(steps, values, color=colour, lw=1, alpha=0.3)
+            steps, values = running_mean(steps, values, len(values) // 25)
+        axes.plot(steps, values, color=colour, lw=2, marker="o" if len(values) <= 12 else "", markersize=4,
+                  linestyle="-" if index == 0 else (0, (5, 1.5)))  # fmt: skip
+        ends.append((float(line.steps[-1]), float(values[-1]), colour, line.label))
+    low, high = axes.get_ylim()
+    room = (high - low) * 0.14 * (2 if len(lines) > 1 else 1)
+    previous = None
+    for step, value, colour, label in sorted(ends, key=lambda end: end[1]):
+        place = value if previous is None else max(value, previous + room)
+        words = _short(value, is_rate=is_rate)
+        axes.annotate(words, (step, place), xytext=(6, 0), textcoords="offset points", va="center", fontsize=11,
+                      fontweight="bold", color=colour, annotation_clip=False)  # fmt: skip
+        previous = place
+    if len(lines) > 1:
+        _draw_key(axes, ends)
+
+
+def _draw_key(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """The lines' labels in their colours, at the upper right above the frame."""
+    for index, (_, _, colour, label) in enumerate(reversed(ends)):
+        axes.annotate(label, (1, 1), xycoords="axes fraction", xytext=(44 - 74 * index, 26), ha="right",
+                      textcoords="offset points", fontsize=11, fontweight="bold", color=colour,
+                      annotation_clip=False)  # fmt: skip
+
+
+def _draw_anchor(axes: Axes, stage: StageRecord, panel: Panel) -> None:
+    """What the curve is to be held against: the reference's mean score, or chance."""
+    mean = stage.outcome.get("reward_mean")
+    anchors = {"reward/score": (mean, "mean of the reference"), "reward/accuracy": (0.5, "chance")}
+    value, label = anchors.get(next(iter(panel.metrics)), (None, ""))
+    if value is None:
+        return
+    axes.axhline(value, color=BOUND, lw=1.2, linestyle=DASHES, zorder=1)
+    axes.annotate(label, (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 4), textcoords="offset points",
+                  ha="right", fontsize=10, color=MUTED)  # fmt: skip
+
+
+def _short(value: float, *, is_rate: bool) -> str:
+    text = f"{100 * value:.3g}%" if is_rate else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+def _summary(stage: StageRecord) -> Markup:
+    """One sentence from the last logged values."""
+    facts = []
+    for metric, words in _SUMMED_UP.items():
+        value = stage.metrics.last(metric)
+        if value is not None:
+            shown = percent(value) if METRICS[metric].unit == "fraction" and metric != "value/explained_variance" \
+                else number(value)  # fmt: skip
+            facts.append(Markup("{} {}").format(words, shown))
+    logged = max(stage.metrics.steps)
+    when = Markup("After {}").format(counted(int(stage.outcome.get("steps", logged)), "step"))
+    if not stage.done:
+        when = Markup("Not finished; at step {}").format(logged)
+    unchanged = " The reference's weights were the same at the end." if stage.outcome.get("reference_unchanged") else ""
+    return Markup("{}: {}.{}").format(when, Markup(", ").join(facts), unchanged)

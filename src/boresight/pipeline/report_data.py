@@ -1,0 +1,120 @@
+"""The data section: rows read, kept and dropped with the reason, kinds, and how often the longer answer was chosen."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from boresight.pipeline.report_parts import Cell, Table
+from boresight.pipeline.report_reading import RunRecord, StageRecord
+from boresight.pipeline.report_words import count, counted, listing, model_name, number, percent, percent_text, plain
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a whole, as a strip: `fraction` is its width."""
+
+    name: str
+    fraction: float
+    words: Markup
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairSet:
+    """What one preferences stage made of its sources."""
+
+    name: str
+    flow: Sequence[tuple[Markup, Cell]]
+    dropped: Table | None
+    kinds: Sequence[Share]
+    longer: Markup | None
+    longer_fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class DataSection:
+    sentences: Sequence[Markup]
+    pair_sets: Sequence[PairSet]
+
+
+def build_data(run: RunRecord) -> DataSection:
+    sentences = [sentence for stage in run.finished() if (sentence := _sentence(stage)) is not None]
+    return DataSection(sentences, [_pair_set(stage) for stage in run.finished("preferences")])
+
+
+def _sentence(stage: StageRecord) -> Markup | None:
+    """What a stage other than `preferences` read or made."""
+    facts, name = stage.outcome, model_name(stage.name)
+    if stage.kind == "pretrain":
+        return Markup("{}: {}, {}, vocabulary of {}.").format(
+            name,
+            counted(facts["documents"], "document"),
+            counted(facts["tokens"], "token"),
+            count(facts["vocabulary_size"]),
+        )
+    if stage.kind == "sft":
+        return Markup("{}: {}, {} trained on{}.").format(
+            name,
+            counted(facts["conversations"], "conversation"),
+            counted(facts["trained_tokens"], "token"),
+            _dropped_words(facts["dropped"]),
+        )
+    if stage.kind == "sample":
+        return Markup("{}: {} to {}, {} tokens on average, {} stopped by themselves.").format(
+            name,
+            counted(facts["responses"], "response"),
+            counted(facts["prompts"], "prompt"),
+            number(facts["mean_tokens"]),
+            percent(facts["stop_rate"]),
+        )
+    if stage.kind == "ai_labels":
+        return Markup("{}: {} from {} to {}; {} without a pair for want of a difference, {} changed with the order.").format(
+            name,
+            counted(facts["pairs"], "pair"),
+            counted(facts["responses"], "response"),
+            counted(facts["prompts"], "prompt"),
+            count(facts["ties"]),
+            counted(facts["verdict_flips"], "verdict"),
+        )
+    if stage.kind in ("reward_model", "dpo", "orpo") and any(facts.get("dropped", {}).values()):
+        return Markup("{}: {} trained on{}.").format(
+            name, counted(facts["pairs"], "pair"), _dropped_words(facts["dropped"])
+        )
+    return None
+
+
+def _dropped_words(dropped: Mapping[str, int]) -> Markup:
+    reasons = [Markup("{} ({})").format(count(n), plain(reason)) for reason, n in dropped.items() if n]
+    return Markup("; left out: {}").format(listing(reasons)) if reasons else Markup("; none left out")
+
+
+def _pair_set(stage: StageRecord) -> PairSet:
+    facts = stage.outcome
+    read, dropped = sum(facts["read"].values()), sum(facts["dropped"].values())
+    flow: list[tuple[Markup, Cell]] = [
+        (count(read), Markup("read: {}").format(
+            listing([Markup("{} from {}").format(count(n), source) for source, n in facts["read"].items()]))),
+        (count(dropped), "dropped"),
+        (count(facts["kept"]), "kept"),
+        (count(facts["train"]), "to train on"),
+        (count(facts["held_out"]), "held out, by prompt"),
+    ]  # fmt: skip
+    rows = [
+        [plain(reason), count(n), percent(n / read) if read else "–"] for reason, n in facts["dropped"].items() if n
+    ]
+    total = sum(facts["kinds"].values())
+    kinds = [
+        Share(plain(kind) or "no kind", n / total, Markup("{} {}").format(count(n), percent_text(n / total)), index + 1)
+        for index, (kind, n) in enumerate(sorted(facts["kinds"].items(), key=lambda item: -item[1]))
+        if n
+    ]
+    longer = facts.get("longer_share")
+    return PairSet(
+        name=stage.name,
+        flow=flow,
+        dropped=Table(["Dropped because", "Pairs", "Of those read"], rows) if rows else None,
+        kinds=kinds,
+        longer=None if longer is None else percent(longer),
+        longer_fraction=float(longer or 0),
+    )

@@ -1,0 +1,83 @@
+"""The pieces that a page is put together from; the template draws each by its `part` name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from boresight.pipeline.report_charts import Chart
+from boresight.pipeline.report_reading import POLICY_KINDS, Json, RunRecord
+
+Cell = Markup | str
+BASE_SERIES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose first column is a row header. `summary` folds it away under these words."""
+
+    headers: Sequence[Cell]
+    rows: Sequence[Sequence[Cell]]
+    caption: Cell = ""
+    summary: str = ""
+    part: str = field(default="table", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart with its caption; `legend` lists (series, name); `beside` stands to its right."""
+
+    chart: Chart
+    caption: Cell
+    legend: Sequence[tuple[int, str]] = ()
+    beside: Table | None = None
+    part: str = field(default="figure", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One model's response beside its fellows; `verdict` is won, lost, tie or empty for the baseline."""
+
+    model: str
+    series: int
+    text: str
+    stopped: bool
+    tokens: int
+    score: float | None = None
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """A prompt and what each model answered."""
+
+    prompt_id: str
+    kind: str
+    messages: Sequence[Json]
+    answers: Sequence[Answer]
+    why: Cell = ""
+    part: str = field(default="side_by_side", init=False)
+
+
+Part = Figure | Table | SideBySide
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    title: Cell
+    paragraphs: Sequence[Cell]
+    parts: Sequence[Part] = ()
+
+
+def model_series(run: RunRecord) -> dict[str, int]:
+    """A colour number for every model, the same on the whole page: 6 for base models, 0 for SFT, 1 to 5 for what
+    preferences made, in the order of the run."""
+    series: dict[str, int] = {"base_model": BASE_SERIES}
+    aligned = 0
+    for stage in run.stages:
+        if stage.kind in ("pretrain", "sft"):
+            series[stage.name] = BASE_SERIES if stage.kind == "pretrain" else 0
+        elif stage.kind in POLICY_KINDS:
+            series[stage.name] = 1 + aligned % (BASE_SERIES - 1)
+            aligned += 1
+    return series

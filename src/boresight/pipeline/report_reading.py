@@ -1,0 +1,131 @@
+"""What a run folder holds, read once: the report computes nothing that these files do not say."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boresight.errors import DataError
+from boresight.runlog.reader import MetricTable, read_metrics
+from boresight.runlog.writer import METRICS_FILE, TIMINGS_FILE
+from boresight.storage import read_json
+
+Json = Mapping[str, Any]
+
+POLICY_KINDS = ("ppo", "rloo", "dpo", "orpo")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRecord:
+    """One stage's folder. `result` is None where the stage has not finished."""
+
+    name: str
+    kind: str
+    key: str
+    folder: Path
+    config: Json
+    manifest: Json
+    result: Json | None
+    metrics: MetricTable
+    """Timings included."""
+
+    @property
+    def done(self) -> bool:
+        return self.result is not None
+
+    @property
+    def outcome(self) -> Json:
+        """The result of a finished stage; an empty one otherwise."""
+        return self.result or {}
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock seconds of the steps, None where nothing was timed."""
+        steps = self.metrics.series("time/step_seconds")
+        return sum(point.value for point in steps) if steps else None
+
+    def rows(self, file_name: str) -> list[Json]:
+        """The records of one of the stage's JSON-lines files; empty where there is no such file."""
+        return read_rows(self.folder / file_name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    name: str
+    seed: int
+    stages: tuple[StageRecord, ...]
+
+    def finished(self, *kinds: str) -> list[StageRecord]:
+        """Finished stages of these kinds (of all kinds where none is given), in the order of the run."""
+        return [stage for stage in self.stages if stage.done and (not kinds or stage.kind in kinds)]
+
+    def kind_of(self, name: str) -> str:
+        """Kind of the stage of that name; a model that no stage of this run made is `base_model`."""
+        return next((stage.kind for stage in self.stages if stage.name == name), "base_model")
+
+    @property
+    def unfinished(self) -> list[StageRecord]:
+        return [stage for stage in self.stages if not stage.done]
+
+
+def read_run(run_folder: Path) -> RunRecord:
+    """Read run.json and every stage folder that it names. Raises DataError where this is no run folder."""
+    index = run_folder / "run.json"
+    if not index.is_file():
+        raise DataError(
+            f"{run_folder}: no run.json in this folder, so it is not a run. Give the folder that `boresight run` "
+            "printed, for example runs/kube-assistant."
+        )
+    content = _read_object(index)
+    stages = tuple(_read_stage(run_folder / "stages" / entry["name"], entry) for entry in content["stages"])
+    return RunRecord(name=str(content["name"]), seed=int(content["seed"]), stages=stages)
+
+
+def read_rows(path: Path) -> list[Json]:
+    """Records of a JSON-lines file; empty where it does not exist. Raises DataError with file and line."""
+    if not path.is_file():
+        return []
+    rows: list[Json] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{path}:{number}: not a JSON record ({error.msg}). Run the pipeline again: it makes the stage anew."
+            ) from error
+    return rows
+
+
+def measures_of(evaluation: StageRecord, model: str) -> Mapping[str, Json]:
+    """Measures of one model of an evaluate stage, by name."""
+    models: Mapping[str, Json] = evaluation.outcome.get("models", {})
+    measures: Mapping[str, Json] = models.get(model, {}).get("measures", {})
+    return measures
+
+
+def _read_stage(folder: Path, entry: Json) -> StageRecord:
+    def optional(name: str) -> Json | None:
+        return _read_object(folder / name) if (folder / name).is_file() else None
+
+    logged = (folder / METRICS_FILE).exists() or (folder / TIMINGS_FILE).exists()
+    return StageRecord(
+        name=str(entry["name"]),
+        kind=str(entry["kind"]),
+        key=str(entry.get("key", "")),
+        folder=folder,
+        config=optional("config.json") or {},
+        manifest=optional("manifest.json") or {},
+        result=optional("result.json"),
+        metrics=read_metrics(folder) if logged else MetricTable([], [], {}),
+    )
+
+
+def _read_object(path: Path) -> Json:
+    try:
+        content = read_json(path)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg}). Run the pipeline again.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: found {type(content).__name__}, expected one JSON object. Run the pipeline again.")
+    return content

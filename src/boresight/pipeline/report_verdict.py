@@ -1,0 +1,211 @@
+"""The first screen of the report: passed or failed, every check with its bound, and what the numbers say in a line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from boresight.pipeline.report_parts import Cell
+from boresight.pipeline.report_reading import POLICY_KINDS, Json, RunRecord, StageRecord, measures_of
+from boresight.pipeline.report_words import (
+    Rate,
+    count,
+    counted,
+    duration,
+    listing,
+    model_name,
+    number,
+    percent,
+    plain,
+    rate,
+    sentence,
+)
+
+_PLAIN_NUMBERS = ("mean_tokens",)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A bound of the gate: `direction` is min or max."""
+
+    measure: str
+    value: float
+    direction: str
+
+    def holds(self, value: float) -> bool:
+        return value >= self.value if self.direction == "min" else value <= self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    value: Markup
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One requirement with what each candidate reached."""
+
+    measure: str
+    bound: Markup
+    checks: Sequence[Check | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    figure: Markup
+    words: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`state` is passed, failed, open (no gate reached yet) or none (no gate in the pipeline)."""
+
+    state: str
+    title: str
+    sentences: Sequence[Cell]
+    tiles: Sequence[Tile]
+    candidates: Sequence[str]
+    check_rows: Sequence[CheckRow]
+    missing: Sequence[StageRecord]
+
+
+def build_verdict(run: RunRecord) -> Verdict:
+    gates = run.finished("gate")
+    checks = [check for gate in gates for check in gate.outcome["checks"]]
+    failed = [check for check in checks if not check["passed"]]
+    state, title = _state(run, gates, len(failed), len(checks))
+    sentences = [*_failures(failed), *_win_sentences(run), *_change_sentences(run)]
+    candidates = list(dict.fromkeys(check["candidate"] for check in checks))
+    return Verdict(state, title, sentences, _tiles(run), candidates, _check_rows(checks, candidates), run.unfinished)
+
+
+def comparisons(run: RunRecord) -> list[StageRecord]:
+    """Evaluations of models that preferences made."""
+    return [s for s in run.finished("evaluate") if any(run.kind_of(c) in POLICY_KINDS for c in candidate_names(s))]
+
+
+def candidate_names(evaluation: StageRecord) -> list[str]:
+    """Candidates in the order of the pipeline file; in the result's order where the config does not say."""
+    known = evaluation.outcome.get("candidates", {})
+    named = [name for name in evaluation.config.get("candidates", []) if name in known]
+    return named or list(known)
+
+
+def gate_bounds(run: RunRecord) -> list[Bound]:
+    """All bounds of the finished gates, each once."""
+    checks = [check for gate in run.finished("gate") for check in gate.outcome["checks"]]
+    return list(dict.fromkeys(Bound(c["measure"], float(c["bound"]), c["direction"]) for c in checks))
+
+
+def bound_words(measure: str, direction: str, value: float) -> Markup:
+    return Markup("{} {}").format("at least" if direction == "min" else "at most", measured(measure, value))
+
+
+def measured(measure: str, value: float) -> Markup:
+    """A measure's value: percent, unless it is a plain number."""
+    return number(value) if measure in _PLAIN_NUMBERS else percent(value)
+
+
+def _state(run: RunRecord, gates: Sequence[StageRecord], failed: int, total: int) -> tuple[str, str]:
+    if not gates:
+        if any(stage.kind == "gate" for stage in run.stages):
+            return "open", "No verdict yet: the gate has not been reached"
+        return "none", "No verdict: this pipeline has no gate"
+    if all(gate.outcome["passed"] for gate in gates):
+        return "passed", f"Passed: all {total} checks hold"
+    return "failed", f"Failed: {failed} of {total} checks {'does' if failed == 1 else 'do'} not hold"
+
+
+def _failures(failed: Sequence[Json]) -> list[Markup]:
+    return [
+        Markup("{} does not hold: {} is {}, and {} is required.").format(
+            model_name(check["candidate"]),
+            plain(check["measure"]),
+            measured(check["measure"], check["value"]),
+            bound_words(check["measure"], check["direction"], check["bound"]),
+        )
+        for check in failed
+    ]
+
+
+def _win_sentences(run: RunRecord) -> list[Markup]:
+    sentences = []
+    for evaluation in comparisons(run):
+        ranked = sorted(
+            ((name, evaluation.outcome["candidates"][name]) for name in candidate_names(evaluation)),
+            key=lambda item: -float(item[1]["win_rate"]),
+        )
+        parts = [Markup("{} {}").format(model_name(name), rate(Rate.read(c, "win_rate"))) for name, c in ranked]
+        sentences.append(
+            Markup("Blind comparisons with {} won, ties as halves: {}.").format(
+                model_name(evaluation.outcome["baseline"]), listing(parts)
+            )
+        )
+    return sentences
+
+
+def _change_sentences(run: RunRecord) -> list[Markup]:
+    """What the gate bounds and the baseline did not meet: from where to where it went."""
+    sentences = []
+    for evaluation in comparisons(run):
+        baseline = evaluation.outcome["baseline"]
+        before = measures_of(evaluation, baseline)
+        for bound in gate_bounds(run):
+            if bound.measure not in before or bound.holds(before[bound.measure]["value"]):
+                continue
+            after = [
+                Markup("{} to {}").format(model_name(name), percent(measures[bound.measure]["value"]))
+                for name in candidate_names(evaluation)
+                if bound.measure in (measures := measures_of(evaluation, name))
+            ]
+            sentences.append(
+                Markup("{} went from {} with {}: {}.").format(
+                    sentence(plain(bound.measure)),
+                    rate(Rate.read(before[bound.measure])),
+                    model_name(baseline),
+                    listing(after),
+                )
+            )
+    return sentences
+
+
+def _tiles(run: RunRecord) -> list[Tile]:
+    tiles = []
+    for evaluation in comparisons(run)[-1:]:
+        results: Mapping[str, Json] = evaluation.outcome["candidates"]
+        best = max(candidate_names(evaluation), key=lambda name: float(results[name]["win_rate"]))
+        win = Rate.read(results[best], "win_rate")
+        words = Markup("of {} blind comparisons with {} won by {}")
+        tiles.append(
+            Tile(percent(win.value), words.format(count(win.n or 0), model_name(evaluation.outcome["baseline"]),
+                                                  model_name(best)))
+        )  # fmt: skip
+    for stage in run.finished("reward_model")[-1:]:
+        name, certificate = next(iter(stage.outcome["certificate"].items()), ("", None))
+        if certificate:
+            words = Markup("of {} {} pairs ordered as preferred by {}")
+            tiles.append(
+                Tile(percent(certificate["accuracy"]),
+                     words.format(count(certificate["n"]), plain(name).replace("held out", "held-out"),
+                                  model_name(stage.name)))
+            )  # fmt: skip
+    for stage in run.finished("preferences")[-1:]:
+        tiles.append(Tile(count(stage.outcome["kept"]), "preference pairs kept after checking and filtering"))
+    seconds = [stage.seconds for stage in run.stages if stage.seconds is not None]
+    if seconds:
+        words = Markup("of training steps in {}").format(counted(len(seconds), "stage"))
+        tiles.append(Tile(duration(sum(seconds)), words))
+    return tiles
+
+
+def _check_rows(checks: Sequence[Json], candidates: Sequence[str]) -> list[CheckRow]:
+    rows: dict[tuple[str, str, float], dict[str, Check]] = {}
+    for check in checks:
+        key = (check["measure"], check["direction"], float(check["bound"]))
+        value = measured(check["measure"], check["value"])
+        rows.setdefault(key, {})[check["candidate"]] = Check(value, bool(check["passed"]))
+    return [
+        CheckRow(sentence(plain(measure)), bound_words(measure, direction, bound), [row.get(c) for c in candidates])
+        for (measure, direction, bound), row in rows.items()
+    ]
