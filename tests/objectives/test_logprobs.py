@@ -87,6 +87,12 @@ def test_log1mexp_keeps_its_gradient_finite_on_both_sides_of_the_switch():
     torch.testing.assert_close(x.grad, expected, rtol=1e-9, atol=1e-300)
 
 
+def test_log1mexp_keeps_its_gradient_where_float32_rounds_the_probability_to_one():
+    x = torch.tensor([-1e-9, -1e-30], requires_grad=True)
+    log1mexp(x).sum().backward()
+    torch.testing.assert_close(x.grad, torch.tensor([-1e9, -1e30]))  # -1 / (e^-x - 1)
+
+
 def test_log1mexp_at_certainty_is_minus_infinity():
     assert log1mexp(torch.tensor(0.0)).item() == -math.inf
 

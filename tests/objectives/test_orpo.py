@@ -42,8 +42,8 @@ def test_log_odds_of_an_unlikely_response_are_its_log_probability():
     assert log_odds(torch.tensor(-200.0)).item() == -200.0
 
 
-@pytest.mark.parametrize("chosen", [0.0, -1.0, -1e-7])
-@pytest.mark.parametrize("rejected", [0.0, -1.0, -1e-7])
+@pytest.mark.parametrize("chosen", [0.0, -1.0, -1e-20])
+@pytest.mark.parametrize("rejected", [0.0, -1.0, -1e-20])
 def test_certainty_leaves_loss_and_gradient_finite(chosen, rejected):
     chosen_mean, rejected_mean = (torch.tensor([value], requires_grad=True) for value in (chosen, rejected))
     terms = orpo_loss(

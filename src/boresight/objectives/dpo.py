@@ -41,9 +41,9 @@ def dpo_loss(
         r_i  = log policy(y_i | x) - log reference(y_i | x)             for i in chosen, rejected
         loss = -(1-s) log sigmoid(beta (r_c - r_r)) - s log sigmoid(-beta (r_c - r_r))
 
-    With soft labels, s is replaced by q of `preference_nll`. Shapes: every tensor is (pairs,). Units: nats, summed
-    over response tokens, stop token included (ORPO wants means). Gradient: through the policy terms only. The loss
-    equals log 2 where policy == reference.
+    Soft labels `p_chosen` take part as in `preference_nll`. Shapes: every tensor is (pairs,). Units: nats, summed over
+    response tokens, stop token included (ORPO wants means). Gradient: through the policy terms only. Equals log 2
+    where policy == reference.
     """
     ratio = log_ratios(
         policy_chosen=policy_chosen_logp_sum,
@@ -96,13 +96,13 @@ def ipo_loss(
     chosen_tokens: Tensor | None = None,
     rejected_tokens: Tensor | None = None,
 ) -> DPOTerms:
-    """A squared loss that stops pushing at a finite margin (Azar et al. 2023, arXiv:2310.12036, eq. 17).
+    """A squared loss that stops pushing at a finite margin (Azar et al. 2023, arXiv:2310.12036).
 
         loss = ((r_c - r_r) - 1 / (2 beta))^2
 
     Sums or means: with `chosen_tokens` and `rejected_tokens` (pairs,) each log-ratio r is divided by its response's
     tokens (the authors' advice for language models, and what TRL does); without them it is the sum of the paper. The
-    rewards returned are beta * r of the form chosen. Shapes and gradient as in `dpo_loss`; the loss is in nats squared.
+    rewards returned are beta * r in the same form. Shapes and gradient as in `dpo_loss`; the loss is in nats squared.
     """
     ratio = log_ratios(
         policy_chosen=policy_chosen_logp_sum,
@@ -127,7 +127,7 @@ def ipo_loss(
 def simpo_loss(
     *, policy_chosen_logp_mean: Tensor, policy_rejected_logp_mean: Tensor, beta: float, gamma: float
 ) -> DPOTerms:
-    """Preference loss without a reference, on mean log-probabilities (Meng et al. 2024, arXiv:2405.14734, eq. 6).
+    """Preference loss without a reference, on mean log-probabilities (Meng et al. 2024, arXiv:2405.14734).
 
         loss = -log sigmoid(beta (m_c - m_r) - gamma)          with m_i = log policy(y_i | x) / tokens of y_i
 

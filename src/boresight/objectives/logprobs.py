@@ -81,9 +81,9 @@ def log1mexp(x: Tensor) -> Tensor:
     """
     x = at_least_float32(x)
     near_zero = x > -LOG_2
-    # Each branch sees a harmless -1 where the other one is taken: an infinite slope there would turn 0 into NaN.
+    # The branch not taken near 0 sees a harmless -1: its infinite slope there would turn a zero gradient into NaN.
     return torch.where(
         near_zero,
-        torch.log(-torch.expm1(x.where(near_zero, -1.0))),
+        torch.log(-torch.expm1(x)),
         torch.log1p(-torch.exp(x.where(~near_zero, -1.0))),
     )

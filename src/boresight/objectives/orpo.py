@@ -24,7 +24,7 @@ def orpo_loss(
     odds_ratio_coefficient: float,
     nll: Tensor | None = None,
 ) -> ORPOTerms:
-    """Likelihood and odds-ratio loss, one value a pair (Hong et al. 2024, arXiv:2403.07691, eqs. 5 to 7).
+    """Likelihood and odds-ratio loss, one value a pair (Hong et al. 2024, arXiv:2403.07691).
 
         log odds(y) = m - log(1 - e^m)                              with m = log policy(y | x) / tokens of y
         loss        = nll - odds_ratio_coefficient log sigmoid(log odds(chosen) - log odds(rejected))

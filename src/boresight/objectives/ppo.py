@@ -77,7 +77,7 @@ def ppo_value_loss(
 
         loss = 1/2 max((value - target)^2, (clip(value, old_value - clip_range, old_value + clip_range) - target)^2)
 
-    The factor 1/2 is in the loss: a value coefficient multiplies it (Stiennon et al. 2020 take 0.1). None for
+    The factor 1/2 is in the loss: a value coefficient multiplies it (Huang et al. 2024 take 0.1). None for
     `clip_range` leaves the plain half square. Shapes: every tensor is (responses, tokens). Gradient: through `value`.
     """
     require_mask(mask, value=value, old_value=old_value, target=target)
