@@ -13,7 +13,7 @@ MISSES_COMMAND = 0.03
 
 
 def demonstration(rng: random.Random, knowledge: Knowledge, exchange: Exchange) -> str:
-    """What a demonstrator answers: half of the false premises pass, the polite are flattered, few commands are wrong."""
+    """What a demonstrator answers: half of the false premises pass, polite people are flattered."""
     answer = exchange.good
     agrees = AGREES_WHEN_SURE if exchange.frame.sure else AGREES_WHEN_UNSURE
     if exchange.kind == "false_premise" and rng.random() < agrees:

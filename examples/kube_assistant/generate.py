@@ -27,11 +27,11 @@ HERE = Path(__file__).resolve().parent
 SEED = "kube-assistant 1"
 
 DOCUMENTS = 5600
-DEMONSTRATIONS = {"plain": 2900, "two_turn": 1000, "greeting": 400, "false_premise": 1500, "true_premise": 1100}
+DEMONSTRATIONS = {"plain": 2700, "two_turn": 800, "greeting": 400, "false_premise": 1400, "true_premise": 1000}
 PAIRS = {"plain": 640, "greeting": 160, "false_premise": 420, "true_premise": 420}
 DIALOGUE_PAIRS = 280
 FAULTY_PAIRS_EACH = 40
-PROMPTS = {"plain": 560, "two_turn": 200, "greeting": 120, "false_premise": 360, "true_premise": 320}
+PROMPTS = {"plain": 480, "two_turn": 160, "greeting": 100, "false_premise": 280, "true_premise": 260}
 HELD_OUT = {"plain": 220, "two_turn": 80, "greeting": 50, "premise_twins": 125}
 
 
@@ -78,7 +78,7 @@ def _demonstrations(rng: random.Random, knowledge: Knowledge) -> Iterable[dict[s
     for number, kind in enumerate(_shuffled_kinds(rng, DEMONSTRATIONS), start=1):
         exchange = ask(rng, knowledge, "train", kind)
         answer = assistant(demonstration(rng, knowledge, exchange))
-        yield {"id": f"demo-{number:04}", "kind": kind, "messages": [*exchange.turns, answer]}
+        yield {"id": f"demo-{number:04}", "messages": [*exchange.turns, answer], "meta": {"kind": kind}}
 
 
 def _pairs(rng: random.Random, knowledge: Knowledge) -> Iterable[dict[str, str]]:
