@@ -22,9 +22,9 @@ HEAD = "run: {name: r}\nstages:\n"
         ),
         (
             "steps: 5, zzzz: {a: 1}",
-            "stages.demo.zzzz: unknown key (value a mapping); known keys: kind, learning_rate, micro_batch_size, "
-            "schedule, warmup_fraction, final_rate_fraction, weight_decay, adam_beta1, adam_beta2, adam_epsilon, "
-            "max_grad_norm, checkpoint_every, and 7 more",
+            "stages.demo.zzzz: unknown key (value a mapping); known keys: kind, learning_rate, start, data, "
+            "epochs, steps, schedule, warmup_fraction, final_rate_fraction, weight_decay, adam_beta1, adam_beta2, "
+            "and 7 more",
         ),
         ("steps: 5.0", "stages.demo.steps: wrong type: found 5.0, expected a whole number"),
         ("steps: true", "stages.demo.steps: wrong type: found true, expected a whole number"),
@@ -95,8 +95,8 @@ def test_a_fault_of_a_stage_is_told_once_at_its_line(problems: Problems, stage: 
 def test_a_stage_named_like_its_kind_has_plain_paths(problems: Problems) -> None:
     assert problems(f"{HEAD}  pretrain: {{kind: pretrain, data: data/docs.txt, pretrain: 1, stepz: 5}}\n") == [
         "align.yaml:3: stages.pretrain.pretrain: unknown key (value 1); known keys: kind, learning_rate, "
-        "micro_batch_size, schedule, warmup_fraction, final_rate_fraction, weight_decay, adam_beta1, adam_beta2, "
-        "adam_epsilon, max_grad_norm, checkpoint_every, and 11 more",
+        "weight_decay, batch_size, data, vocabulary_size, context_length, hidden_size, intermediate_size, layers, "
+        "heads, chat_template, and 11 more",
         'align.yaml:3: stages.pretrain.stepz: unknown key (value 5); did you mean "steps"?',
     ]
 

@@ -163,7 +163,8 @@ def _unknown_key(path: KeyPath, tree: Mapping[str, Any]) -> str:
     owners = [kind for kind, stage in STAGE_CLASSES.items() if key in stage.model_fields]
     if owners and path[0] == "stages" and len(path) == 3:
         return f"only stages of the kinds {', '.join(owners)} have it; remove it"
-    return suggestion(key, section.model_fields, "known keys")
+    own_first = sorted(section.model_fields, key=lambda name: name not in vars(section)["__annotations__"])
+    return suggestion(key, own_first, "known keys")
 
 
 def _meaning(path: KeyPath, tree: Mapping[str, Any]) -> str:

@@ -51,8 +51,6 @@ class OptimizedStage(StageSection):
 
     learning_rate: PositiveFloat
     """Peak learning rate of AdamW."""
-    micro_batch_size: PositiveInt | None = None
-    """Examples in one forward pass; gradients are accumulated to the same sum as one large batch. Default: all."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """Course of the learning rate after the warm-up."""
     warmup_fraction: Fraction = 0.05
@@ -73,11 +71,18 @@ class OptimizedStage(StageSection):
     """Optimizer steps between two checkpoints."""
 
 
-class TextStage(OptimizedStage):
-    """Fields of the stages that train on conversations or pairs read from data."""
+class BatchedStage(OptimizedStage):
+    """Fields of the stages that train on batches of data; those that sample count their batches in prompts."""
 
     batch_size: PositiveInt = 32
     """Examples (for preferences: pairs) in one optimizer step."""
+    micro_batch_size: PositiveInt | None = None
+    """Examples in one forward pass; gradients are accumulated to the same sum as one large batch. Default: all."""
+
+
+class TextStage(BatchedStage):
+    """Fields of the stages that train on conversations or pairs read from data."""
+
     max_length: PositiveInt | None = None
     """Longest conversation in tokens; by default the model's context."""
     on_too_long: Literal["error", "drop"] = "error"

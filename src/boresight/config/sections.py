@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from boresight.config.section_bases import BatchedStage as BatchedStage
 from boresight.config.section_bases import DataSection as DataSection
 from boresight.config.section_bases import Fraction as Fraction
 from boresight.config.section_bases import ModelSection as ModelSection
@@ -19,7 +20,7 @@ from boresight.config.section_bases import StageSection as StageSection
 from boresight.config.section_bases import TextStage as TextStage
 
 
-class PretrainStage(OptimizedStage):
+class PretrainStage(BatchedStage):
     """Train a byte-level BPE tokenizer and a small Llama-architecture model from text: a base where there is none."""
 
     PATHS: ClassVar = ("data",)
@@ -44,9 +45,8 @@ class PretrainStage(OptimizedStage):
     """Tokens of one training row; documents are joined with the end-of-text token."""
     steps: PositiveInt
     """Optimizer steps."""
-    batch_size: PositiveInt = 48
-    """Rows in one optimizer step."""
     learning_rate: PositiveFloat = 4e-3
+    batch_size: PositiveInt = 48
     weight_decay: NonNegativeFloat = 0.05
 
 
