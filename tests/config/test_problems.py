@@ -141,9 +141,9 @@ def test_keys_of_a_closed_mapping_are_held_against_its_names(problems_of_change:
 
 def test_missing_sections_and_empty_lists_are_told(problems: Problems, problems_of_change: Problems) -> None:
     lines = problems("model: {}\n")
-    assert [line.partition(";")[0] for line in lines] == [
-        "align.yaml:1: run: required, but missing",
-        "align.yaml:1: stages: required, but missing",
+    assert lines == [
+        "align.yaml:1: run: required, but missing; add it (Name and seed, as in `run: {name: first, seed: 7}`)",
+        "align.yaml:1: stages: required, but missing; add it (What is done, by name; each stage has a `kind`)",
     ]
     assert problems("run: {name: r}\nstages: {}\n") == ["align.yaml:2: stages: empty; expected at least one entry"]
     assert problems_of_change("[data/pairs.csv, labels]", "[]") == [

@@ -357,8 +357,12 @@ class PipelineSections(Section):
     """The whole file. `quick` holds dotted overrides that shrink the run to a smoke test (`--quick`)."""
 
     run: RunSection
+    """Name and seed, as in `run: {name: first, seed: 7}`."""
     model: ModelSection = ModelSection()
+    """The base model, where no `pretrain` stage makes one."""
     data: DataSection = DataSection()
+    """Where data paths start from."""
     stages: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Stage] = Field(min_length=1)
+    """What is done, by name; each stage has a `kind`."""
     quick: dict[str, Any] = Field(default={})
     """Dotted overrides applied by `--quick`, for example `stages.base.steps: 40`."""
