@@ -12,6 +12,7 @@ from boresight.pipeline.report_curves import MANY, course
 from boresight.pipeline.report_data import build_data
 from boresight.pipeline.report_examples import chosen_examples
 from boresight.pipeline.report_lineage import build_lineage
+from boresight.pipeline.report_parts import BASE_SERIES, model_series
 from boresight.pipeline.report_reading import RunRecord, read_run
 from boresight.pipeline.report_story import tell
 from boresight.pipeline.report_verdict import build_verdict, comparisons
@@ -42,7 +43,9 @@ def render(run: RunRecord) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    courses = [found for stage in run.stages if (found := course(stage)) is not None]
+    series = model_series(run)
+    drawn = [course(stage, series.get(stage.name, 0) % BASE_SERIES) for stage in run.stages]
+    courses = [curves for curves in drawn if curves is not None]
     examples = [(stage, found) for stage in comparisons(run) if (found := chosen_examples(run, stage))]
     return environment.get_template("report.html.j2").render(
         run=run,

@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup
@@ -19,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from boresight.pipeline.report_words import Rate, interval_text, percent_text
 
-WIDE, NARROW = 800, 340
+WIDE, NARROW = 820, 340
 INK, MUTED, GRID, BAND, SURFACE, BOUND = "#010100", "#010101", "#010102", "#010103", "#010104", "#010105"
 _CSS_COLOURS = {
     INK: "currentColor",
@@ -32,6 +33,7 @@ _CSS_COLOURS = {
 SERIES_COUNT = 7
 DASHES = (0, (4, 3))
 _MARKERS = ("o", "o", "s", "D", "^", "v", "P")
+_MARKER_SIZES = {"o": 8.0, "s": 7.5, "D": 6.8, "^": 9.5, "v": 9.5, "P": 9.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,6 @@ class IntervalGroup:
     rows: Sequence[IntervalRow]
     title: str = ""
     bound: float | None = None
-    bound_words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,81 +179,102 @@ def _draw_intervals(
     width: int, groups: Sequence[IntervalGroup], marks: Sequence[Mark], limits: tuple[float, float]
 ) -> Figure:
     narrow = width < 600
-    row_height = 17 if any(len(group.rows) > 1 and group.title for group in groups) else 30
-    gap, title_height = (16, 20) if narrow else (14, 0)
-    if narrow and not any(group.title for group in groups):
-        row_height, title_height = 44, 0
-    heights = [len(group.rows) * row_height + gap + (title_height if group.title else 0) for group in groups]
+    titled = any(group.title for group in groups)
+    row_height = 18 if titled else 40 if narrow else 30
+    gap = (40 if narrow else 16) if titled else 0
+    heights = [len(group.rows) * row_height + gap for group in groups]
     top = 24 if marks else 6
-    figure = blank_figure(width, top + sum(heights) + 26)
-    left, right = (6, 58 if title_height else 6) if narrow else (190, 172)
+    figure = blank_figure(width, top + sum(heights) + 28)
+    left, right = (6, 62 if titled else 6) if narrow else (180, 158)
     axes = pixel_axes(figure, left, top, width - left - right, sum(heights))
     axes.set_xlim(*limits)
     axes.set_ylim(sum(heights), 0)
     _dress_interval_axes(axes, marks)
     y = 0.0
     for group, height in zip(groups, heights, strict=True):
-        _draw_group(axes, group, y, height, row_height, narrow=narrow)
+        _draw_group(axes, group, marks, y, height, row_height)
         y += height
     return figure
+
+
+def _is_narrow(axes: Axes) -> bool:
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # every axes here is made by `pixel_axes`
+    return bool(figure.get_size_inches()[0] * 72 < 600)
 
 
 def _dress_interval_axes(axes: Axes, marks: Sequence[Mark]) -> None:
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.set_yticks([])
-    axes.tick_params(axis="x", length=0, pad=6, labelsize=11)
+    axes.tick_params(axis="x", length=0, pad=6)
     percent_axis(axes)
-    axes.grid(axis="x", zorder=0)
-    axes.set_axisbelow(True)
     for mark in marks:
-        axes.axvline(mark.value, color=BOUND if mark.dashed else MUTED, lw=1.3, zorder=1.5,
-                     linestyle=DASHES if mark.dashed else "-")  # fmt: skip
         axes.annotate(mark.label, (mark.value, 1), xycoords=("data", "axes fraction"), xytext=(0, 7),
-                      textcoords="offset points", ha="center", fontsize=11, color=MUTED)  # fmt: skip
+                      textcoords="offset points", ha="center", fontsize=12, color=MUTED)  # fmt: skip
 
 
 def _draw_group(
-    axes: Axes, group: IntervalGroup, top: float, height: float, row_height: float, *, narrow: bool
+    axes: Axes, group: IntervalGroup, marks: Sequence[Mark], top: float, height: float, row_height: float
 ) -> None:
-    beside = ("axes fraction", "data")
-    if top > 0 and group.title:
-        axes.axhline(top, color=GRID, lw=1, xmin=0, clip_on=False)
-    first = top + (height - len(group.rows) * row_height) / 2 + row_height / 2
-    if group.title:
-        place = (0.0, top + 15) if narrow else (-0.02, top + height / 2)
-        axes.annotate(group.title, place, xycoords=beside, ha="left" if narrow else "right", va="center",
-                      fontsize=12, fontweight="bold", annotation_clip=False)  # fmt: skip
-        first += 8 if narrow else 0
-    if group.bound is not None:
-        axes.plot([group.bound] * 2, [first - row_height * 0.6, first + row_height * (len(group.rows) - 0.4)],
-                  color=BOUND, lw=1.3, linestyle=DASHES, zorder=2)  # fmt: skip
+    narrow, titled = _is_narrow(axes), bool(group.title)
+    span = len(group.rows) * row_height
+    start = top + height - span - (8 if titled else 0)  # upper edge of the first row
+    low, high = (start - 2, start + span + 2) if titled else (top, top + height)
+    if narrow and not titled:
+        low = top + 20  # lines stay clear of the label above the bar
+    if titled:
+        if top > 0:
+            box = axes.get_position()
+            ends = [-box.x0 / box.width, (1 - box.x0) / box.width]
+            axes.plot(ends, [top, top], color=GRID, lw=1, transform=axes.get_yaxis_transform(), clip_on=False)
+        place, offset = ((0, top + 20), (-6, 0)) if narrow else ((0, start + span / 2), (-180, 0))
+        _write(axes, group.title, place, offset, fontweight="bold")
+    _draw_lines_behind(axes, marks, group.bound, low, high)
     for index, row in enumerate(group.rows):
-        _draw_row(axes, row, first + index * row_height, titled=bool(group.title), narrow=narrow)
+        y = start + (index + (0.75 if narrow and not titled else 0.5)) * row_height
+        _draw_point(axes, row, y)
+        _write_row(axes, row, y, titled=titled)
 
 
-def _draw_row(axes: Axes, row: IntervalRow, y: float, *, titled: bool, narrow: bool) -> None:
-    colour, beside = series_colour(row.series), ("axes fraction", "data")
+def _draw_lines_behind(axes: Axes, marks: Sequence[Mark], bound: float | None, low: float, high: float) -> None:
+    left, right = axes.get_xlim()
+    for tick in axes.xaxis.get_major_locator().tick_values(left, right):
+        if left <= tick <= right:
+            axes.plot([tick, tick], [low, high], color=GRID, lw=1, zorder=0)
+    lines = [(mark.value, mark.dashed) for mark in marks] + ([] if bound is None else [(bound, True)])
+    for value, dashed in lines:
+        axes.plot([value, value], [low, high], color=BOUND if dashed else MUTED, lw=1.3, zorder=1.5,
+                  linestyle=DASHES if dashed else "-")  # fmt: skip
+
+
+def _draw_point(axes: Axes, row: IntervalRow, y: float) -> None:
+    colour, marker = series_colour(row.series), series_marker(row.series)
     if row.rate.low is not None and row.rate.high is not None:
-        axes.plot([row.rate.low, row.rate.high], [y, y], color=colour, lw=2.6, solid_capstyle="round", alpha=0.55,
+        axes.plot([row.rate.low, row.rate.high], [y, y], color=colour, lw=3, solid_capstyle="round", alpha=0.5,
                   zorder=3, clip_on=False)  # fmt: skip
-    axes.plot([row.rate.value], [y], marker=series_marker(row.series), color=colour, markersize=7.5, lw=0,
-              markeredgecolor=SURFACE, markeredgewidth=1.2, zorder=4, clip_on=False)  # fmt: skip
+    axes.plot([row.rate.value], [y], marker=marker, color=colour, markersize=_MARKER_SIZES[marker], lw=0,
+              markeredgecolor=SURFACE, markeredgewidth=0.8, zorder=4, clip_on=False)  # fmt: skip
+
+
+def _write_row(axes: Axes, row: IntervalRow, y: float, *, titled: bool) -> None:
+    """The label on the left (a titled group's legend names its rows), value and interval on the right."""
     weight = "bold" if row.emphasis else "normal"
     value, interval = percent_text(row.rate.value), interval_text(row.rate)
-    if narrow and titled:
-        axes.annotate(value, (1, y), xycoords=beside, xytext=(54, 0), textcoords="offset points", ha="right",
-                      va="center", fontsize=11, annotation_clip=False)  # fmt: skip
-        return
-    if narrow:
-        axes.annotate(row.label, (0, y - 14), xycoords=beside, va="center", fontweight=weight, annotation_clip=False)
-        axes.annotate(f"{value}  {interval}", (1, y - 14), xycoords=beside, ha="right", va="center", fontsize=11,
-                      annotation_clip=False)  # fmt: skip
-        return
-    if not titled:
-        axes.annotate(row.label, (-0.02, y), xycoords=beside, ha="right", va="center", fontweight=weight,
-                      annotation_clip=False)  # fmt: skip
-    size = 11 if titled else 12
-    axes.annotate(value, (1.03, y), xycoords=beside, xytext=(44, 0), textcoords="offset points", ha="right",
-                  va="center", fontsize=size, fontweight="bold", annotation_clip=False)  # fmt: skip
-    axes.annotate(interval, (1.03, y), xycoords=beside, xytext=(54, 0), textcoords="offset points", va="center",
-                  fontsize=size - 1, color=MUTED, annotation_clip=False)  # fmt: skip
+    if _is_narrow(axes) and titled:
+        _write(axes, value, (1, y), (60, 0), ha="right", fontsize=12)
+    elif _is_narrow(axes):
+        _write(axes, row.label, (0, y - 17), (-6, 0), fontweight=weight)
+        _write(axes, value, (1, y - 17), (-80, 0), ha="right", fontweight="bold")
+        _write(axes, interval, (1, y - 17), (6, 0), ha="right", fontsize=12, color=MUTED)
+    else:
+        size = 12 if titled else 13
+        if not titled:
+            _write(axes, row.label, (0, y), (-180, 0), fontweight=weight)
+        _write(axes, value, (1, y), (64, 0), ha="right", fontsize=size, fontweight="bold")
+        _write(axes, interval, (1, y), (158, 0), ha="right", fontsize=size - 0.5, color=MUTED)
+
+
+def _write(axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], **style: Any) -> None:
+    """Text at x as a fraction of the axes and y in rows' pixels, moved by `offset` pixels; it may leave the axes."""
+    axes.annotate(text, place, xycoords=("axes fraction", "data"), xytext=offset, textcoords="offset points",
+                  va="center", annotation_clip=False, **({"fontsize": 13} | style))  # fmt: skip

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -23,7 +25,7 @@ from boresight.pipeline.report_charts import (
 )
 from boresight.pipeline.report_reading import StageRecord
 from boresight.pipeline.report_words import counted, number, percent, plain
-from boresight.runlog.names import METRICS, Range
+from boresight.runlog.names import METRICS, Metric, Range
 from boresight.runlog.reader import by_split
 
 Array = NDArray[np.float64]
@@ -37,17 +39,28 @@ class Panel:
 
     title: str
     metrics: Mapping[str, str]
+    unit: str = ""
+    """By default that of the first metric."""
+
+    @property
+    def first(self) -> Metric:
+        return METRICS[next(iter(self.metrics))]
 
     @property
     def is_rate(self) -> bool:
-        return METRICS[next(iter(self.metrics))].unit == "fraction"
+        return is_share(self.first)
 
     @property
-    def unit(self) -> str:
-        """Unit of the first metric and, where the table knows one, its healthy range."""
-        metric = METRICS[next(iter(self.metrics))]
-        unit = f"share of {metric.averaged_over}" if self.is_rate else metric.unit
-        return f"{unit} · healthy {metric.healthy}" if isinstance(metric.healthy, Range) else unit
+    def subtitle(self) -> str:
+        """Unit and, where the table of metrics knows one, the healthy range."""
+        unit = self.unit or (f"share of {self.first.averaged_over}" if self.is_rate else self.first.unit)
+        healthy = self.first.healthy
+        if not isinstance(healthy, Range):
+            return unit
+        if self.is_rate:
+            ends = [f"{100 * end:g}%" for end in (healthy.low, healthy.high) if end is not None]
+            return f"{unit} · healthy: {' to '.join(ends)}"
+        return f"{unit} · healthy: {healthy}".replace("-", "−")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +77,21 @@ class Course:
     stage: StageRecord
     summary: Markup
     chart: Chart
+    is_small: bool
+    """One panel: two such charts fit side by side."""
 
 
-def _one(title: str, metric: str) -> Panel:
-    return Panel(title, {metric: ""})
+def is_share(metric: Metric) -> bool:
+    """A part of something counted, shown in percent; explained variance is none, it may be negative."""
+    return metric.unit == "fraction" and metric.group != "value"
 
 
-_LOSS = _one("Loss", "loss/total")
+def _one(title: str, metric: str, unit: str = "") -> Panel:
+    return Panel(title, {metric: ""}, unit)
+
+
+_TEXT_LOSS = _one("Loss", "loss/total", "nats a token")
+_LOSS = _one("Loss", "loss/total", "nats")
 _ACCURACY = _one("Accuracy", "reward/accuracy")
 _ROLLOUT = (
     _one("KL to the reference", "policy/kl_to_reference"),
@@ -78,17 +99,18 @@ _ROLLOUT = (
     _one("Entropy", "policy/entropy"),
     _one("Clip fraction", "policy/clip_fraction"),
     _one("Response length", "rollout/length_tokens"),
-    _one("Value model: explained variance", "value/explained_variance"),
+    _one("Value model: explained variance", "value/explained_variance", "share of the returns' variance"),
+    _one("Stop rate", "rollout/stop_rate"),
 )
 PANELS: Mapping[str, tuple[Panel, ...]] = {
-    "pretrain": (_LOSS,),
-    "sft": (_LOSS,),
+    "pretrain": (_TEXT_LOSS,),
+    "sft": (_TEXT_LOSS,),
     "reward_model": (
         Panel("Loss", {"loss/preference": "", "loss/total": "", "eval/nll": ""}),
         Panel("Accuracy", {"reward/accuracy": "", "eval/accuracy": ""}),
     ),
-    "ppo": _ROLLOUT,
-    "rloo": _ROLLOUT[:5],
+    "ppo": _ROLLOUT[:6],
+    "rloo": (*_ROLLOUT[:5], _ROLLOUT[6]),
     "dpo": (
         _LOSS,
         Panel("Implicit rewards", {"reward/chosen": "chosen", "reward/rejected": "rejected"}),
@@ -112,14 +134,14 @@ _SUMMED_UP = {
 }
 
 
-def course(stage: StageRecord) -> Course | None:
-    """Curves of a training stage, finished or not; None where it logged nothing that has a panel."""
+def course(stage: StageRecord, series: int) -> Course | None:
+    """Curves of a training stage in its colour, finished or not; None where it logged nothing that has a panel."""
     panels = [panel for panel in PANELS.get(stage.kind, ()) if _lines(stage, panel)]
     if not panels:
         return None
     label = f"{stage.name}: {', '.join(panel.title.lower() for panel in panels)} over the training steps"
-    chart = draw_twice(f"curves-{stage.name}", label, lambda width: _draw_panels(width, stage, panels))
-    return Course(stage, _summary(stage), chart)
+    chart = draw_twice(f"curves-{stage.name}", label, lambda width: _draw_panels(width, stage, panels, series))
+    return Course(stage, _summary(stage), chart, is_small=len(panels) == 1)
 
 
 def running_mean(steps: Array, values: Array, width: int) -> tuple[Array, Array]:
@@ -140,10 +162,12 @@ def _lines(stage: StageRecord, panel: Panel) -> list[Line]:
     return lines
 
 
-def _draw_panels(width: int, stage: StageRecord, panels: Sequence[Panel]) -> Figure:
+def _draw_panels(width: int, stage: StageRecord, panels: Sequence[Panel], series: int) -> Figure:
     columns = 1 if width < 600 or len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
-    height, title, left, right, gap = 128 if len(panels) > 1 else 150, 46, 46, 46, 22
+    height, title, left, right, gap = 128, 60, 46, 48, 22
+    if len(panels) == 1 and width >= 600:
+        width = (width - gap) // 2
     panel_width = (width - (columns - 1) * gap) / columns - left - right
     figure = blank_figure(width, rows * (height + title) + 44)
     drawn = [line.steps for panel in panels for line in _lines(stage, panel)]
@@ -154,59 +178,67 @@ def _draw_panels(width: int, stage: StageRecord, panels: Sequence[Panel]) -> Fig
         axes = pixel_axes(figure, x, y, panel_width, height)
         axes.set_xlim(first_step, max(last_step, first_step + 1))
         _dress_panel(axes, panel)
-        _draw_lines(axes, _lines(stage, panel), is_rate=panel.is_rate)
+        _draw_lines(axes, _lines(stage, panel), series, is_rate=panel.is_rate)
         _draw_anchor(axes, stage, panel)
         is_last = index + columns >= len(panels)
         axes.tick_params(labelbottom=is_last)
         if is_last:
-            axes.set_xlabel("step", fontsize=11)
+            axes.set_xlabel("step")
     return figure
 
 
 def _dress_panel(axes: Axes, panel: Panel) -> None:
-    for text, height, style in ((panel.title, 26, {"fontsize": 12.5, "fontweight": "bold", "color": INK}),
-                                (panel.unit, 11, {"fontsize": 11, "color": MUTED})):  # fmt: skip
-        axes.annotate(text, (0, 1), xycoords="axes fraction", xytext=(-44, height), textcoords="offset points",
-                      annotation_clip=False, **style)  # fmt: skip
+    title: dict[str, Any] = {"fontsize": 13, "fontweight": "bold", "color": INK}
+    for text, height, style in ((panel.title, 28, title), (panel.subtitle, 12, {"color": MUTED})):
+        axes.annotate(
+            text, (0, 1), xycoords="axes fraction", xytext=(-44, height), textcoords="offset points",
+            annotation_clip=False, **style
+        )  # fmt: skip
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
-    axes.tick_params(length=0, labelsize=11, pad=5)
+    axes.tick_params(length=0, pad=5)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, is_rate=panel.is_rate)))
 
 
-def _draw_lines(axes: Axes, lines: Sequence[Line], *, is_rate: bool) -> None:
+def _draw_lines(axes: Axes, lines: Sequence[Line], series: int, *, is_rate: bool) -> None:
     """The values as they are; where they are many, faint under their running mean. The last one stands at the end."""
-    ends = []
-    for index, line in enumerate(lines):
-        colour, steps, values = series_colour(index + 1), line.steps, line.values
+    colours = [series_colour(series), INK, MUTED]
+    for colour, line, style in zip(colours, lines, ("-", (0, (4, 2)), ":"), strict=False):
+        steps, values = line.steps, line.values
         if len(values) > MANY:
             axes.plot(steps, values, color=colour, lw=1, alpha=0.3)
-            steps, values = running_mean(steps, values, len(values) // 25)
+            steps, values = running_mean(steps, values, len(values) // 40)
         axes.plot(steps, values, color=colour, lw=2, marker="o" if len(values) <= 12 else "", markersize=4,
-                  linestyle="-" if index == 0 else (0, (5, 1.5)))  # fmt: skip
-        ends.append((float(line.steps[-1]), float(values[-1]), colour, line.label))
-    low, high = axes.get_ylim()
-    room = (high - low) * 0.14 * (2 if len(lines) > 1 else 1)
-    previous = None
-    for step, value, colour, label in sorted(ends, key=lambda end: end[1]):
-        place = value if previous is None else max(value, previous + room)
-        words = _short(value, is_rate=is_rate)
-        axes.annotate(words, (step, place), xytext=(6, 0), textcoords="offset points", va="center", fontsize=11,
-                      fontweight="bold", color=colour, annotation_clip=False)  # fmt: skip
-        previous = place
-    if len(lines) > 1:
-        _draw_key(axes, ends)
-
-
-def _draw_key(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """The lines' labels in their colours, at the upper right above the frame."""
-    for index, (_, _, colour, label) in enumerate(reversed(ends)):
-        axes.annotate(label, (1, 1), xycoords="axes fraction", xytext=(44 - 74 * index, 26), ha="right",
-                      textcoords="offset points", fontsize=11, fontweight="bold", color=colour,
+                  linestyle=style)  # fmt: skip
+    if is_rate:
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, min(high, 1.0 + 0.04 * (1.0 - low)))
+    places = _spread([float(line.values[-1]) for line in lines], axes)
+    for index, (line, place, colour) in enumerate(zip(lines, places, colours, strict=False)):
+        axes.annotate(_short(float(line.values[-1]), is_rate=is_rate), (line.steps[-1], place), xytext=(6, 0),
+                      textcoords="offset points", va="center", fontweight="bold", color=colour,
                       annotation_clip=False)  # fmt: skip
+        if len(lines) > 1:
+            axes.annotate(line.label, (1, 1), xycoords="axes fraction", ha="right", fontweight="bold", color=colour,
+                          xytext=(48 - 72 * (len(lines) - 1 - index), 28), textcoords="offset points",
+                          annotation_clip=False)  # fmt: skip
+
+
+def _spread(ends: Sequence[float], axes: Axes) -> list[float]:
+    """Heights for the labels of up to three line ends: those that would overlap are moved apart."""
+    low, high = axes.get_ylim()
+    room = (high - low) * 0.13
+    order = sorted(range(len(ends)), key=lambda index: ends[index])
+    places = list(ends)
+    for lower, upper in pairwise(order):
+        overlap = room - (places[upper] - places[lower])
+        if overlap > 0:
+            places[lower] -= overlap / 2
+            places[upper] += overlap / 2
+    return places
 
 
 def _draw_anchor(axes: Axes, stage: StageRecord, panel: Panel) -> None:
@@ -218,7 +250,7 @@ def _draw_anchor(axes: Axes, stage: StageRecord, panel: Panel) -> None:
         return
     axes.axhline(value, color=BOUND, lw=1.2, linestyle=DASHES, zorder=1)
     axes.annotate(label, (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 4), textcoords="offset points",
-                  ha="right", fontsize=10, color=MUTED)  # fmt: skip
+                  ha="right", fontsize=11, color=MUTED)  # fmt: skip
 
 
 def _short(value: float, *, is_rate: bool) -> str:
@@ -232,11 +264,10 @@ def _summary(stage: StageRecord) -> Markup:
     for metric, words in _SUMMED_UP.items():
         value = stage.metrics.last(metric)
         if value is not None:
-            shown = percent(value) if METRICS[metric].unit == "fraction" and metric != "value/explained_variance" \
-                else number(value)  # fmt: skip
+            shown = percent(value) if is_share(METRICS[metric]) else number(value)
             facts.append(Markup("{} {}").format(words, shown))
     logged = max(stage.metrics.steps)
-    when = Markup("After {}").format(counted(int(stage.outcome.get("steps", logged)), "step"))
+    when = Markup("At the last of {}").format(counted(int(stage.outcome.get("steps", logged)), "step"))
     if not stage.done:
         when = Markup("Not finished; at step {}").format(logged)
     unchanged = " The reference's weights were the same at the end." if stage.outcome.get("reference_unchanged") else ""

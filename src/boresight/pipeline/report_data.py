@@ -69,7 +69,9 @@ def _sentence(stage: StageRecord) -> Markup | None:
             percent(facts["stop_rate"]),
         )
     if stage.kind == "ai_labels":
-        return Markup("{}: {} from {} to {}; {} without a pair for want of a difference, {} changed with the order.").format(
+        return Markup(
+            "{}: {} from {} to {}; {} without a pair for want of a difference, {} changed with the order."
+        ).format(
             name,
             counted(facts["pairs"], "pair"),
             counted(facts["responses"], "response"),

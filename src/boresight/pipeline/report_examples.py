@@ -8,10 +8,10 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from boresight.pipeline.report_parts import Answer, SideBySide, model_series
+from boresight.pipeline.report_parts import Answer, SideBySide, Voice, model_series
 from boresight.pipeline.report_reading import Json, RunRecord, StageRecord
 from boresight.pipeline.report_verdict import candidate_names
-from boresight.pipeline.report_words import model_name, number_text, plain
+from boresight.pipeline.report_words import count, model_name, number, plain
 
 OPENING_KINDS = 3
 
@@ -52,10 +52,12 @@ def chosen_examples(run: RunRecord, evaluation: StageRecord) -> list[SideBySide]
         examples[row["prompt_id"]] = _side_by_side(run, evaluation, row, outcomes, "Drawn at random from its kind")
     for name in candidate_names(evaluation):
         for sign, word in ((1, "gain"), (-1, "loss")):
-            row = _extreme(rows, outcomes, name, sign, shown=examples)
-            if row is not None:
-                gain = number_text(abs(outcomes[row["prompt_id"], name].gain))
-                why = Markup("Largest {} of {}: {}").format(word, model_name(name), gain)
+            equals = _extremes(rows, outcomes, name, sign, shown=examples)
+            if equals:
+                row = random.Random(f"{run.seed}/{evaluation.name}/{name}/{word}").choice(equals)
+                gain = number(abs(outcomes[row["prompt_id"], name].gain))
+                many = Markup(", drawn from {} alike").format(count(len(equals))) if len(equals) > 1 else ""
+                why = Markup("Largest {} of {}: {}{}").format(word, model_name(name), gain, many)
                 examples[row["prompt_id"]] = _side_by_side(run, evaluation, row, outcomes, why)
     return list(examples.values())
 
@@ -70,7 +72,7 @@ def opening_examples(run: RunRecord, evaluation: StageRecord) -> list[SideBySide
 def drawn_by_kind(rows: Iterable[Json], seed: str) -> list[Json]:
     """One row of each kind, largest kinds first; the same for the same seed whatever the order of the rows."""
     by_kind: dict[str, list[Json]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: str(row["prompt_id"])):
+    for row in sorted(rows, key=_id):
         by_kind[row["kind"]].append(row)
     kinds = sorted(by_kind, key=lambda kind: (-len(by_kind[kind]), kind))
     return [random.Random(f"{seed}/{kind}").choice(by_kind[kind]) for kind in kinds]
@@ -94,19 +96,24 @@ def _mean(rows: Sequence[Json], field: str) -> float | None:
     return fmean(values) if values else None
 
 
-def _extreme(
+def _extremes(
     rows: Sequence[Json], outcomes: Outcomes, candidate: str, sign: int, *, shown: Iterable[str]
-) -> Json | None:
-    """The row not yet shown on which the candidate gained (sign 1) or lost (sign -1) most; first id of equals."""
+) -> list[Json]:
+    """The rows not yet shown on which the candidate gained (sign 1) or lost (sign -1) most: several where alike."""
     hidden = set(shown)
-    open_rows = [
-        row
-        for row in sorted(rows, key=lambda row: str(row["prompt_id"]))
-        if row["prompt_id"] not in hidden
-        and (row["prompt_id"], candidate) in outcomes
-        and sign * outcomes[row["prompt_id"], candidate].gain > 0
-    ]
-    return max(open_rows, key=lambda row: sign * outcomes[row["prompt_id"], candidate].gain, default=None)
+    gains = {
+        row["prompt_id"]: sign * outcomes[row["prompt_id"], candidate].gain
+        for row in rows
+        if row["prompt_id"] not in hidden and (row["prompt_id"], candidate) in outcomes
+    }
+    most = max(gains.values(), default=0.0)
+    if most <= 0:
+        return []
+    return [row for row in sorted(rows, key=_id) if gains.get(row["prompt_id"]) == most]
+
+
+def _id(row: Json) -> str:
+    return str(row["prompt_id"])
 
 
 def _side_by_side(
@@ -114,24 +121,23 @@ def _side_by_side(
 ) -> SideBySide:
     baseline, candidates = evaluation.outcome["baseline"], candidate_names(evaluation)
     series, prompt_id = model_series(run), row["prompt_id"]
-    answers = []
+    voices: dict[tuple[str, bool, int], list[Voice]] = {}
     for name in [baseline, *candidates]:
         response = row["responses"].get(name)
         if response is None:
             continue
-        outcome = outcomes.get((prompt_id, name if name != baseline else candidates[0]))
-        score = None
-        if outcome:
-            score = outcome.score_baseline if name == baseline else outcome.score_candidate
-        answers.append(
-            Answer(
-                model=name,
-                series=series.get(name, 0),
-                text=response["text"],
-                stopped=bool(response["stopped"]),
-                tokens=int(response["tokens"]),
-                score=score,
-                verdict=outcome.word if outcome and name != baseline else "",
-            )
+        key = (response["text"], bool(response["stopped"]), int(response["tokens"]))
+        voices.setdefault(key, []).append(
+            _voice(name, name == baseline, series.get(name, 0), outcomes, row, candidates)
         )
+    answers = [Answer(given_by, text, stopped, tokens) for (text, stopped, tokens), given_by in voices.items()]
     return SideBySide(prompt_id, plain(row["kind"]), row["prompt"], answers, why)
+
+
+def _voice(
+    name: str, is_baseline: bool, series: int, outcomes: Outcomes, row: Json, candidates: Sequence[str]
+) -> Voice:
+    outcome = outcomes.get((row["prompt_id"], candidates[0] if is_baseline else name))
+    if is_baseline:
+        return Voice(name, series, "baseline", outcome.score_baseline if outcome else None)
+    return Voice(name, series, outcome.word if outcome else "not judged", outcome.score_candidate if outcome else None)

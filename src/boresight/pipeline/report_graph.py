@@ -122,6 +122,15 @@ def _mean_x(places: Sequence[_Place], otherwise: float) -> float:
     return sum(place.x for place in places) / len(places) if places else otherwise
 
 
+def _pull(place: _Place) -> float:
+    """Where its neighbours want it; bends follow bends most, so that long edges run straight."""
+    neighbours = [*place.above, *place.below]
+    weights = [6.0 if place.node is None and other.node is None else 1.0 for other in neighbours]
+    if not neighbours:
+        return place.x
+    return sum(w * other.x for w, other in zip(weights, neighbours, strict=True)) / sum(weights)
+
+
 def _position(rows: list[list[_Place]]) -> None:
     """Pixels: pack each layer in its order, then draw every place towards its neighbours as far as there is room."""
     for row in rows:
@@ -129,9 +138,9 @@ def _position(rows: list[list[_Place]]) -> None:
         for place in row:
             place.x = left + place.width / 2
             left += place.width + SPACE
-    for sweep in range(SWEEPS):
+    for sweep in range(4 * SWEEPS):
         for row in rows if sweep % 2 == 0 else reversed(rows):
-            wanted = [_mean_x([*place.above, *place.below], place.x) for place in row]
+            wanted = [_pull(place) for place in row]
             _spread(row, wanted)
 
 
@@ -158,14 +167,14 @@ def _svg(rows: Sequence[Sequence[_Place]], pieces: Sequence[tuple[_Place, _Place
     width, height = high - low, len(rows) * LAYER_HEIGHT - (LAYER_HEIGHT - NODE_HEIGHT) + 4
     lines = [_line(upper, lower, role, low) for upper, lower, role in pieces]
     boxes = [_box(place, place.node, low) for place in everything if place.node]
-    return Markup('<svg role="img" aria-label="{}" width="{:.0f}" height="{:.0f}" viewBox="0 0 {:.0f} {:.0f}">{}{}</svg>') \
-        .format(label, width, height, width, height, Markup("").join(lines), Markup("").join(boxes))  # fmt: skip
+    opening = Markup('<svg role="img" aria-label="{}" width="{:.0f}" height="{:.0f}" viewBox="0 0 {:.0f} {:.0f}">')
+    return Markup("").join([opening.format(label, width, height, width, height), *lines, *boxes, Markup("</svg>")])
 
 
 def _line(upper: _Place, lower: _Place, role: str, low: float) -> Markup:
     shift = {"reference": 7, "reward": -7}.get(role, 0)
     x1, x2 = upper.x - low + (shift if upper.node else 0), lower.x - low + (shift if lower.node else 0)
-    y1, y2 = upper.y + NODE_HEIGHT if upper.node else upper.y + NODE_HEIGHT, lower.y
+    y1, y2 = upper.y + NODE_HEIGHT, lower.y
     middle = (y1 + y2) / 2
     through = "" if lower.node else f"V{lower.y + NODE_HEIGHT:.1f}"
     path = f"M{x1:.1f} {y1:.1f}C{x1:.1f} {middle:.1f} {x2:.1f} {middle:.1f} {x2:.1f} {y2:.1f}{through}"
@@ -181,6 +190,6 @@ def _box(place: _Place, node: Node, low: float) -> Markup:
         )
         for index, line in enumerate(node.lines)
     ]
-    return Markup('<g class="node {}"><rect x="{:.1f}" y="{:.1f}" width="{:.0f}" height="{:.0f}" rx="{}"/>{}</g>').format(
-        node.shape, x, y, NODE_WIDTH, NODE_HEIGHT, radius, Markup("").join(words)
-    )
+    return Markup(
+        '<g class="node {}"><rect x="{:.1f}" y="{:.1f}" width="{:.0f}" height="{:.0f}" rx="{}"/>{}</g>'
+    ).format(node.shape, x, y, NODE_WIDTH, NODE_HEIGHT, radius, Markup("").join(words))

@@ -58,8 +58,10 @@ def _graph(stages: Sequence[StageRecord]) -> Markup:
     for stage in stages:
         for field, source in _inputs(stage):
             name = source.get("stage") or source["path"]
-            if name not in nodes:
+            if source.get("path"):
+                # One tag for each reader: the hash tells that two are the same file, without lines across the page.
                 words = name.replace("\\", "/").rsplit("/", 1)[-1]
+                name = f"{stage.name}:{name}"
                 nodes[name] = Node(name, (_fit(words), short(source["sha256"])), "data")
             edges.append(Edge(name, stage.name, _role(field)))
     ordered = dict.fromkeys(edges)

@@ -9,7 +9,7 @@ from boresight.pipeline.report_charts import Chart
 from boresight.pipeline.report_reading import POLICY_KINDS, Json, RunRecord
 
 Cell = Markup | str
-BASE_SERIES = 6
+BASE_SERIES, REWARD_SERIES = 6, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,23 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One model's response beside its fellows; `verdict` is won, lost, tie or empty for the baseline."""
+class Voice:
+    """A model that gave a response; `verdict` is won, lost, tied, or baseline."""
 
     model: str
     series: int
+    verdict: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One response and every model that gave it word for word."""
+
+    voices: Sequence[Voice]
     text: str
     stopped: bool
     tokens: int
-    score: float | None = None
-    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +77,16 @@ class Chapter:
 
 
 def model_series(run: RunRecord) -> dict[str, int]:
-    """A colour number for every model, the same on the whole page: 6 for base models, 0 for SFT, 1 to 5 for what
-    preferences made, in the order of the run."""
+    """A colour number for every model, the same on the whole page: 6 for base models, 0 for SFT, 5 for reward models,
+    1 to 4 for what preferences made, in the order of the run."""
     series: dict[str, int] = {"base_model": BASE_SERIES}
     aligned = 0
     for stage in run.stages:
         if stage.kind in ("pretrain", "sft"):
             series[stage.name] = BASE_SERIES if stage.kind == "pretrain" else 0
+        elif stage.kind == "reward_model":
+            series[stage.name] = REWARD_SERIES
         elif stage.kind in POLICY_KINDS:
-            series[stage.name] = 1 + aligned % (BASE_SERIES - 1)
+            series[stage.name] = 1 + aligned % (REWARD_SERIES - 1)
             aligned += 1
     return series

@@ -17,13 +17,16 @@ from boresight.pipeline.report_charts import (
     interval_chart,
     pixel_axes,
     series_colour,
+    series_marker,
     to_chart,
 )
-from boresight.pipeline.report_parts import BASE_SERIES, Chapter, Figure, Part, Table
+from boresight.pipeline.report_parts import BASE_SERIES, REWARD_SERIES, Cell, Chapter, Figure, Part, Table
 from boresight.pipeline.report_reading import Json, RunRecord, StageRecord
+from boresight.pipeline.report_verdict import certificate_sets
 from boresight.pipeline.report_words import Rate, count, counted, model_name, number, percent, plain, rate, sentence
 
-_SERIES = 1
+_SET_SERIES = (REWARD_SERIES, 0, 1, 2, 3, 4)
+"""Colours of the held-out sets; more than these are in the tables only."""
 
 
 def reward_chapters(run: RunRecord) -> list[Chapter]:
@@ -31,11 +34,12 @@ def reward_chapters(run: RunRecord) -> list[Chapter]:
 
 
 def _chapter(stage: StageRecord) -> Chapter:
-    certificate: Mapping[str, Json] = stage.outcome["certificate"]
-    sets = list(certificate.items())
+    sets = certificate_sets(stage)
     first_name, first = sets[0]
     title = Markup("{} orders {} of {} pairs as preferred").format(
-        model_name(stage.name), percent(first["accuracy"]), plain(first_name).replace("held out", "held-out")
+        model_name(stage.name),
+        percent(first["accuracy"]),
+        "held-out" if first_name == "held_out" else plain(first_name),
     )
     paragraphs = [
         Markup("{} learnt from {} in {}. Its certificate is taken on pairs that it never saw.").format(
@@ -45,7 +49,8 @@ def _chapter(stage: StageRecord) -> Chapter:
     parts: list[Part] = []
     for name, facts in sets:
         paragraphs.append(_set_sentence(name, facts))
-        parts += [_accuracy_figure(stage, name, facts), _calibration_figure(stage, name, facts)]
+        parts.append(_accuracy_figure(stage, name, facts))
+    parts.append(_calibration_figure(stage, sets))
     return Chapter(title, paragraphs, parts)
 
 
@@ -59,16 +64,14 @@ def _set_sentence(name: str, facts: Json) -> Markup:
     by_kind: Mapping[str, Json] = facts.get("by_kind", {})
     if len(by_kind) > 1:
         weakest = min(by_kind, key=lambda kind: float(by_kind[kind]["accuracy"]))
-        text += Markup(" Weakest kind: {}, {}.").format(
-            plain(weakest), rate(Rate.read(by_kind[weakest], "accuracy"))
-        )
+        text += Markup(" Weakest kind: {}, {}.").format(plain(weakest), rate(Rate.read(by_kind[weakest], "accuracy")))
     return text
 
 
 def _accuracy_figure(stage: StageRecord, name: str, facts: Json) -> Figure:
-    rows = [IntervalRow(label="All pairs", rate=Rate.read(facts, "accuracy"), series=_SERIES, emphasis=True)]
+    rows = [IntervalRow(label="All pairs", rate=Rate.read(facts, "accuracy"), series=REWARD_SERIES, emphasis=True)]
     rows += [
-        IntervalRow(label=sentence(plain(kind)), rate=Rate.read(value, "accuracy"), series=_SERIES)
+        IntervalRow(label=sentence(plain(kind)), rate=Rate.read(value, "accuracy"), series=REWARD_SERIES)
         for kind, value in facts.get("by_kind", {}).items()
     ]
     rows += [
@@ -88,45 +91,56 @@ def _accuracy_figure(stage: StageRecord, name: str, facts: Json) -> Figure:
     return Figure(chart, caption.format(plain(name), counted(facts["n"], "pair")))
 
 
-def _calibration_figure(stage: StageRecord, name: str, facts: Json) -> Figure:
-    bins = [row for row in facts["reliability"] if row["n"]]
-    label = f"Reliability of {stage.name} on {plain(name)}: accuracy against confidence"
-    chart = to_chart(f"reliability-{stage.name}-{name}", label, lambda: _draw_reliability(bins))
-    correlation = facts.get("score_length_correlation")
-    rows = [
-        ["Expected calibration error", percent(facts["ece"])],
-        ["Brier score", number(facts["brier"])],
-        ["Negative log-likelihood, nats", number(facts["nll"])],
-        ["Best temperature", number(facts["temperature"])],
-        ["Correlation of score and length", "–" if correlation is None else number(correlation)],
+def _calibration_figure(stage: StageRecord, sets: Sequence[tuple[str, Json]]) -> Figure:
+    lines = [(series, name, facts) for series, (name, facts) in zip(_SET_SERIES, sets, strict=False)]
+    label = f"Reliability of {stage.name}: share of pairs ordered as preferred against its confidence"
+    drawn = [(series, [row for row in facts["reliability"] if row["n"]]) for series, _, facts in lines]
+    chart = to_chart(f"reliability-{stage.name}", label, lambda: _draw_reliability(drawn))
+    facts_shown = (
+        ("Pairs", "n", count),
+        ("Expected calibration error", "ece", percent),
+        ("Brier score", "brier", number),
+        ("Negative log-likelihood, nats", "nll", number),
+        ("Best temperature", "temperature", number),
+        ("Correlation of score and length", "score_length_correlation", number),
+    )
+    rows: list[list[Cell]] = [
+        [words, *("–" if facts.get(key) is None else show(facts[key]) for _, facts in sets)]
+        for words, key, show in facts_shown
     ]
-    caption = Markup("Of the pairs on which {} was this confident, how many were ordered right. On the diagonal, "
-                     "confidence can be taken at its word; dots grow with the number of pairs ({} in all).")  # fmt: skip
-    table = Table(["Calibration", sentence(plain(name))], rows)
-    return Figure(chart, caption.format(model_name(stage.name), count(facts["n"])), beside=table)
+    caption = Markup(
+        "Of the pairs on which {} was this confident, the share that it ordered as preferred. On the diagonal its "
+        "confidence can be taken at its word; dots grow with the number of pairs."
+    )
+    return Figure(
+        chart,
+        caption.format(model_name(stage.name)),
+        legend=[(series, plain(name)) for series, name, _ in lines] if len(lines) > 1 else (),
+        beside=Table(["Calibration", *(plain(name) for name, _ in sets)], rows),
+    )
 
 
-def _draw_reliability(bins: Sequence[Json]) -> Canvas:
+def _draw_reliability(lines: Sequence[tuple[int, Sequence[Json]]]) -> Canvas:
+    bins = [row for _, rows in lines for row in rows]
     figure = blank_figure(340, 300)
-    axes = pixel_axes(figure, 46, 12, 280, 236)
-    low = min([0.5, *(row["accuracy"] for row in bins), *(row["confidence"] for row in bins)])
-    low = max(0.0, low - 0.05) if low < 0.5 else 0.48
+    axes = pixel_axes(figure, 50, 12, 276, 236)
+    lowest = min([0.5, *(row["accuracy"] for row in bins)])
     axes.set_xlim(0.48, 1.02)
-    axes.set_ylim(low, 1.03)
+    axes.set_ylim(max(0.0, lowest - 0.05) if lowest < 0.5 else 0.48, 1.03)
     axes.plot([0.5, 1], [0.5, 1], color=BOUND, lw=1.3, linestyle=DASHES, zorder=1)
     axes.grid()
     axes.set_axisbelow(True)
     axes.spines[["left", "bottom"]].set_visible(False)
-    axes.tick_params(length=0, labelsize=11)
+    axes.tick_params(length=0)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}%"))
-    axes.set_xlabel("confidence", fontsize=11)
-    axes.set_ylabel("ordered as preferred", fontsize=11)
-    colour, most = series_colour(_SERIES), max([1, *(row["n"] for row in bins)])
-    x, y = [row["confidence"] for row in bins], [row["accuracy"] for row in bins]
-    axes.plot(x, y, color=colour, lw=1.5, alpha=0.5, zorder=2)
-    for row in bins:
-        size = 5 + 9 * (row["n"] / most) ** 0.5
-        axes.plot([row["confidence"]], [row["accuracy"]], "o", color=colour, markersize=size, clip_on=False,
-                  markeredgecolor=SURFACE, zorder=3)  # fmt: skip
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("ordered as preferred")
+    for series, rows in lines:
+        colour, most = series_colour(series), max([1, *(row["n"] for row in rows)])
+        axes.plot([row["confidence"] for row in rows], [row["accuracy"] for row in rows], color=colour, lw=1.5,
+                  alpha=0.5, zorder=2)  # fmt: skip
+        for row in rows:
+            axes.plot([row["confidence"]], [row["accuracy"]], series_marker(series), color=colour, clip_on=False,
+                      markersize=5 + 9 * (row["n"] / most) ** 0.5, markeredgecolor=SURFACE, zorder=3)  # fmt: skip
     return figure

@@ -25,6 +25,10 @@ from boresight.pipeline.report_words import (
 
 _METHODS = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO", "orpo": "ORPO"}
 
+WIDEST = 3
+"""Measures named where a base model is compared."""
+_KNOBS = {"kl_coefficient": "KL coefficient", "beta": "beta", "odds_ratio_coefficient": "odds-ratio coefficient"}
+
 
 def tell(run: RunRecord) -> list[Chapter]:
     """Chapters in the order of training; a chapter whose stages are missing is left out."""
@@ -54,7 +58,9 @@ def _base_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
     for stage in run.finished("pretrain"):
         if stage.name == baseline:
             facts = stage.outcome
-            words = "{} has {} parameters and read {} documents ({} tokens). It has seen text only, so it goes on with a "
+            words = (
+                "{} has {} parameters and read {} documents ({} tokens). It has seen text only, so it goes on with a "
+            )
             paragraphs.append(
                 Markup(words + "question as a document would.").format(
                     model_name(baseline), count(facts["parameters"]), count(facts["documents"]), count(facts["tokens"])
@@ -63,16 +69,14 @@ def _base_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
     for name in candidate_names(evaluation):
         after = measures_of(evaluation, name)
         shared = [m for m in ordered_measures(run, evaluation) if m in before and m in after]
-        if shared:
-            widest = max(shared, key=lambda m: abs(after[m]["value"] - before[m]["value"]))
-            paragraphs.append(
-                Markup("The widest difference to {}: {}, from {} to {}.").format(
-                    model_name(name),
-                    plain(widest),
-                    rate(Rate.read(before[widest])),
-                    rate(Rate.read(after[widest])),
-                )
-            )
+        shared.sort(key=lambda m: (-abs(after[m]["value"] - before[m]["value"]), -after[m]["n"]))
+        widest = [
+            Markup("{} {} → {}").format(plain(m), percent(before[m]["value"]), rate(Rate.read(after[m])))
+            for m in shared[:WIDEST]
+        ]
+        if widest:
+            words = Markup("From {} to {}, the widest differences: {}.")
+            paragraphs.append(words.format(model_name(baseline), model_name(name), listing(widest)))
     is_pretrained = run.kind_of(baseline) == "pretrain"
     title = "The base model continues the question" if is_pretrained else "Where the base model stood"
     return Chapter(title, paragraphs, opening_examples(run, evaluation))
@@ -100,8 +104,9 @@ def _demonstration_chapter(run: RunRecord, stage: StageRecord) -> Chapter:
     title: Markup | str = "Demonstrations teach it to answer"
     paragraphs = [intro]
     if broken:
-        first = broken[0].measure
-        title = Markup("It answers, but {}: {}").format(plain(first), percent(measures[first]["value"]))
+        first = broken[0]
+        words = Markup("It answers, but {}: {}") if first.direction == "max" else Markup("It answers, but {} only {}")
+        title = words.format(plain(first.measure), percent(measures[first.measure]["value"]))
         paragraphs.append(Markup("What demonstrations did not put right: {}.").format(listing(faults)))
     return Chapter(title, paragraphs, [_measure_figure(run, evaluation, stage.name)])
 
@@ -150,8 +155,11 @@ def _settings_sentence(run: RunRecord, names: Sequence[str]) -> Markup:
     for stage in run.finished(*POLICY_KINDS):
         if stage.name not in names:
             continue
-        knobs = ("kl_coefficient", "beta", "odds_ratio_coefficient")
-        settings = [Markup("{} {}").format(plain(k), number(stage.config[k])) for k in knobs if k in stage.config]
+        settings = [
+            Markup("{} {}").format(words, number(stage.config[key]))
+            for key, words in _KNOBS.items()
+            if key in stage.config
+        ]
         settings.append(counted(stage.outcome["steps"], "step"))
         method = _METHODS[stage.kind] if stage.name != stage.kind else ""
         parts.append(
@@ -194,8 +202,8 @@ def _win_table(evaluation: StageRecord) -> Table:
         sign = number(result["sign_test_p"]) if result else "–"
         rows.append([model_name(name), *won, sign, number(model["mean_tokens"]), percent(model["stop_rate"])])
     headers = ["", "Won", "Tied", "Lost", "Sign test p", "Mean tokens", "Stopped by itself"]
-    return Table(headers, rows, "Prompts won, tied and lost by verdicts that agree in both orders, and what the answers "
-                 "look like.")  # fmt: skip
+    caption = "Prompts won, tied and lost by verdicts that agree in both orders, and what the answers look like."
+    return Table(headers, rows, caption)
 
 
 def _kind_table(evaluation: StageRecord) -> Table:
@@ -231,30 +239,38 @@ def _change_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
         model_name(baseline), ", dashes the gate's bounds" if bounds else ""
     )
     legend = [(series.get(name, 0), name) for name in models]
-    return Chapter(
-        "What changed, and what it cost",
-        _cost_sentences(evaluation, names, baseline),
-        [Figure(chart, caption, legend), _measure_table(run, evaluation, models)],
+    moved, worse = _change_sentences(run, evaluation)
+    intro = Markup("Measures whose 95% interval no longer meets that of {}:").format(model_name(baseline))
+    cost = (
+        [Markup("Of those that the gate bounds, some went the wrong way: {}.").format(listing(worse))] if worse else []
     )
+    title = "What changed, and what it cost" if worse else "What changed"
+    parts: list[Part] = [Figure(chart, caption, legend), _measure_table(run, evaluation, models)]
+    return Chapter(title, [intro, *moved, *cost], parts)
 
 
-def _cost_sentences(evaluation: StageRecord, names: Sequence[str], baseline: str) -> list[Markup]:
-    """For each candidate the measures that moved by more than their intervals allow for."""
-    before = measures_of(evaluation, baseline)
-    sentences = []
-    for name in names:
-        moved = [
-            Markup("{} {} → {}").format(plain(m), percent(before[m]["value"]), percent(after["value"]))
-            for m, after in measures_of(evaluation, name).items()
-            if m in before and _apart(before[m], after)
-        ]
-        words = listing(moved) if moved else Markup("none")
-        sentences.append(
-            Markup("{}, measures whose interval no longer touches that of {}: {}.").format(
-                model_name(name), model_name(baseline), words
-            )
-        )
-    return sentences
+def _change_sentences(run: RunRecord, evaluation: StageRecord) -> tuple[list[Markup], list[Markup]]:
+    """Of each candidate the measures whose interval no longer meets the baseline's; and, among those that the gate
+    bounds, the ones that went the wrong way."""
+    before = measures_of(evaluation, evaluation.outcome["baseline"])
+    directions = {bound.measure: bound.direction for bound in gate_bounds(run)}
+    moved, worse = [], []
+    for name in candidate_names(evaluation):
+        after = measures_of(evaluation, name)
+        steps = {
+            m: Markup("{} {} → {}").format(plain(m), percent(before[m]["value"]), percent(after[m]["value"]))
+            for m in ordered_measures(run, evaluation)
+            if m in before and m in after and _apart(before[m], after[m])
+        }
+        moved.append(Markup("{}: {}.").format(model_name(name), listing(list(steps.values())) if steps else "none"))
+        lost = [
+            words for m, words in steps.items()
+            if (directions.get(m) == "min" and after[m]["value"] < before[m]["value"])
+            or (directions.get(m) == "max" and after[m]["value"] > before[m]["value"])
+        ]  # fmt: skip
+        if lost:
+            worse.append(Markup("{} {}").format(model_name(name), listing(lost)))
+    return moved, worse
 
 
 def _apart(first: Json, second: Json) -> bool:

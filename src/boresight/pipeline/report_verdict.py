@@ -11,6 +11,7 @@ from boresight.pipeline.report_words import (
     Rate,
     count,
     counted,
+    data,
     duration,
     listing,
     model_name,
@@ -92,6 +93,11 @@ def candidate_names(evaluation: StageRecord) -> list[str]:
     return named or list(known)
 
 
+def certificate_sets(stage: StageRecord) -> list[tuple[str, Json]]:
+    """A reward model's held-out sets, the one split off its own data first."""
+    return sorted(stage.outcome["certificate"].items(), key=lambda item: (item[0] != "held_out", item[0]))
+
+
 def gate_bounds(run: RunRecord) -> list[Bound]:
     """All bounds of the finished gates, each once."""
     checks = [check for gate in run.finished("gate") for check in gate.outcome["checks"]]
@@ -99,12 +105,16 @@ def gate_bounds(run: RunRecord) -> list[Bound]:
 
 
 def bound_words(measure: str, direction: str, value: float) -> Markup:
-    return Markup("{} {}").format("at least" if direction == "min" else "at most", measured(measure, value))
+    return Markup("{} {}").format("at least" if direction == "min" else "at most", _bound_text(measure, value))
 
 
 def measured(measure: str, value: float) -> Markup:
     """A measure's value: percent, unless it is a plain number."""
     return number(value) if measure in _PLAIN_NUMBERS else percent(value)
+
+
+def _bound_text(measure: str, value: float) -> Markup:
+    return number(value) if measure in _PLAIN_NUMBERS else data(value, f"{100 * value:.4g}%")
 
 
 def _state(run: RunRecord, gates: Sequence[StageRecord], failed: int, total: int) -> tuple[str, str]:
@@ -136,9 +146,12 @@ def _win_sentences(run: RunRecord) -> list[Markup]:
             ((name, evaluation.outcome["candidates"][name]) for name in candidate_names(evaluation)),
             key=lambda item: -float(item[1]["win_rate"]),
         )
-        parts = [Markup("{} {}").format(model_name(name), rate(Rate.read(c, "win_rate"))) for name, c in ranked]
+        parts = [
+            Markup("{}{} {}").format(model_name(name), " wins" if first else "", rate(Rate.read(result, "win_rate")))
+            for first, (name, result) in zip([True, *[False] * len(ranked)], ranked, strict=False)
+        ]
         sentences.append(
-            Markup("Blind comparisons with {} won, ties as halves: {}.").format(
+            Markup("Compared blind with {}, ties as halves: {}.").format(
                 model_name(evaluation.outcome["baseline"]), listing(parts)
             )
         )
@@ -155,15 +168,15 @@ def _change_sentences(run: RunRecord) -> list[Markup]:
             if bound.measure not in before or bound.holds(before[bound.measure]["value"]):
                 continue
             after = [
-                Markup("{} to {}").format(model_name(name), percent(measures[bound.measure]["value"]))
+                Markup("{} {}").format(model_name(name), percent(measures[bound.measure]["value"]))
                 for name in candidate_names(evaluation)
                 if bound.measure in (measures := measures_of(evaluation, name))
             ]
             sentences.append(
-                Markup("{} went from {} with {}: {}.").format(
+                Markup("{}: {} {} before; {} after.").format(
                     sentence(plain(bound.measure)),
-                    rate(Rate.read(before[bound.measure])),
                     model_name(baseline),
+                    rate(Rate.read(before[bound.measure])),
                     listing(after),
                 )
             )
@@ -182,14 +195,10 @@ def _tiles(run: RunRecord) -> list[Tile]:
                                                   model_name(best)))
         )  # fmt: skip
     for stage in run.finished("reward_model")[-1:]:
-        name, certificate = next(iter(stage.outcome["certificate"].items()), ("", None))
-        if certificate:
-            words = Markup("of {} {} pairs ordered as preferred by {}")
-            tiles.append(
-                Tile(percent(certificate["accuracy"]),
-                     words.format(count(certificate["n"]), plain(name).replace("held out", "held-out"),
-                                  model_name(stage.name)))
-            )  # fmt: skip
+        for name, certificate in certificate_sets(stage)[:1]:
+            words = Markup("of {} pairs ({}) ordered as preferred by {}")
+            words = words.format(count(certificate["n"]), plain(name), model_name(stage.name))
+            tiles.append(Tile(percent(certificate["accuracy"]), words))
     for stage in run.finished("preferences")[-1:]:
         tiles.append(Tile(count(stage.outcome["kept"]), "preference pairs kept after checking and filtering"))
     seconds = [stage.seconds for stage in run.stages if stage.seconds is not None]

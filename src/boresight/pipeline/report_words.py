@@ -7,6 +7,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -56,17 +58,14 @@ def rate(value: Rate) -> Markup:
 
 
 def number_text(value: float) -> str:
-    """Three significant digits, thousands parted by commas, a true minus sign."""
-    if value == 0:
-        return "0"
+    """Three significant digits, thousands parted by commas, small numbers as 9.1 × 10⁻¹³, a true minus sign."""
     size = abs(value)
-    if size >= 1000:
-        text = f"{value:,.0f}"
-    elif size >= 1e-3:
-        text = f"{value:.{2 if size >= 1 else 3}f}" if size < 100 else f"{value:.1f}"
-    else:
-        text = f"{value:.1e}"
-    return text.replace("-", "−")
+    if size >= 999.5:
+        return f"{value:,.0f}".replace("-", "−")
+    if size >= 1e-3 or size == 0:
+        return f"{value:.3g}".replace("-", "−")
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.replace('-', '−')}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}10{str(int(exponent)).translate(_RAISED)}"
 
 
 def number(value: float) -> Markup:
