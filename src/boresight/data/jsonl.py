@@ -88,7 +88,7 @@ def from_record(kind: type[R], row: Mapping[str, Any], where: str) -> R:
     A null stands for an absent field. Raises DataError for a missing or unknown key, or a value of another type than
     the field's.
     """
-    if isinstance(row.get("id"), str):
+    if isinstance(row.get("id"), str) and f"(id {row['id']})" not in where:
         where = f"{where} (id {row['id']})"
     specs = {spec.name: spec for spec in fields(kind)}
     for key in row:
