@@ -28,8 +28,9 @@ FLOORS = {
 }  # fmt: skip
 """Floor of each file or folder of the package. A module imports from its own folder and from lower floors."""
 
-SAME_FLOOR = {("storage", "errors")}
-"""The ground floor has no folder: storage tells its faults as the one exception family does."""
+SAME_FLOOR = {("storage", "errors"), ("models", "data")}
+"""The ground floor has no folder: storage tells its faults as the one exception family does. A role writes its own
+conversations, so `models` stands on `data` (docs/decisions/0002-models-stand-on-data.md), never the other way."""
 
 THIRD_PARTY = {
     "objectives": {"torch"},

@@ -108,6 +108,7 @@ def context_length(model: PreTrainedModel) -> int | None:
 
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, card: str) -> None:
     """Write model, tokenizer, chat template and model card into `folder`, which appears whole or not at all."""
+    transformers_logging.disable_progress_bar()
     temporary = folder.with_name(f".{folder.name}.tmp")
     with storage_faults(folder):
         shutil.rmtree(temporary, ignore_errors=True)

@@ -50,8 +50,10 @@ def response_logits(model: PreTrainedModel, input_ids: Tensor, response_mask: Te
     predicts = response_mask[:, 1:]  # position t predicts token t + 1
     if has_plain_head(model):
         hidden = model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state  # (rows, tokens, hidden)
-        return model.get_output_embeddings()(hidden[:, :-1][predicts])
-    return model(input_ids=input_ids, use_cache=False).logits[:, :-1][predicts]
+        logits: Tensor = model.get_output_embeddings()(hidden[:, :-1][predicts])
+        return logits
+    whole: Tensor = model(input_ids=input_ids, use_cache=False).logits
+    return whole[:, :-1][predicts]
 
 
 def has_plain_head(model: PreTrainedModel) -> bool:

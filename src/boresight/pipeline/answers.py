@@ -40,7 +40,9 @@ def answer_prompts(
             file = context.folder / "chunks" / f"{model}-{number:05}.jsonl"
             if not file.exists():
                 policy = policy or load(context, model)
-                write_records(file, _answer(policy, model, chunk, config, run.generator(f"sample {model}", number), bar))
+                write_records(
+                    file, _answer(policy, model, chunk, config, run.generator(f"sample {model}", number), bar)
+                )
             else:
                 bar.advance(len(chunk))
             responses += read_records(file, Response)

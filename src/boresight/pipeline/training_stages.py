@@ -93,7 +93,10 @@ def sft(context: StageContext, config: SFTStage) -> Result:
     probe_mask(policy.chat)
     read = read_stage_demonstrations(context)
     encoded = encode_demonstrations(
-        policy.chat, read.demonstrations, max_length=config.max_length or context_length(policy.model), on_too_long=config.on_too_long
+        policy.chat,
+        read.demonstrations,
+        max_length=config.max_length or context_length(policy.model),
+        on_too_long=config.on_too_long,
     )
     run = context.run()
     train_sft(config, policy, encoded.rows, run)
@@ -162,7 +165,7 @@ def orpo(context: StageContext, config: ORPOStage) -> Result:
 
 def ppo(context: StageContext, config: PPOStage) -> Result:
     policy, reference, reward = _policy_roles(context, config)
-    prompts = read_stage_prompts(context, config.prompts)
+    prompts = read_stage_prompts(context)
     run = context.run()
     scale = measure_reward_scale(config, reference, reward, prompts, run)
     value = build_value_model(
@@ -182,7 +185,7 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
 
 def rloo(context: StageContext, config: RLOOStage) -> Result:
     policy, reference, reward = _policy_roles(context, config)
-    prompts = read_stage_prompts(context, config.prompts)
+    prompts = read_stage_prompts(context)
     run = context.run()
     scale = measure_reward_scale(config, reference, reward, prompts, run)
     roles = RLOORoles(policy, reference, reward)

@@ -8,7 +8,7 @@ from torch import Tensor
 from boresight.config.sections import DPOStage
 from boresight.data.batches import BatchOrder, PreferenceBatch, collate_pairs
 from boresight.data.tokenize import EncodedPair
-from boresight.errors import TrainingError
+from boresight.errors import DataError, TrainingError
 from boresight.models.roles import FrozenPolicy, Policy
 from boresight.objectives.dpo import DPOTerms, dpo_loss, ipo_loss, robust_dpo_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
@@ -26,6 +26,8 @@ def train_dpo(
     Dropout is off. Where the policy starts as the reference, the first step must show log-ratios of zero (a loss of
     log 2 with the sigmoid loss): anything else means a wrong reference, template or mask, and stops the run.
     """
+    if config.loss != "sigmoid":
+        _refuse_soft_labels(config.loss, pairs)
     policy.model.eval()
     reference_logps = pair_logp_sums(reference, pairs)
     order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
@@ -74,9 +76,8 @@ def _losses(
 ) -> tuple[dict[str, Tensor], DPOTerms]:
     chosen = policy.logps(batch.chosen.input_ids, batch.chosen.response_mask)
     rejected = policy.logps(batch.rejected.input_ids, batch.rejected.response_mask)
-    terms = _preference_terms(
-        config, logp_sum(chosen.logp, chosen.mask), logp_sum(rejected.logp, rejected.mask), reference
-    )
+    sides = logp_sum(chosen.logp, chosen.mask), logp_sum(rejected.logp, rejected.mask)
+    terms = _preference_terms(config, *sides, reference.to(sides[0].device), batch.p_chosen.to(sides[0].device))
     chosen_mean = logp_mean(chosen.logp, chosen.mask)
     sums.add("policy/chosen_logp_mean", chosen_mean)
     sums.add("policy/rejected_logp_mean", logp_mean(rejected.logp, rejected.mask))
@@ -86,18 +87,20 @@ def _losses(
     return losses, terms
 
 
-def _preference_terms(config: DPOStage, chosen: Tensor, rejected: Tensor, reference: Tensor) -> DPOTerms:
+def _preference_terms(
+    config: DPOStage, chosen: Tensor, rejected: Tensor, reference: Tensor, p_chosen: Tensor
+) -> DPOTerms:
     sums = {
         "policy_chosen_logp_sum": chosen,
         "policy_rejected_logp_sum": rejected,
-        "reference_chosen_logp_sum": reference[:, 0].to(chosen.device),
-        "reference_rejected_logp_sum": reference[:, 1].to(chosen.device),
+        "reference_chosen_logp_sum": reference[:, 0],
+        "reference_rejected_logp_sum": reference[:, 1],
     }
     if config.loss == "ipo":
         return ipo_loss(**sums, beta=config.beta)
     if config.loss == "robust":
         return robust_dpo_loss(**sums, beta=config.beta, label_smoothing=config.label_smoothing)
-    return dpo_loss(**sums, beta=config.beta, label_smoothing=config.label_smoothing)
+    return dpo_loss(**sums, beta=config.beta, p_chosen=p_chosen, label_smoothing=config.label_smoothing)
 
 
 def _check_starts_at_reference(terms: DPOTerms, beta: float) -> None:
@@ -107,4 +110,13 @@ def _check_starts_at_reference(terms: DPOTerms, beta: float) -> None:
             f"step 0: the policy's log-probabilities differ from the reference's by up to {gap:.2g} nats a response, "
             "although both start from the same model; expected 0. The reference was loaded with another template, "
             "dtype or weights: nothing was trained."
+        )
+
+
+def _refuse_soft_labels(loss: str, pairs: Sequence[EncodedPair]) -> None:
+    soft = next((pair for pair in pairs if pair.p_chosen != 1.0), None)
+    if soft is not None:
+        raise DataError(
+            f"pair {soft.id!r}: p_chosen is {soft.p_chosen:g}, a soft label, which the {loss} loss has no use for; "
+            "expected 1. Use `loss: sigmoid`, or give hard labels."
         )

@@ -113,11 +113,19 @@ def gather_experience(
         entropy=now.entropy,
         reference_logp=anchor.logp,
         raw_score=raw,
-        score=torch.where(rollout.stopped, normalized, -config.missing_stop_penalty),
+        score=with_stop_penalty(normalized, rollout.stopped, config.missing_stop_penalty),
     )
     if step == 0 and config.policy == config.reference:
         check_starts_at_reference(experience)
     return experience
+
+
+def with_stop_penalty(score: Tensor, stopped: Tensor, penalty: float | None) -> Tensor:
+    """(responses,) scores in which -penalty stands in place of the score of every response that did not stop.
+
+    Huang et al. 2024 call it the EOS trick; None leaves every score as it is.
+    """
+    return score if penalty is None else torch.where(stopped, score, -penalty)
 
 
 def check_starts_at_reference(experience: Experience) -> None:

@@ -105,7 +105,8 @@ def update(
     sums = MetricSums()
     trains_policy = step >= config.value_warmup_steps
     rate = policy_updater.learning_rate
-    norms, value_norms = [], []
+    norms: list[float] = []
+    value_norms: list[float] = []
     for epoch in range(config.ppo_epochs):
         generator = run.generator(f"minibatches {epoch}", step)
         for rows in minibatch_rows(len(batch.value), config.minibatches, generator):

@@ -51,9 +51,7 @@ def train_reward_model(
         run.save_if_due(step)
 
 
-def score_pairs(
-    model: PreTrainedModel, head: torch.nn.Linear, pairs: Sequence[EncodedPair]
-) -> tuple[Tensor, Tensor]:
+def score_pairs(model: PreTrainedModel, head: torch.nn.Linear, pairs: Sequence[EncodedPair]) -> tuple[Tensor, Tensor]:
     """(pairs,) scores of the chosen and of the rejected responses, computed in one forward pass."""
     rows = [[*p.prompt_ids, *p.chosen_ids] for p in pairs] + [[*p.prompt_ids, *p.rejected_ids] for p in pairs]
     scores = score_rows(model, head, rows)

@@ -41,7 +41,8 @@ def sample(
 ) -> Rollout:
     """`responses_per_prompt` responses to each prompt, truncated after the stop token."""
     repeated = [prompt for prompt in prompts for _ in range(responses_per_prompt)]
-    encoded = [encode_prompt(policy.chat, prompt.messages) for prompt in repeated]
+    known = {p.id: encode_prompt(policy.chat, p.messages, record_id=p.id) for p in {p.id: p for p in prompts}.values()}
+    encoded = [known[prompt.id] for prompt in repeated]
     generations = generate(
         policy.model,
         encoded,

@@ -1,0 +1,131 @@
+"""The stages that make records: sampled responses, labels, preference data."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from boresight.config.sections import (
+    AILabelsStage,
+    PreferencesStage,
+    RewardModelJudge,
+    RulesJudge,
+    SampleStage,
+)
+from boresight.data.jsonl import read_records, write_records
+from boresight.data.preferences import drop_duplicates, filter_length_ratio, join_pairs, longer_share, split_by_prompt
+from boresight.data.readers import read_pairs
+from boresight.errors import DataError
+from boresight.feedback.ai_labels import label_responses
+from boresight.feedback.judge import Judge
+from boresight.feedback.judge import RewardModelJudge as ScoringJudge
+from boresight.feedback.rule_judge import RuleJudge
+from boresight.models.loading import default_device
+from boresight.models.roles import build_reward_model
+from boresight.pipeline.answers import answer_prompts, limited
+from boresight.pipeline.context import StageContext
+from boresight.pipeline.inputs import HELD_OUT, PAIRS, read_stage_prompts
+from boresight.records import PreferencePair, Response
+
+Result = dict[str, Any]
+RESPONSES = "responses.jsonl"
+
+
+def sample(context: StageContext, config: SampleStage) -> Result:
+    prompts = limited(read_stage_prompts(context), config.limit, context.seed)
+    responses: list[Response] = []
+    models = [config.policy] if isinstance(config.policy, str) else config.policy
+    for model in models:
+        requests = [
+            (f"{prompt.id}/{model}/{i}", prompt, config.temperatures[i % len(config.temperatures)])
+            for prompt in prompts
+            for i in range(config.responses_per_prompt)
+        ]
+        responses += answer_prompts(context, config, model, requests)
+    write_records(context.folder / RESPONSES, responses)
+    return {
+        "prompts": len(prompts),
+        "responses": len(responses),
+        "stop_rate": sum(r.stopped for r in responses) / len(responses),
+        "mean_tokens": sum(r.tokens for r in responses) / len(responses),
+    }
+
+
+def ai_labels(context: StageContext, config: AILabelsStage) -> Result:
+    responses = read_records(context.stage_file(config.responses, RESPONSES), Response)
+    judge = build_judge(context, config.judge)
+    labels = label_responses(responses, judge, pairs_per_prompt=config.pairs_per_prompt)
+    if not labels.pairs:
+        raise DataError(
+            f"stage {context.name}: the judge preferred no response to another ({labels.ties} ties, "
+            f"{labels.verdict_flips} verdicts that turned with the order); expected at least one pair. Sample more "
+            "responses a prompt, or at a higher temperature."
+        )
+    write_records(context.folder / PAIRS, labels.pairs)
+    return {
+        "responses": len(responses),
+        "prompts": labels.prompts,
+        "pairs": len(labels.pairs),
+        "ties": labels.ties,
+        "verdict_flips": labels.verdict_flips,
+    }
+
+
+def preferences(context: StageContext, config: PreferencesStage) -> Result:
+    read: dict[str, int] = {}
+    dropped: Counter[str] = Counter()
+    sources: list[list[PreferencePair]] = []
+    for source in config.sources:
+        pairs, rows, left_out = _source_pairs(context, config, source)
+        read[source] = rows
+        dropped.update(left_out)
+        sources.append(pairs)
+    pairs = join_pairs(sources)
+    if config.filters.duplicates == "drop":
+        pairs, left_out = drop_duplicates(pairs)
+        dropped.update(left_out)
+    if config.filters.max_length_ratio is not None:
+        pairs, left_out = filter_length_ratio(pairs, config.filters.max_length_ratio)
+        dropped.update(left_out)
+    if not pairs:
+        raise DataError(
+            f"stage {context.name}: no pair is left of {sum(read.values())} rows ({dict(dropped)}); expected some. "
+            "Loosen the filters, or give other sources."
+        )
+    train, held_out = split_by_prompt(pairs, config.held_out_fraction, context.seed)
+    write_records(context.folder / PAIRS, train)
+    write_records(context.folder / HELD_OUT, held_out)
+    return {
+        "read": read,
+        "kept": len(pairs),
+        "dropped": dict(sorted(dropped.items())),
+        "train": len(train),
+        "held_out": len(held_out),
+        "kinds": dict(sorted(Counter(pair.kind for pair in pairs if pair.kind).items())),
+        "longer_share": longer_share(pairs),
+    }
+
+
+def build_judge(context: StageContext, config: RulesJudge | RewardModelJudge) -> Judge:
+    if isinstance(config, RulesJudge):
+        return RuleJudge(tie_margin=config.tie_margin, noise=config.noise, seed=context.seed)
+    path = context.model_path(config.model)
+    model = build_reward_model(path, context.dtype, "tokenizer", device=default_device())
+    return ScoringJudge(model, config.tie_margin)
+
+
+def _source_pairs(
+    context: StageContext, config: PreferencesStage, source: str
+) -> tuple[list[PreferencePair], int, dict[str, int]]:
+    """Pairs of one source, rows read, and what was left out while reading."""
+    if source in context.pipeline.stages:
+        pairs = read_records(context.stage_file(source, PAIRS), PreferencePair)
+        return pairs, len(pairs), {}
+    path: Path = context.pipeline.resolve_path(source)
+    read = read_pairs(
+        path,
+        columns=dict(config.columns) if path.suffix in (".csv", ".tsv") else None,
+        on_identical=config.on_identical,
+        on_empty=config.on_empty,
+        on_context_differs=config.on_context_differs,
+    )
+    return read.pairs, read.rows, read.dropped

@@ -1,0 +1,102 @@
+"""The stages that decide: blind comparison in both orders, and the gate."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from boresight.config.sections import EvaluateStage, GateStage
+from boresight.data.jsonl import write_records
+from boresight.evaluation.gate import decide
+from boresight.evaluation.measures import MeasuredResponse, model_summary
+from boresight.evaluation.win_rate import compare_all
+from boresight.feedback.judge import Answer, Comparison, Judge
+from boresight.feedback.rule_judge import hits
+from boresight.pipeline.answers import answer_prompts, limited
+from boresight.pipeline.context import StageContext
+from boresight.pipeline.data_stages import RESPONSES, build_judge
+from boresight.pipeline.inputs import read_stage_prompts
+from boresight.records import Prompt, Response
+from boresight.storage import read_json
+
+Result = dict[str, Any]
+COMPARISONS = "comparisons.jsonl"
+
+
+def evaluate(context: StageContext, config: EvaluateStage) -> Result:
+    prompts = limited(read_stage_prompts(context), config.limit, context.seed)
+    answers: dict[str, list[Response]] = {}
+    for model in dict.fromkeys([config.baseline, *config.candidates]):
+        requests = [(f"{prompt.id}/{model}", prompt, config.temperature) for prompt in prompts]
+        answers[model] = answer_prompts(context, config, model, requests)
+    judge = build_judge(context, config.judge)
+    rows = [
+        row
+        for candidate in config.candidates
+        for row in compare_in_both_orders(candidate, answers[candidate], answers[config.baseline], judge)
+    ]
+    write_records(context.folder / RESPONSES, [_response_row(i, p, answers) for i, p in enumerate(prompts)])
+    write_records(context.folder / COMPARISONS, rows)
+    return {
+        "prompts": len(prompts),
+        "temperature": config.temperature,
+        "judge": config.judge.model_dump(),
+        "baseline": config.baseline,
+        "models": {model: model_summary([_measured(r) for r in given]) for model, given in answers.items()},
+        "candidates": compare_all(rows, seed=context.seed),
+    }
+
+
+def compare_in_both_orders(
+    candidate: str, answers: Sequence[Response], baseline_answers: Sequence[Response], judge: Judge
+) -> list[dict[str, Any]]:
+    """Rows of comparisons.jsonl, two a prompt; `verdict` is the candidate's: 1 it won, 0 it lost, 0.5 a tie."""
+    comparisons = [
+        Comparison(a.prompt, Answer(a.text, a.stopped), Answer(b.text, b.stopped))
+        for a, b in zip(answers, baseline_answers, strict=True)
+    ]
+    rows = []
+    for order, shown in (
+        ("candidate_first", comparisons),
+        ("baseline_first", [comparison.swapped() for comparison in comparisons]),
+    ):
+        for comparison, verdict in zip(shown, judge.compare(shown), strict=True):
+            first = order == "candidate_first"
+            scores = (verdict.first_score, verdict.second_score)
+            rows.append(
+                {
+                    "prompt_id": comparison.prompt.id,
+                    "kind": comparison.prompt.kind,
+                    "candidate": candidate,
+                    "order": order,
+                    "verdict": verdict.value if first else 1.0 - verdict.value,
+                    "score_candidate": scores[0] if first else scores[1],
+                    "score_baseline": scores[1] if first else scores[0],
+                }
+            )
+    return rows
+
+
+def gate(context: StageContext, config: GateStage) -> Result:
+    return decide(
+        read_json(context.stage_file(config.of, "result.json")),
+        min_win_rate=config.min_win_rate,
+        min_lower_bound=config.min_lower_bound,
+        measures=config.measures,
+        candidates=config.candidates,
+    )
+
+
+def _measured(response: Response) -> MeasuredResponse:
+    found = hits(response.prompt, response.text, response.stopped) if response.prompt.expect else {}
+    return MeasuredResponse(kind=response.prompt.kind, hits=found, tokens=response.tokens, stopped=response.stopped)
+
+
+def _response_row(index: int, prompt: Prompt, answers: Mapping[str, Sequence[Response]]) -> dict[str, Any]:
+    return {
+        "prompt_id": prompt.id,
+        "kind": prompt.kind,
+        "prompt": [{"role": m.role, "content": m.content} for m in prompt.messages],
+        "responses": {
+            model: {"text": given[index].text, "stopped": given[index].stopped, "tokens": given[index].tokens}
+            for model, given in answers.items()
+        },
+    }

@@ -1,0 +1,149 @@
+"""Runs a pipeline: stages in order, finished ones skipped, interrupted ones resumed."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boresight.config.pipeline import Pipeline
+from boresight.errors import ConfigError
+from boresight.pipeline import data_stages, evaluation_stages, training_stages
+from boresight.pipeline.artifacts import RunFolder
+from boresight.pipeline.context import StageContext, identify
+from boresight.storage import read_json, write_json, write_text
+
+STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
+    "pretrain": training_stages.pretrain,
+    "sft": training_stages.sft,
+    "sample": data_stages.sample,
+    "ai_labels": data_stages.ai_labels,
+    "preferences": data_stages.preferences,
+    "reward_model": training_stages.reward_model,
+    "ppo": training_stages.ppo,
+    "rloo": training_stages.rloo,
+    "dpo": training_stages.dpo,
+    "orpo": training_stages.orpo,
+    "evaluate": evaluation_stages.evaluate,
+    "gate": evaluation_stages.gate,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to: stages built now and found built, and whether every gate holds."""
+
+    folder: Path
+    built: tuple[str, ...]
+    reused: tuple[str, ...]
+    gates: dict[str, bool]
+
+    @property
+    def passed(self) -> bool:
+        return all(self.gates.values())
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    out: Path,
+    *,
+    only: str | None = None,
+    start: str | None = None,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> Outcome:
+    """Build every stage that is not built already, in `out`.
+
+    `only`: this stage alone; what it needs must be built. `start`: this stage and all that rest on it are built anew.
+    Raises ConfigError for an unknown stage name or where `only` lacks an input.
+    """
+    prepare_torch(pipeline)
+    runs = RunFolder(out)
+    names = _chosen(pipeline, runs, only)
+    anew = _resting_on(pipeline, start) if start is not None else set()
+    write_text(out / "pipeline.yaml", pipeline.to_yaml())
+    built, reused = [], []
+    for number, name in enumerate(names, 1):
+        say_stage = partial(_say_stage, say, f"[{number}/{len(names)}] {name} ({pipeline.stages[name].kind})")
+        if build_stage(name, pipeline, runs, anew=name in anew, say=say_stage):
+            built.append(name)
+        else:
+            reused.append(name)
+        write_summary(pipeline, runs)
+    gates = {
+        name: bool(read_json(runs.stage(name) / "result.json")["passed"])
+        for name in names
+        if pipeline.stages[name].kind == "gate"
+    }
+    return Outcome(out, tuple(built), tuple(reused), gates)
+
+
+def build_stage(name: str, pipeline: Pipeline, runs: RunFolder, *, anew: bool, say: Callable[[str], None]) -> bool:
+    """Build one stage; False where an equal artifact stands already."""
+    identity = identify(name, pipeline, runs)
+    if not anew:
+        if runs.built_key(name) == identity.key:
+            say("already built")
+            return False
+        if runs.restore(name, identity.key):
+            say("already built, taken back from superseded/")
+            return False
+    elif runs.partial(name).exists():
+        shutil.rmtree(runs.partial(name))
+    resumed = runs.partial(name).exists()
+    folder = runs.open(identity)
+    say("resuming" if resumed else "building")
+    started = time.perf_counter()
+    config = pipeline.stages[name]
+    context = StageContext(name, config, pipeline, runs, identity, folder)
+    result = STAGES[config.kind](context, config)
+    shutil.rmtree(folder / "chunks", ignore_errors=True)
+    runs.finish(identity, result)
+    say(f"done in {time.perf_counter() - started:.0f} s")
+    return True
+
+
+def prepare_torch(pipeline: Pipeline) -> None:
+    """Equal runs give equal bits: deterministic kernels, and the number of threads that the pipeline names."""
+    if pipeline.sections.run.threads:
+        torch.set_num_threads(pipeline.sections.run.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def write_summary(pipeline: Pipeline, runs: RunFolder) -> None:
+    """run.json: the stages in order, with the key of each one's finished artifact (null where there is none)."""
+    stages = [
+        {"name": name, "kind": stage.kind, "key": runs.built_key(name)} for name, stage in pipeline.stages.items()
+    ]
+    write_json(runs.root / "run.json", {"name": pipeline.name, "seed": pipeline.seed, "stages": stages})
+
+
+def _say_stage(say: Callable[[str], None], title: str, text: str) -> None:
+    say(f"{title}: {text}")
+
+
+def _chosen(pipeline: Pipeline, runs: RunFolder, only: str | None) -> Sequence[str]:
+    if only is None:
+        return list(pipeline.stages)
+    _require_stage(pipeline, only, "--only")
+    missing = [name for name in pipeline.stage_inputs(only) if runs.built_key(name) is None]
+    if missing:
+        raise ConfigError(
+            f"--only {only}: it needs {', '.join(missing)}, which {runs.root} does not hold. Run the pipeline without "
+            "--only, or build these first."
+        )
+    return [only]
+
+
+def _resting_on(pipeline: Pipeline, start: str) -> set[str]:
+    _require_stage(pipeline, start, "--from")
+    return {name for name in pipeline.stages if name == start or start in pipeline.ancestors(name)}
+
+
+def _require_stage(pipeline: Pipeline, name: str, option: str) -> None:
+    if name not in pipeline.stages:
+        raise ConfigError(f"{option} {name}: no such stage; the stages are {', '.join(pipeline.stages)}")

@@ -1,0 +1,122 @@
+"""A world small enough to know everything: six letters, four of them a response, 1,296 responses in all.
+
+The policy is a table with one row of six logits for each of the 259 prefixes, so it can express any distribution; the
+optimum of reward minus KL is known in closed form: reference times e^(reward / beta), normalised.
+"""
+
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import LlamaConfig, PreTrainedModel
+
+from boresight.data.chat_template import ChatFormat
+from boresight.data.tokenize import encode_prompt
+from boresight.models.roles import FrozenPolicy, Policy
+from boresight.models.tiny import tiny_tokenizer
+from boresight.records import Message, Prompt
+
+LETTERS, LENGTH = "abcdef", 4
+PROMPT = Prompt(id="p", messages=(Message("user", "?"),))
+RESPONSES = ["".join(letters) for letters in itertools.product(LETTERS, repeat=LENGTH)]
+PREFIXES = sum(len(LETTERS) ** n for n in range(LENGTH))
+TOKENIZER = tiny_tokenizer()
+CHAT = ChatFormat(TOKENIZER)
+PROMPT_IDS = encode_prompt(CHAT, PROMPT.messages)
+RESPONSE_IDS = [TOKENIZER.encode(text) for text in RESPONSES]
+LETTER_IDS = torch.tensor([TOKENIZER.encode(letter)[0] for letter in LETTERS])
+
+
+def prefix_rows(input_ids: Tensor) -> Tensor:
+    """(rows, tokens) ids -> the row of the table for the state after each token; -1 inside the prompt."""
+    start = len(PROMPT_IDS)
+    code = torch.zeros(len(input_ids), dtype=torch.long)
+    rows = torch.full(input_ids.shape, -1)
+    offset = 0
+    for n in range(LENGTH):
+        position = start - 1 + n
+        if position >= input_ids.shape[1]:
+            break
+        if n > 0:
+            letter = (input_ids[:, position, None] == LETTER_IDS).long().argmax(dim=1)
+            code = code * len(LETTERS) + letter
+        rows[:, position] = offset + code
+        offset += len(LETTERS) ** n
+    return rows
+
+
+class TabularPolicy(PreTrainedModel):
+    """A causal language model whose logits are looked up; it keeps the tokens it has seen in the key-value cache."""
+
+    config_class = LlamaConfig
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__(LlamaConfig(vocab_size=len(TOKENIZER), num_hidden_layers=1, max_position_embeddings=64))
+        self.table = nn.Parameter(table.clone())
+
+    def get_output_embeddings(self) -> None:
+        return None
+
+    def forward(self, input_ids: Tensor, past_key_values: Any = None, logits_to_keep: int = 0, **_: Any) -> Any:
+        seen = input_ids
+        if past_key_values is not None:
+            keys = input_ids[:, None, :, None].float()
+            seen = past_key_values.update(keys, keys, 0)[0][:, 0, :, 0].long()
+        rows = prefix_rows(seen)[:, -input_ids.shape[1] :]
+        letters = self.table[rows.clamp(min=0)]  # (rows, tokens, 6)
+        logits = letters.new_full((*rows.shape, len(TOKENIZER)), -torch.inf)
+        logits = logits.scatter(2, LETTER_IDS.expand(*rows.shape, -1), letters)
+        return SimpleNamespace(logits=logits[:, -logits_to_keep:])
+
+
+class TabularValue(nn.Module):
+    """One value for each prefix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(PREFIXES))
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        return self.table[prefix_rows(input_ids).clamp(min=0)]
+
+
+class TableReward:
+    """The score of every response is known."""
+
+    def __init__(self, scores: Tensor) -> None:
+        self.scores = dict(zip(RESPONSES, scores.tolist(), strict=True))
+
+    def score(self, prompts: Any, responses: Any) -> Tensor:
+        return torch.tensor([self.scores[text] for text in responses])
+
+
+def world(seed: int) -> tuple[Tensor, Tensor]:
+    """Logits of the reference (prefixes, 6) and scores (responses,), drawn by the seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(PREFIXES, 6, generator=generator) * 0.5, torch.randn(len(RESPONSES), generator=generator)
+
+
+def policy_of(table: Tensor) -> Policy:
+    return Policy(TabularPolicy(table), TOKENIZER, CHAT)
+
+
+def reference_of(table: Tensor) -> FrozenPolicy:
+    return FrozenPolicy(TabularPolicy(table), TOKENIZER, CHAT)
+
+
+@torch.no_grad()
+def response_logps_of(policy: Policy | FrozenPolicy) -> Tensor:
+    """(1296,) log-probabilities of all responses, through the code that trains."""
+    rows = torch.tensor([[*PROMPT_IDS, *ids] for ids in RESPONSE_IDS])
+    mask = torch.zeros(rows.shape, dtype=torch.bool)
+    mask[:, len(PROMPT_IDS) :] = True
+    return policy.logps(rows, mask).logp.sum(dim=1)
+
+
+def kl_to_optimum(policy: Policy, reference: FrozenPolicy, scores: Tensor, beta: float) -> float:
+    """KL(policy || optimum) in nats, exact over all responses."""
+    optimum = torch.log_softmax(response_logps_of(reference) + scores / beta, dim=0)
+    logps = response_logps_of(policy)
+    return float((logps.exp() * (logps - optimum)).sum())
