@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from boresight.errors import DataError
+from boresight.pipeline.artifacts import MANIFEST
 from boresight.runlog.reader import MetricTable, read_metrics
 from boresight.runlog.writer import METRICS_FILE, TIMINGS_FILE
 from boresight.storage import read_json
@@ -22,7 +23,6 @@ class StageRecord:
 
     name: str
     kind: str
-    key: str
     folder: Path
     config: Json
     manifest: Json
@@ -78,7 +78,7 @@ def read_run(run_folder: Path) -> RunRecord:
             "printed, for example runs/kube-assistant."
         )
     content = _read_object(index)
-    stages = tuple(_read_stage(run_folder / "stages" / entry["name"], entry) for entry in content["stages"])
+    stages = tuple(_read_stage(run_folder / "stages", entry) for entry in content["stages"])
     return RunRecord(name=str(content["name"]), seed=int(content["seed"]), stages=stages)
 
 
@@ -104,19 +104,20 @@ def measures_of(evaluation: StageRecord, model: str) -> Mapping[str, Json]:
     return measures
 
 
-def _read_stage(folder: Path, entry: Json) -> StageRecord:
-    def optional(name: str) -> Json | None:
-        return _read_object(folder / name) if (folder / name).is_file() else None
-
-    logged = (folder / METRICS_FILE).exists() or (folder / TIMINGS_FILE).exists()
+def _read_stage(stages: Path, entry: Json) -> StageRecord:
+    """A finished stage has its own folder with a manifest; of one under way the metrics are read."""
+    finished = stages / entry["name"]
+    done = (finished / MANIFEST).is_file()
+    folder = finished if done else stages / f"{entry['name']}.partial"
+    config = folder / "config.json"
+    logged = any((folder / name).exists() for name in (METRICS_FILE, TIMINGS_FILE))
     return StageRecord(
         name=str(entry["name"]),
         kind=str(entry["kind"]),
-        key=str(entry.get("key", "")),
         folder=folder,
-        config=optional("config.json") or {},
-        manifest=optional("manifest.json") or {},
-        result=optional("result.json"),
+        config=_read_object(config) if config.is_file() else {},
+        manifest=_read_object(folder / MANIFEST) if done else {},
+        result=_read_object(folder / "result.json") if done else None,
         metrics=read_metrics(folder) if logged else MetricTable([], [], {}),
     )
 

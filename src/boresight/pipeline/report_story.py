@@ -189,7 +189,7 @@ def _forest(run: RunRecord, evaluation: StageRecord) -> Figure:
     chart = interval_chart(
         f"wins-{evaluation.name}", label, [IntervalGroup(rows=[row]) for row in rows], marks=marks, limits=limits
     )
-    caption = Markup("Win rate against {}, ties as halves; bars are 95% bootstrap intervals over prompts.")
+    caption = Markup("Win rate against {}, ties as halves; bars are 95% intervals over prompts.")
     return Figure(chart, caption.format(model_name(evaluation.outcome["baseline"])))
 
 
