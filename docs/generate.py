@@ -1,0 +1,119 @@
+"""Writes the reference pages that are made from code, so that they cannot differ from it.
+
+    python docs/generate.py            # writes docs/settings.md and docs/metrics.md
+    python docs/generate.py --check    # exit 1 where a page is not what the code says
+"""
+
+import argparse
+import inspect
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from boresight.config.sections import STAGE_CLASSES, DataSection, ModelSection, RunSection, Section
+from boresight.runlog.names import markdown_table
+from boresight.storage import write_text
+
+DOCS = Path(__file__).parent
+
+
+def settings_page() -> str:
+    parts = [
+        "# Settings of a pipeline file",
+        "",
+        "Made from the code by `docs/generate.py`. A setting without a default must be given.",
+        "Any of them can be overridden on the command line: `--set stages.ppo.kl_coefficient=0.1`.",
+    ]
+    for name, section in {"run": RunSection, "model": ModelSection, "data": DataSection}.items():
+        parts += _section(f"`{name}`", section)
+    for kind, section in STAGE_CLASSES.items():
+        parts += _section(f"stage kind `{kind}`", section)
+    return "\n".join(parts) + "\n"
+
+
+def metrics_page() -> str:
+    head = [
+        "# Metrics",
+        "",
+        "Made from the code by `docs/generate.py`. One row a step stands in a stage's `metrics.jsonl`; what depends on",
+        "the machine (`time/`, `throughput/`, `memory/`) in `timings.jsonl` beside it. Sums and counts are carried",
+        "through a step and divided once, so ragged batches average rightly.",
+        "",
+        "",
+    ]
+    return "\n".join(head) + markdown_table().strip() + "\n"
+
+
+def _section(title: str, section: type[Section]) -> list[str]:
+    lines = ["", f"## {title}", ""]
+    if section.__doc__ and section.__doc__ != Section.__doc__:
+        lines += [inspect.cleandoc(section.__doc__), ""]
+    lines += ["| setting | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        if name != "kind":
+            meaning = " ".join(_description(section, name).split()).replace("|", "\\|")
+            lines.append(f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {meaning} |")
+    return lines
+
+
+def _description(section: type[Section], name: str) -> str:
+    """A setting's text; where a kind only changes the default, that of the class it comes from."""
+    for owner in section.__mro__:
+        field = getattr(owner, "model_fields", {}).get(name)
+        if field is not None and field.description:
+            return str(field.description)
+    raise ValueError(f"{section.__name__}.{name} has no description")
+
+
+def _type(annotation: Any) -> str:
+    """A type in the words of someone who writes YAML."""
+    plain = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+    if annotation in plain:
+        return plain[annotation]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is list:
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return f"mapping to {_type(arguments[1])}"
+    if str(origin) == "typing.Literal":
+        return " \\| ".join(f"`{value}`" for value in arguments)
+    if hasattr(annotation, "__metadata__"):  # Annotated: the bounds are told by the error message
+        return _type(arguments[0])
+    if arguments:
+        return " or ".join(dict.fromkeys(_type(argument) for argument in arguments))
+    return f"`{annotation.__name__}`"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "required"
+    value = field.default
+    if isinstance(value, Section):
+        return "its own defaults"
+    if value is None or value in ([], {}):
+        return "none"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = [name for name, page in PAGES.items() if not (DOCS / name).exists() or (DOCS / name).read_text() != page()]
+    if check:
+        for name in stale:
+            print(f"docs/{name} is not what the code says; run `python docs/generate.py`", file=sys.stderr)
+        return 1 if stale else 0
+    for name in stale:
+        write_text(DOCS / name, PAGES[name]())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
