@@ -120,6 +120,7 @@ class AILabelsStage(StageSection):
     responses: str
     """`sample` stage."""
     judge: Judge
+    """Who prefers: `{kind: rules}` or `{kind: reward_model, model: STAGE}`, with its own settings."""
     pairs_per_prompt: PositiveInt = 1
     """Pairs taken from one prompt, widest difference first; ties are never taken."""
 
@@ -148,6 +149,7 @@ class PreferencesStage(StageSection):
     on_context_differs: Literal["error", "drop"] = "error"
     """A transcript pair whose two conversations differ before the last answer: stop, or leave it out and count it."""
     filters: PairFilters = PairFilters()
+    """What else is left out: `max_length_ratio` and `duplicates`; each is counted."""
     held_out_fraction: Fraction = 0.1
     """Share of prompts whose pairs are kept from training, for the reward model's certificate."""
 
@@ -308,6 +310,7 @@ class EvaluateStage(StageSection):
     limit: PositiveInt | None = None
     """Use this many prompts, drawn by the seed; by default all."""
     judge: Judge
+    """Who compares: `{kind: rules}` or `{kind: reward_model, model: STAGE}`, with its own settings."""
     temperature: NonNegativeFloat = 0.0
     """Temperature of the compared responses, fixed beforehand; 0 is greedy."""
     max_new_tokens: PositiveInt = 128
