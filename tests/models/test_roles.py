@@ -65,7 +65,7 @@ def test_fingerprint_sees_a_single_changed_weight(base: Path) -> None:
 
 
 def test_reward_model_loads_through_transformers_and_scores_alike(scorer: Path) -> None:
-    reward = build_reward_model(scorer, "float32", "tokenizer")
+    reward = build_reward_model(scorer, "float32")
     texts = ["kubectl get pods", "no", "a longer answer about pods and nodes"]
     scores = reward.score([PROMPT] * 3, texts)
     # Second source: transformers' own pooling over one row at a time, which reads the last token that is not padding.
@@ -77,7 +77,7 @@ def test_reward_model_loads_through_transformers_and_scores_alike(scorer: Path) 
 
 
 def test_reward_of_a_batch_is_that_of_its_members(scorer: Path) -> None:
-    reward = build_reward_model(scorer, "float32", "tokenizer")
+    reward = build_reward_model(scorer, "float32")
     texts = ["x" * n for n in (1, 40, 3, 17)]
     together = reward.score([PROMPT] * 4, texts)
     alone = torch.cat([reward.score([PROMPT], [text]) for text in texts])
@@ -114,7 +114,7 @@ def test_value_model_starts_as_the_normalised_reward(base: Path, scorer: Path) -
     mask = torch.zeros(1, len(row) + 1, dtype=torch.bool)
     mask[0, len(row)] = True  # the state after the last token of the text
     ids = torch.tensor([[*row, 0]])
-    reward = build_reward_model(scorer, "float32", "tokenizer").score([PROMPT], ["yes"])
+    reward = build_reward_model(scorer, "float32").score([PROMPT], ["yes"])
     assert float(value.predict(ids, mask).detach()) == pytest.approx((float(reward) - 0.5) / 2.0, abs=1e-5)
 
 
@@ -132,3 +132,17 @@ def test_missing_folder_names_what_was_expected(tmp_path: Path) -> None:
 
 def test_roles_keep_their_types() -> None:
     assert not hasattr(FrozenPolicy, "parameters") and not hasattr(RewardModel, "parameters")
+
+
+def test_built_in_template_brings_its_tokens_to_a_base_model_that_lacks_them(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer("chatml")
+    tokenizer.chat_template = None
+    save_model(tmp_path / "bare", tiny_llama(tokenizer), tokenizer, "# bare")
+    policy = build_policy(tmp_path / "bare", "float32", "llama3")
+    reference = build_frozen_policy(tmp_path / "bare", "float32", "llama3")
+    assert policy.chat.stop_token == "<|eot_id|>"
+    assert policy.model.get_input_embeddings().weight.shape[0] == len(policy.tokenizer) == len(tokenizer) + 4
+    assert policy.model.generation_config.eos_token_id == policy.chat.stop_token_id
+    assert fingerprint(policy.model) == reference.fingerprint()
+    with pytest.raises(ModelError, match=r"no chat template.*model\.chat_template"):
+        build_policy(tmp_path / "bare", "float32", "tokenizer")

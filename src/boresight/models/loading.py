@@ -90,10 +90,34 @@ def scalar_head(model: PreTrainedModel) -> nn.Linear:
 
 
 def chat_format(tokenizer: PreTrainedTokenizerBase, template: str) -> ChatFormat:
-    """How conversations are written for this tokenizer: its own template, or a built-in one where asked for."""
+    """How conversations are written for this tokenizer: its own template, or a built-in one where asked for.
+
+    A built-in template brings its special tokens, which the tokenizer gets where it lacks them, and its stop token
+    becomes the end of a sequence. `fit_to_tokenizer` then makes room for them in the model.
+    """
     if template != "tokenizer":
-        tokenizer.chat_template = BUILT_IN_TEMPLATES[template].jinja
+        built_in = BUILT_IN_TEMPLATES[template]
+        tokenizer.chat_template = built_in.jinja
+        others = [token for token in built_in.special_tokens if token != built_in.stop_token]
+        tokenizer.add_special_tokens({"eos_token": built_in.stop_token, "additional_special_tokens": others})
     return ChatFormat(tokenizer)
+
+
+@torch.no_grad()
+def fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give the model a row for every token; new rows are the mean of the others, the same in every role.
+
+    Generation ends where the tokenizer's sequences end.
+    """
+    known = model.get_input_embeddings().weight.shape[0]
+    if known < len(tokenizer):
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if layer is not None:
+                layer.weight[known:] = layer.weight[:known].mean(dim=0)
+    for config in (model.config, getattr(model, "generation_config", None)):
+        if config is not None and tokenizer.eos_token_id is not None:
+            config.eos_token_id = tokenizer.eos_token_id
 
 
 def context_length(model: PreTrainedModel) -> int | None:

@@ -16,7 +16,14 @@ from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import encode_pair_response
 from boresight.errors import ModelError
 from boresight.models.heads import ScalarHeadModel
-from boresight.models.loading import chat_format, load_causal_lm, load_reward_model, load_tokenizer, scalar_head
+from boresight.models.loading import (
+    chat_format,
+    fit_to_tokenizer,
+    load_causal_lm,
+    load_reward_model,
+    load_tokenizer,
+    scalar_head,
+)
 from boresight.models.response_logps import ResponseLogps, response_logps, to_left_edge
 from boresight.records import Messages
 
@@ -133,18 +140,22 @@ def score_rows(model: PreTrainedModel, head: nn.Linear, rows: Sequence[Sequence[
 def build_policy(path: str | Path, dtype: str, template: str, device: str = "cpu") -> Policy:
     """Load a model to be trained; dropout stays as its config says."""
     tokenizer = load_tokenizer(path)
-    model = load_causal_lm(path, dtype).to(device)
-    return Policy(model.train(), tokenizer, chat_format(tokenizer, template))
+    chat = chat_format(tokenizer, template)
+    model = load_causal_lm(path, dtype)
+    fit_to_tokenizer(model, tokenizer)
+    return Policy(model.to(device).train(), tokenizer, chat)
 
 
 def build_frozen_policy(path: str | Path, dtype: str, template: str, device: str = "cpu") -> FrozenPolicy:
-    tokenizer = load_tokenizer(path)
-    return FrozenPolicy(load_causal_lm(path, dtype).to(device), tokenizer, chat_format(tokenizer, template))
+    """Load a model that stays as it is."""
+    policy = build_policy(path, dtype, template, device)
+    return FrozenPolicy(policy.model, policy.tokenizer, policy.chat)
 
 
-def build_reward_model(path: str | Path, dtype: str, template: str, device: str = "cpu") -> RewardModel:
+def build_reward_model(path: str | Path, dtype: str, device: str = "cpu") -> RewardModel:
+    """Load a reward model, which writes conversations in the template that it was saved with."""
     tokenizer = load_tokenizer(path)
-    return RewardModel(load_reward_model(path, dtype).to(device), tokenizer, chat_format(tokenizer, template))
+    return RewardModel(load_reward_model(path, dtype).to(device), tokenizer, chat_format(tokenizer, "tokenizer"))
 
 
 def build_value_model(

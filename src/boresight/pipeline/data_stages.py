@@ -1,5 +1,6 @@
 """The stages that make records: sampled responses, labels, preference data."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from boresight.records import PreferencePair, Response
 
 Result = dict[str, Any]
 RESPONSES = "responses.jsonl"
+COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")  # only in these are columns named by the user
 
 
 def sample(context: StageContext, config: SampleStage) -> Result:
@@ -109,7 +111,7 @@ def build_judge(context: StageContext, config: RulesJudge | RewardModelJudge) ->
     if isinstance(config, RulesJudge):
         return RuleJudge(tie_margin=config.tie_margin, noise=config.noise, seed=context.seed)
     path = context.model_path(config.model)
-    model = build_reward_model(path, context.dtype, "tokenizer", device=default_device())
+    model = build_reward_model(path, context.dtype, device=default_device())
     return ScoringJudge(model, config.tie_margin)
 
 
@@ -123,7 +125,7 @@ def _source_pairs(
     path: Path = context.pipeline.resolve_path(source)
     read = read_pairs(
         path,
-        columns=dict(config.columns) if path.suffix in (".csv", ".tsv") else None,
+        columns={**config.columns} if COLUMN_FILE.search(path.name) else None,
         on_identical=config.on_identical,
         on_empty=config.on_empty,
         on_context_differs=config.on_context_differs,

@@ -22,6 +22,7 @@ from boresight.models.loading import (
     chat_format,
     context_length,
     default_device,
+    fit_to_tokenizer,
     load_tokenizer,
     save_model,
     start_reward_model,
@@ -116,7 +117,9 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
     tokenizer = load_tokenizer(path)
     chat = chat_format(tokenizer, context.chat_template(config.start))
     probe_mask(chat)
-    model = start_reward_model(path, context.dtype, context.seed).to(default_device())
+    model = start_reward_model(path, context.dtype, context.seed)
+    fit_to_tokenizer(model, tokenizer)
+    model.to(default_device())
     limit = config.max_length or context_length(model)
     pairs = read_stage_pairs(context, config.data)
     encoded = encode_pairs(chat, pairs, max_length=limit, on_too_long=config.on_too_long)
@@ -219,7 +222,7 @@ def _reference(context: StageContext, reference: str) -> FrozenPolicy:
 
 
 def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, FrozenPolicy, RewardModel]:
-    reward = build_reward_model(context.model_path(config.reward), context.dtype, "tokenizer", device=default_device())
+    reward = build_reward_model(context.model_path(config.reward), context.dtype, device=default_device())
     return _policy(context, config.policy), _reference(context, config.reference), reward
 
 
