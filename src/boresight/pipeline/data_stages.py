@@ -125,7 +125,7 @@ def _source_pairs(
     path: Path = context.pipeline.resolve_path(source)
     read = read_pairs(
         path,
-        columns={**config.columns} if COLUMN_FILE.search(path.name) else None,
+        columns={str(field): name for field, name in config.columns.items()} if COLUMN_FILE.search(path.name) else None,
         on_identical=config.on_identical,
         on_empty=config.on_empty,
         on_context_differs=config.on_context_differs,
