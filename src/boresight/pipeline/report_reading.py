@@ -1,13 +1,13 @@
 """What a run folder holds, read once: the report computes nothing that these files do not say."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from boresight.errors import DataError
-from boresight.pipeline.artifacts import MANIFEST
+from boresight.pipeline.artifacts import MANIFEST, RunFolder
 from boresight.runlog.reader import MetricTable, read_metrics
 from boresight.runlog.writer import METRICS_FILE, TIMINGS_FILE
 from boresight.storage import read_json
@@ -19,7 +19,8 @@ POLICY_KINDS = ("ppo", "rloo", "dpo", "orpo")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRecord:
-    """One stage's folder. `result` is None where the stage has not finished."""
+    """One stage's folder. `result` is None where the stage has not finished, or where it is `outdated`: built from
+    inputs that have been built anew since, so that its numbers belong to another run."""
 
     name: str
     kind: str
@@ -29,6 +30,7 @@ class StageRecord:
     result: Json | None
     metrics: MetricTable
     """Timings included."""
+    outdated: bool = False
 
     @property
     def done(self) -> bool:
@@ -78,8 +80,10 @@ def read_run(run_folder: Path) -> RunRecord:
             "printed, for example runs/kube-assistant."
         )
     content = _read_object(index)
-    stages = tuple(_read_stage(run_folder / "stages", entry) for entry in content["stages"])
-    return RunRecord(name=str(content["name"]), seed=int(content["seed"]), stages=stages)
+    stages = [_read_stage(run_folder / "stages", entry) for entry in content["stages"]]
+    return RunRecord(
+        name=str(content["name"]), seed=int(content["seed"]), stages=_without_outdated(stages, RunFolder(run_folder))
+    )
 
 
 def read_rows(path: Path) -> list[Json]:
@@ -102,6 +106,28 @@ def measures_of(evaluation: StageRecord, model: str) -> Mapping[str, Json]:
     models: Mapping[str, Json] = evaluation.outcome.get("models", {})
     measures: Mapping[str, Json] = models.get(model, {}).get("measures", {})
     return measures
+
+
+def _without_outdated(stages: Sequence[StageRecord], runs: RunFolder) -> tuple[StageRecord, ...]:
+    """Stages of which an input was built anew since lose their results, and so do those that rest on them.
+
+    An input whose folder is gone contradicts nothing.
+    """
+    made = {stage.name: runs.output_hash(stage.name) for stage in stages if stage.done}
+    outdated: set[str] = set()
+    for _ in stages:  # as often as the longest chain may be: run.json promises no order
+        outdated |= {
+            stage.name
+            for stage in stages
+            for sources in stage.manifest.get("inputs", {}).values()
+            for source in sources
+            if source.get("stage") in outdated or made.get(source.get("stage"), source["sha256"]) != source["sha256"]
+        }
+    nothing = MetricTable([], [], {})
+    return tuple(
+        replace(stage, result=None, manifest={}, metrics=nothing, outdated=True) if stage.name in outdated else stage
+        for stage in stages
+    )
 
 
 def _read_stage(stages: Path, entry: Json) -> StageRecord:

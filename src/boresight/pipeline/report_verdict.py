@@ -189,7 +189,7 @@ def _tiles(run: RunRecord) -> list[Tile]:
         results: Mapping[str, Json] = evaluation.outcome["candidates"]
         best = max(candidate_names(evaluation), key=lambda name: float(results[name]["win_rate"]))
         win = Rate.read(results[best], "win_rate")
-        words = Markup("of {} blind comparisons with {} won by {}")
+        words = Markup("of {} blind comparisons with {} won by {}, ties as halves")
         tiles.append(
             Tile(percent(win.value), words.format(count(win.n or 0), model_name(evaluation.outcome["baseline"]),
                                                   model_name(best)))
