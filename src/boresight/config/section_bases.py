@@ -87,3 +87,14 @@ class TextStage(BatchedStage):
     """Longest conversation in tokens; by default the model's context."""
     on_too_long: Literal["error", "drop"] = "error"
     """What to do with a conversation longer than that; dropped ones are counted in the result. Never truncated."""
+
+
+class PairReading(Section):
+    """What stages that read preference files do with rows that make no pair; whatever is left out is counted."""
+
+    on_identical: Literal["error", "drop"] = "error"
+    """A pair of two equal responses: stop, or leave it out and count it."""
+    on_empty: Literal["error", "drop"] = "error"
+    """A pair with an empty response: stop, or leave it out and count it."""
+    on_context_differs: Literal["error", "drop"] = "error"
+    """A transcript pair whose two conversations differ before the last answer: stop, or leave it out and count it."""

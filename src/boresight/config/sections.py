@@ -13,6 +13,7 @@ from boresight.config.section_bases import DataSection as DataSection
 from boresight.config.section_bases import Fraction as Fraction
 from boresight.config.section_bases import ModelSection as ModelSection
 from boresight.config.section_bases import OptimizedStage as OptimizedStage
+from boresight.config.section_bases import PairReading as PairReading
 from boresight.config.section_bases import Paths as Paths
 from boresight.config.section_bases import RunSection as RunSection
 from boresight.config.section_bases import Section as Section
@@ -85,6 +86,8 @@ class SampleStage(StageSection):
     """Sampling temperatures; 0 is greedy."""
     max_new_tokens: PositiveInt = 128
     """Longest response in tokens."""
+    on_too_long: Literal["error", "drop"] = "error"
+    """A prompt that leaves no room for the response in a model's context: stop, or leave it out and count it."""
     batch_size: PositiveInt = 128
     """Responses decoded at once."""
 
@@ -132,7 +135,7 @@ class PairFilters(Section):
     """Drop a pair that stands in the data already, word for word."""
 
 
-class PreferencesStage(StageSection):
+class PreferencesStage(PairReading, StageSection):
     """Join, check, filter and split preference data; nothing vanishes uncounted."""
 
     REFERENCES: ClassVar = ("sources",)
@@ -142,19 +145,13 @@ class PreferencesStage(StageSection):
     """Stages that make pairs, and preference files."""
     columns: dict[Literal["prompt", "chosen", "rejected", "kind", "p_chosen"], str] = Field(default={})
     """Names of the columns of CSV sources, where they are not the usual ones."""
-    on_identical: Literal["error", "drop"] = "error"
-    """A pair of two equal responses: stop, or leave it out and count it."""
-    on_empty: Literal["error", "drop"] = "error"
-    """A pair with an empty response: stop, or leave it out and count it."""
-    on_context_differs: Literal["error", "drop"] = "error"
-    """A transcript pair whose two conversations differ before the last answer: stop, or leave it out and count it."""
     filters: PairFilters = PairFilters()
     """What else is left out: `max_length_ratio` and `duplicates`; each is counted."""
     held_out_fraction: Fraction = 0.1
     """Share of prompts whose pairs are kept from training, for the reward model's certificate."""
 
 
-class RewardModelStage(TextStage):
+class RewardModelStage(PairReading, TextStage):
     """Bradley-Terry reward model with a scalar head, and its certificate on held-out pairs."""
 
     REFERENCES: ClassVar = ("start", "data", "held_out")
@@ -253,7 +250,7 @@ class RLOOStage(PolicyStage):
     """Passes over one rollout batch."""
 
 
-class DPOStage(TextStage):
+class DPOStage(PairReading, TextStage):
     """Direct preference optimisation against a frozen reference."""
 
     REFERENCES: ClassVar = ("policy", "reference", "data")
@@ -278,7 +275,7 @@ class DPOStage(TextStage):
     learning_rate: PositiveFloat = 5e-7
 
 
-class ORPOStage(TextStage):
+class ORPOStage(PairReading, TextStage):
     """Odds-ratio preference optimisation (Hong et al. 2024): likelihood and preference in one loss, no reference."""
 
     REFERENCES: ClassVar = ("start", "data")
@@ -315,6 +312,8 @@ class EvaluateStage(StageSection):
     """Temperature of the compared responses, fixed beforehand; 0 is greedy."""
     max_new_tokens: PositiveInt = 128
     """Longest response in tokens."""
+    on_too_long: Literal["error", "drop"] = "error"
+    """A prompt that leaves no room for the response in a model's context: stop, or leave it out and count it."""
     batch_size: PositiveInt = 128
     """Responses decoded at once."""
 
