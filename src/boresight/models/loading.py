@@ -16,6 +16,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -122,7 +123,15 @@ def fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
 
 def context_length(model: PreTrainedModel) -> int | None:
     """Longest sequence in tokens that the model's positions allow; None where its config names no limit."""
-    config = model.config
+    return _position_limit(model.config)
+
+
+def saved_context_length(path: str | Path) -> int | None:
+    """The same of a model folder, without loading the model."""
+    return _position_limit(_from_pretrained(AutoConfig.from_pretrained, path, "a model config"))
+
+
+def _position_limit(config: PreTrainedConfig) -> int | None:
     for name in ("max_position_embeddings", "n_positions", "seq_length"):
         limit = getattr(config, name, None)
         if isinstance(limit, int):

@@ -2,16 +2,19 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from boresight.config.sections import EvaluateStage, SampleStage
 from boresight.data.jsonl import read_records, write_records
 from boresight.data.tokenize import encode_prompt
+from boresight.errors import DataError
 from boresight.models.generate import generate
-from boresight.models.loading import default_device
+from boresight.models.loading import chat_format, default_device, load_tokenizer, saved_context_length
 from boresight.models.roles import FrozenPolicy, build_frozen_policy
 from boresight.pipeline.context import StageContext
+from boresight.pipeline.inputs import Records, add_counts
 from boresight.records import Prompt, Response
 from boresight.training.progress import ProgressBar
 from boresight.training.rollout import response_text
@@ -52,6 +55,36 @@ def answer_prompts(
 def load(context: StageContext, model: str) -> FrozenPolicy:
     path, template = context.model_path(model), context.chat_template(model)
     return build_frozen_policy(path, context.dtype, template, device=default_device())
+
+
+def fitting_prompts(
+    context: StageContext, config: SampleStage | EvaluateStage, models: Sequence[str], read: Records[Prompt]
+) -> Records[Prompt]:
+    """The prompts that leave room for the longest response in the context of every model.
+
+    Others are left out and counted where the stage says so. Raises DataError that names the prompt where it does not,
+    and where no prompt is left.
+    """
+    kept = read.records
+    for model in models:
+        path = context.model_path(model)
+        limit = saved_context_length(path)
+        if limit is None:
+            continue
+        chat = chat_format(load_tokenizer(path), context.chat_template(model))
+        lengths = [len(encode_prompt(chat, prompt.messages, record_id=prompt.id)) for prompt in kept]
+        fits = [length + config.max_new_tokens <= limit for length in lengths]
+        if not any(fits) or (config.on_too_long == "error" and not all(fits)):
+            first = fits.index(False)
+            raise DataError(
+                f"stage {context.name}: prompt {kept[first].id!r} has {lengths[first]} tokens; with max_new_tokens = "
+                f"{config.max_new_tokens} that is longer than the context of {model}, {limit} ({fits.count(False)} of "
+                f"{len(kept)} prompts are too long). Lower max_new_tokens, use a model with a longer context, or set "
+                "`on_too_long: drop` to leave such prompts out (the count is reported)."
+            )
+        kept = [prompt for prompt, fit in zip(kept, fits, strict=True) if fit]
+    too_long = len(read.records) - len(kept)
+    return replace(read, records=kept, dropped=add_counts(read.dropped, {"too_long": too_long} if too_long else {}))
 
 
 def limited(prompts: Sequence[Prompt], limit: int | None, seed: int) -> list[Prompt]:

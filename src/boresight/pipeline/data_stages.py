@@ -22,7 +22,7 @@ from boresight.feedback.judge import RewardModelJudge as ScoringJudge
 from boresight.feedback.rule_judge import RuleJudge
 from boresight.models.loading import default_device
 from boresight.models.roles import build_reward_model
-from boresight.pipeline.answers import answer_prompts, limited
+from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.inputs import HELD_OUT, PAIRS, read_stage_prompts
 from boresight.records import PreferencePair, Response
@@ -33,9 +33,10 @@ COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")  # only in these are columns na
 
 
 def sample(context: StageContext, config: SampleStage) -> Result:
-    prompts = limited(read_stage_prompts(context), config.limit, context.seed)
-    responses: list[Response] = []
     models = [config.policy] if isinstance(config.policy, str) else config.policy
+    read = fitting_prompts(context, config, models, read_stage_prompts(context))
+    prompts = limited(read.records, config.limit, context.seed)
+    responses: list[Response] = []
     for model in models:
         requests = [
             (f"{prompt.id}/{model}/{i}", prompt, config.temperatures[i % len(config.temperatures)])
@@ -46,6 +47,8 @@ def sample(context: StageContext, config: SampleStage) -> Result:
     write_records(context.folder / RESPONSES, responses)
     return {
         "prompts": len(prompts),
+        "read": read.read,
+        "dropped": read.dropped,
         "responses": len(responses),
         "stop_rate": sum(r.stopped for r in responses) / len(responses),
         "mean_tokens": sum(r.tokens for r in responses) / len(responses),

@@ -10,7 +10,7 @@ from boresight.evaluation.measures import MeasuredResponse, model_summary
 from boresight.evaluation.win_rate import compare_all
 from boresight.feedback.judge import Answer, Comparison, Judge
 from boresight.feedback.rule_judge import hits
-from boresight.pipeline.answers import answer_prompts, limited
+from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.data_stages import RESPONSES, build_judge
 from boresight.pipeline.inputs import read_stage_prompts
@@ -22,9 +22,11 @@ COMPARISONS = "comparisons.jsonl"
 
 
 def evaluate(context: StageContext, config: EvaluateStage) -> Result:
-    prompts = limited(read_stage_prompts(context), config.limit, context.seed)
+    models = list(dict.fromkeys([config.baseline, *config.candidates]))
+    read = fitting_prompts(context, config, models, read_stage_prompts(context))
+    prompts = limited(read.records, config.limit, context.seed)
     answers: dict[str, list[Response]] = {}
-    for model in dict.fromkeys([config.baseline, *config.candidates]):
+    for model in models:
         requests = [(f"{prompt.id}/{model}", prompt, config.temperature) for prompt in prompts]
         answers[model] = answer_prompts(context, config, model, requests)
     judge = build_judge(context, config.judge)
@@ -37,6 +39,8 @@ def evaluate(context: StageContext, config: EvaluateStage) -> Result:
     write_records(context.folder / COMPARISONS, rows)
     return {
         "prompts": len(prompts),
+        "read": read.read,
+        "dropped": read.dropped,
         "temperature": config.temperature,
         "judge": config.judge.model_dump(),
         "baseline": config.baseline,

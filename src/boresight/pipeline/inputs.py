@@ -1,69 +1,100 @@
-"""The records a stage reads: from the user's files, or from the stages it names."""
+"""The records a stage reads: from the user's files, or from the stages it names. What is left out is counted."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from boresight.config.sections import RewardModelStage
+from boresight.config.sections import PairReading, RewardModelStage
 from boresight.data.jsonl import read_records
-from boresight.data.readers import read_demonstrations, read_documents, read_pairs, read_prompts
+from boresight.data.readers import FileReading, read_demonstrations, read_documents, read_pairs, read_prompts
 from boresight.errors import DataError
 from boresight.pipeline.context import StageContext
 from boresight.records import Demonstration, PreferencePair, Prompt
+
+T = TypeVar("T")
+FileT = TypeVar("FileT", bound=FileReading)
 
 PAIRS, HELD_OUT = "pairs.jsonl", "held_out.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Demonstrations:
-    demonstrations: list[Demonstration]
+class Records(Generic[T]):
+    """`read` holds the rows read by source (documents of a text file, pairs of a stage), `dropped` the rows left out
+    by reason; what was read and not dropped is in `records`."""
+
+    records: list[T]
+    read: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def read_stage_documents(context: StageContext) -> list[str]:
-    return [text for path in _files(context, "data") for text in read_documents(path).documents]
+def read_stage_documents(context: StageContext) -> Records[str]:
+    return _read_files(context, "data", read_documents, lambda file: file.documents)
 
 
-def read_stage_demonstrations(context: StageContext) -> Demonstrations:
-    """All demonstrations of the stage's files, and how many records were left out for which reason."""
-    everything = Demonstrations([])
-    for path in _files(context, "data"):
-        read = read_demonstrations(path)
-        everything.demonstrations.extend(read.demonstrations)
-        for reason, count in read.dropped.items():
-            everything.dropped[reason] = everything.dropped.get(reason, 0) + count
-    return everything
+def read_stage_demonstrations(context: StageContext) -> Records[Demonstration]:
+    return _read_files(context, "data", read_demonstrations, lambda file: file.demonstrations)
 
 
-def read_stage_prompts(context: StageContext) -> list[Prompt]:
+def read_stage_prompts(context: StageContext) -> Records[Prompt]:
     """All prompts of the stage's files; an id that two files give to different prompts is an error."""
-    prompts = [prompt for path in _files(context, "prompts") for prompt in read_prompts(path).prompts]
-    _refuse_equal_ids(context.name, (prompt.id for prompt in prompts))
+    prompts = _read_files(context, "prompts", read_prompts, lambda file: file.prompts)
+    _refuse_equal_ids(context.name, (prompt.id for prompt in prompts.records))
     return prompts
 
 
-def read_stage_pairs(context: StageContext, source: str) -> list[PreferencePair]:
-    """Training pairs: of a stage that makes pairs, or of a preference file."""
+def read_stage_pairs(context: StageContext, source: str, choices: PairReading) -> Records[PreferencePair]:
+    """Pairs of a stage that makes some, or of a preference file, whose odd rows fare as the choices say."""
     if source in context.pipeline.stages:
-        return read_records(context.stage_file(source, PAIRS), PreferencePair)
-    return read_pairs(context.pipeline.resolve_path(source)).pairs
+        pairs = read_records(context.stage_file(source, PAIRS), PreferencePair)
+        return Records(pairs, {source: len(pairs)})
+    file = read_pairs(
+        context.pipeline.resolve_path(source),
+        on_identical=choices.on_identical,
+        on_empty=choices.on_empty,
+        on_context_differs=choices.on_context_differs,
+    )
+    return Records(file.pairs, {source: file.rows}, file.dropped)
 
 
-def held_out_pairs(context: StageContext, config: RewardModelStage) -> dict[str, list[PreferencePair]]:
+def held_out_pairs(context: StageContext, config: RewardModelStage) -> dict[str, Records[PreferencePair]]:
     """Named sets that the reward model never trains on: the preferences stage's own part, and the files named."""
-    sets: dict[str, list[PreferencePair]] = {}
+    sets: dict[str, Records[PreferencePair]] = {}
     if config.data in context.pipeline.stages:
         own = context.stage_file(config.data, HELD_OUT)
         pairs = read_records(own, PreferencePair) if own.exists() else []
         if pairs:
-            sets["held_out"] = pairs
+            sets["held_out"] = Records(pairs, {config.data: len(pairs)})
     for name, source in config.held_out.items():
-        sets[name] = read_stage_pairs(context, source)
+        sets[name] = read_stage_pairs(context, source, config)
     return sets
 
 
-def _files(context: StageContext, field_name: str) -> list[Path]:
-    return context.pipeline.file_inputs(context.name)[field_name]
+def add_counts(*counts: dict[str, int]) -> dict[str, int]:
+    """Sums by reason."""
+    total: dict[str, int] = {}
+    for part in counts:
+        for reason, count in part.items():
+            total[reason] = total.get(reason, 0) + count
+    return total
+
+
+def _read_files(
+    context: StageContext, field_name: str, read: Callable[[Path], FileT], records_of: Callable[[FileT], list[T]]
+) -> Records[T]:
+    everything: Records[T] = Records([])
+    for path in context.pipeline.file_inputs(context.name)[field_name]:
+        file = read(path)
+        everything.records.extend(records_of(file))
+        for into, counts in ((everything.read, {_shown(context, path): file.rows}), (everything.dropped, file.dropped)):
+            into.update(add_counts(into, counts))
+    return everything
+
+
+def _shown(context: StageContext, path: Path) -> str:
+    """A file's name for people: from where data paths start, if it lies there."""
+    root = context.pipeline.data_root
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 def _refuse_equal_ids(stage: str, ids: Iterable[str]) -> None:

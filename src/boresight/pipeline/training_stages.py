@@ -40,6 +40,8 @@ from boresight.models.roles import (
 from boresight.models.tiny import build_llama, train_tokenizer
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.inputs import (
+    Records,
+    add_counts,
     held_out_pairs,
     read_stage_demonstrations,
     read_stage_documents,
@@ -47,6 +49,7 @@ from boresight.pipeline.inputs import (
     read_stage_prompts,
 )
 from boresight.pipeline.model_card import model_card
+from boresight.records import PreferencePair
 from boresight.runlog.reader import read_metrics
 from boresight.training.dpo import train_dpo
 from boresight.training.experience import RewardScale, measure_reward_scale
@@ -63,7 +66,8 @@ LAST_STEPS = 10  # `final` figures are means over this many last steps
 
 
 def pretrain(context: StageContext, config: PretrainStage) -> Result:
-    documents = read_stage_documents(context)
+    read = read_stage_documents(context)
+    documents = read.records
     tokenizer = train_tokenizer(documents, config.vocabulary_size, config.chat_template)
     rows = token_rows(tokenizer, documents, config.sequence_length)
     model = build_llama(
@@ -81,6 +85,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
     run.finish()
     return {
         "documents": len(documents),
+        **_counts(read),
         "tokens": rows.numel(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "vocabulary_size": len(tokenizer),
@@ -95,7 +100,7 @@ def sft(context: StageContext, config: SFTStage) -> Result:
     read = read_stage_demonstrations(context)
     encoded = encode_demonstrations(
         policy.chat,
-        read.demonstrations,
+        read.records,
         max_length=config.max_length or context_length(policy.model),
         on_too_long=config.on_too_long,
     )
@@ -105,7 +110,7 @@ def sft(context: StageContext, config: SFTStage) -> Result:
     run.finish()
     return {
         "conversations": len(encoded.rows),
-        "dropped": {**read.dropped, **encoded.dropped},
+        **_counts(read, encoded),
         "trained_tokens": sum(sum(row.response_mask) for row in encoded.rows),
         "steps": _steps(context.folder),
         "final_loss": final_metrics(context.folder, ["loss/total"])["loss/total"],
@@ -121,23 +126,25 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
     fit_to_tokenizer(model, tokenizer)
     model.to(default_device())
     limit = config.max_length or context_length(model)
-    pairs = read_stage_pairs(context, config.data)
-    encoded = encode_pairs(chat, pairs, max_length=limit, on_too_long=config.on_too_long)
+    read = read_stage_pairs(context, config.data, config)
+    encoded = encode_pairs(chat, read.records, max_length=limit, on_too_long=config.on_too_long)
     run = context.run()
     train_reward_model(config, model, encoded.rows, run)
     model.config.pad_token_id = tokenizer.pad_token_id
     save_model(context.folder / "model", model, tokenizer, model_card(context))
-    baselines = fit_baselines(pairs)
+    baselines = fit_baselines(_pairs_of(encoded, read))  # no pair more than the reward model had
     certificate = {}
     for name, held_out in held_out_pairs(context, config).items():
-        kept = encode_pairs(chat, held_out, max_length=limit, on_too_long=config.on_too_long)
-        known = {pair.id: pair for pair in held_out}
+        kept = encode_pairs(chat, held_out.records, max_length=limit, on_too_long=config.on_too_long)
         chosen, rejected = score_all(model, kept.rows)
-        certificate[name] = certify([known[row.id] for row in kept.rows], chosen, rejected, baselines)
+        certificate[name] = certify(_pairs_of(kept, held_out), chosen, rejected, baselines) | {
+            "read": sum(held_out.read.values()),
+            "dropped": add_counts(held_out.dropped, kept.dropped),
+        }
     run.finish()
     return {
         "pairs": len(encoded.rows),
-        "dropped": encoded.dropped,
+        **_counts(read, encoded),
         "steps": _steps(context.folder),
         "certificate": certificate,
     }
@@ -146,29 +153,30 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
 def dpo(context: StageContext, config: DPOStage) -> Result:
     policy = _policy(context, config.policy)
     reference = _reference(context, config.reference)
-    encoded = _encoded_pairs(context, config, policy)
+    read, encoded = _encoded_pairs(context, config, policy)
     before = reference.fingerprint()
     run = context.run()
     train_dpo(config, policy, reference, encoded.rows, run)
     _check_unmoved(before, reference.fingerprint(), "reference")
     save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
     run.finish()
-    return _preference_result(context.folder, encoded) | {"reference_unchanged": True}
+    return _preference_result(context.folder, read, encoded) | {"reference_unchanged": True}
 
 
 def orpo(context: StageContext, config: ORPOStage) -> Result:
     policy = _policy(context, config.start)
-    encoded = _encoded_pairs(context, config, policy)
+    read, encoded = _encoded_pairs(context, config, policy)
     run = context.run()
     train_orpo(config, policy, encoded.rows, run)
     save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
     run.finish()
-    return _preference_result(context.folder, encoded)
+    return _preference_result(context.folder, read, encoded)
 
 
 def ppo(context: StageContext, config: PPOStage) -> Result:
     policy, reference, reward = _policy_roles(context, config)
-    prompts = read_stage_prompts(context)
+    read = read_stage_prompts(context)
+    prompts = read.records
     run = context.run()
     scale = measure_reward_scale(config, reference, reward, prompts, run)
     value = build_value_model(
@@ -183,18 +191,19 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
     roles = PPORoles(policy, value, reference, reward)
     before = reference.fingerprint(), fingerprint(reward.model)
     train_ppo(config, roles, scale, prompts, run)
-    return _finish_policy(context, roles, before, run, scale)
+    return _finish_policy(context, roles, before, run, scale) | _counts(read)
 
 
 def rloo(context: StageContext, config: RLOOStage) -> Result:
     policy, reference, reward = _policy_roles(context, config)
-    prompts = read_stage_prompts(context)
+    read = read_stage_prompts(context)
+    prompts = read.records
     run = context.run()
     scale = measure_reward_scale(config, reference, reward, prompts, run)
     roles = RLOORoles(policy, reference, reward)
     before = reference.fingerprint(), fingerprint(reward.model)
     train_rloo(config, roles, scale, prompts, run)
-    return _finish_policy(context, roles, before, run, scale)
+    return _finish_policy(context, roles, before, run, scale) | _counts(read)
 
 
 def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str, float]:
@@ -226,18 +235,26 @@ def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, F
     return _policy(context, config.policy), _reference(context, config.reference), reward
 
 
-def _encoded_pairs(context: StageContext, config: DPOStage | ORPOStage, policy: Policy) -> EncodedSet[EncodedPair]:
+def _encoded_pairs(
+    context: StageContext, config: DPOStage | ORPOStage, policy: Policy
+) -> tuple[Records[PreferencePair], EncodedSet[EncodedPair]]:
     probe_mask(policy.chat)
-    pairs = read_stage_pairs(context, config.data)
+    read = read_stage_pairs(context, config.data, config)
     limit = config.max_length or context_length(policy.model)
-    return encode_pairs(policy.chat, pairs, max_length=limit, on_too_long=config.on_too_long)
+    return read, encode_pairs(policy.chat, read.records, max_length=limit, on_too_long=config.on_too_long)
 
 
-def _preference_result(folder: Path, encoded: EncodedSet[EncodedPair]) -> Result:
+def _pairs_of(encoded: EncodedSet[EncodedPair], read: Records[PreferencePair]) -> list[PreferencePair]:
+    """The pairs that were not left out, in the order of their rows."""
+    known = {pair.id: pair for pair in read.records}
+    return [known[row.id] for row in encoded.rows]
+
+
+def _preference_result(folder: Path, read: Records[PreferencePair], encoded: EncodedSet[EncodedPair]) -> Result:
     table = read_metrics(folder / "metrics.jsonl")
     return {
         "pairs": len(encoded.rows),
-        "dropped": encoded.dropped,
+        **_counts(read, encoded),
         "steps": _steps(folder),
         "first_loss": table.series("loss/total", "train")[0][1],
         "final": final_metrics(folder),
@@ -271,6 +288,11 @@ def _check_unmoved(before: str, after: str, role: str) -> None:
             f"the {role} changed during training (fingerprint {before[:12]} before, {after[:12]} after); every figure "
             "that rests on it is void and nothing was saved. This is a fault of boresight: please report it."
         )
+
+
+def _counts(read: Records[Any], encoded: EncodedSet[Any] | None = None) -> Result:
+    """Rows read by source, and what was left out of them while reading and while encoding."""
+    return {"read": read.read, "dropped": add_counts(read.dropped, encoded.dropped if encoded else {})}
 
 
 def _steps(folder: Path) -> int:
