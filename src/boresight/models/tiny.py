@@ -48,6 +48,7 @@ def build_llama(
     layers: int,
     heads: int,
     context_length: int,
+    initializer_range: float,
     seed: int,
 ) -> LlamaForCausalLM:
     """A Llama-architecture model with random weights (tied embeddings) for this tokenizer, the same for one seed."""
@@ -59,6 +60,7 @@ def build_llama(
         num_attention_heads=heads,
         num_key_value_heads=heads,
         max_position_embeddings=context_length,
+        initializer_range=initializer_range,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -83,5 +85,6 @@ def tiny_llama(tokenizer: PreTrainedTokenizerBase, *, seed: int = 0, context_len
         layers=2,
         heads=2,
         context_length=context_length,
+        initializer_range=0.02,
         seed=seed,
     )

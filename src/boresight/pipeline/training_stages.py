@@ -77,6 +77,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
         layers=config.layers,
         heads=config.heads,
         context_length=config.context_length,
+        initializer_range=config.initializer_range,
         seed=context.seed,
     ).to(default_device())
     run = context.run()
