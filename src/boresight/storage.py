@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,23 +13,44 @@ from typing import Any
 
 from boresight.errors import StorageError
 
+RUST_ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
+
 
 @contextmanager
 def storage_faults(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals (full disk, no rights) into a StorageError that names the file."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except StorageError:
+        raise
+    except Exception as error:  # libraries wrap the refusal in errors of their own; all others go on as they are
+        number = _error_number(error)
+        if number in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(
                 f"{path}: the disk is full; nothing was left half-written. Free some space and run the same command "
                 "again: it goes on from the last checkpoint."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StorageError(
                 f"{path}: no permission to write here. Choose another folder with --out, or change its rights."
             ) from error
         raise
+
+
+def _error_number(error: BaseException) -> int | None:
+    """The operating system's error number behind an exception.
+
+    torch.save raises a RuntimeError while it handles the OSError of its stream; safetensors and tokenizers are written
+    in Rust, which puts the number into the text.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return cause.errno
+        if found := RUST_ERROR_NUMBER.search(str(cause)):
+            return int(found[1])
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:

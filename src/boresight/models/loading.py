@@ -143,14 +143,17 @@ def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokeni
     """Write model, tokenizer, chat template and model card into `folder`, which appears whole or not at all."""
     transformers_logging.disable_progress_bar()
     temporary = folder.with_name(f".{folder.name}.tmp")
-    with storage_faults(folder):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        write_text(temporary / "README.md", card)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.replace(folder)
+    try:
+        with storage_faults(folder):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+            write_text(temporary / "README.md", card)
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # on a full disk what was written stands in the way of the rest
 
 
 def _from_pretrained(load: Callable[..., Any], path: str | Path, wanted: str, **options: Any) -> Any:

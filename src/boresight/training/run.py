@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
@@ -36,7 +37,7 @@ class Stateful(Protocol):
 
 
 class Run:
-    """One stage being trained in `folder`; `key` identifies its config and inputs, so that no other's state is loaded."""
+    """One stage being trained in `folder`; `key` identifies config and inputs, so that no other's state is loaded."""
 
     def __init__(self, folder: Path, *, title: str, key: str, seed: int, checkpoint_every: int = 1) -> None:
         self.folder = folder
@@ -65,7 +66,7 @@ class Run:
         if not self._checkpoint.exists():
             self._writer.rewind({})
             return 0
-        saved = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+        saved = self._load()
         if saved["key"] != self._key:
             raise CheckpointError(
                 f"{self._checkpoint}: saved by a run with another config or other inputs (key {saved['key'][:12]}, "
@@ -108,8 +109,20 @@ class Run:
             "metrics_position": self._writer.position(),
             "parts": {name: part.state_dict() for name, part in self._parts.items()},
         }
-        write_atomically(self._checkpoint, lambda path: torch.save(state, path))
 
-    def finish(self) -> None:
-        """Remove the checkpoint once the stage's result is written."""
-        self._checkpoint.unlink(missing_ok=True)
+        def write(path: Path) -> None:
+            # Through a stream of our own: given a path, torch.save names no reason where the disk is full.
+            with path.open("wb") as stream:
+                torch.save(state, stream)
+
+        write_atomically(self._checkpoint, write)
+
+    def _load(self) -> dict[str, Any]:
+        try:
+            saved: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            raise CheckpointError(
+                f"{self._checkpoint}: cannot be read ({str(error).splitlines()[0]}); it was damaged after it was "
+                "written. Remove the folder to start this stage anew."
+            ) from error
+        return saved
