@@ -19,8 +19,12 @@ from boresight.errors import CheckpointError
 from boresight.storage import canonical_json, hash_text, hash_tree, read_json, storage_faults, write_json
 
 MANIFEST = "manifest.json"
+IDENTITY = "identity.json"
+# What a stage under way needs to go on after a kill, and a finished one does not: the checkpoint of a training loop,
+# the chunks of sampled responses.
+WORKING = (IDENTITY, "checkpoint.pt", "chunks")
 # Not part of what a stage made: times differ from run to run, the manifest is written last.
-NOT_OUTPUTS = (MANIFEST, "timings.jsonl", "identity.json")
+NOT_OUTPUTS = (MANIFEST, "timings.jsonl", *WORKING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +94,10 @@ class RunFolder:
         Raises CheckpointError where what it holds was begun with other settings or inputs.
         """
         folder = self.partial(identity.stage)
-        known = folder / "identity.json"
+        known = folder / IDENTITY
         if known.exists():
             _refuse_other_identity(folder, read_json(known), identity.as_json())
+            _remove_half_written(folder)
             return folder
         with storage_faults(folder):
             shutil.rmtree(folder, ignore_errors=True)
@@ -114,20 +119,38 @@ class RunFolder:
         """Write result and manifest, then put the folder in its place; nobody ever sees it half made."""
         folder = self.partial(identity.stage)
         write_json(folder / "result.json", result)
-        (folder / "identity.json").unlink(missing_ok=True)
         write_json(folder / MANIFEST, manifest(identity, folder))
-        self._supersede(identity.stage)
-        folder.replace(self.stage(identity.stage))
+        self._put_in_place(identity.stage)
         return self.stage(identity.stage)
+
+    def complete(self, name: str, key: str) -> bool:
+        """Put in its place what a kill left with its manifest written; False where there is no such folder."""
+        known = self.partial(name) / MANIFEST
+        if not known.exists() or read_json(known)["key"] != key:
+            return False
+        self._put_in_place(name)
+        return True
+
+    def _put_in_place(self, name: str) -> None:
+        """With the manifest written, what is left to do can be done again after a kill at any moment."""
+        folder = self.partial(name)
+        with storage_faults(folder):
+            for working in WORKING:
+                path = folder / working
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            self._supersede(name)
+            folder.replace(self.stage(name))
 
     def _superseded(self, name: str, key: str) -> Path:
         return self.root / "superseded" / f"{name}-{key[:12]}"
 
     def _supersede(self, name: str) -> None:
-        key = self.built_key(name)
-        if key is None:
+        if not self.stage(name).exists():
             return
-        kept = self._superseded(name, key)
+        kept = self._superseded(name, self.built_key(name) or "no-manifest")
         shutil.rmtree(kept, ignore_errors=True)
         kept.parent.mkdir(parents=True, exist_ok=True)
         self.stage(name).replace(kept)
@@ -138,7 +161,7 @@ def manifest(identity: Identity, folder: Path) -> dict[str, Any]:
     outputs = {
         p.relative_to(folder).as_posix(): hash_tree(p)
         for p in sorted(folder.rglob("*"))
-        if p.is_file() and p.relative_to(folder).as_posix() not in NOT_OUTPUTS
+        if p.is_file() and p.relative_to(folder).parts[0] not in NOT_OUTPUTS
     }
     return {
         "stage": identity.stage,
@@ -158,6 +181,15 @@ def stage_config(section: StageSection) -> dict[str, Any]:
     config: dict[str, Any] = json.loads(section.model_dump_json())
     config.pop("checkpoint_every", None)
     return config
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Files that a kill left beside the ones they were to replace; see `boresight.storage.write_atomically`."""
+    for left in list(folder.rglob(".*.tmp")):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _refuse_other_identity(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -89,6 +89,9 @@ def build_stage(name: str, pipeline: Pipeline, runs: RunFolder, *, anew: bool, s
         if runs.built_key(name) == identity.key:
             say("already built")
             return False
+        if runs.complete(name, identity.key):
+            say("already built, only to be put in its place")
+            return False
         if runs.restore(name, identity.key):
             say("already built, taken back from superseded/")
             return False
@@ -101,7 +104,6 @@ def build_stage(name: str, pipeline: Pipeline, runs: RunFolder, *, anew: bool, s
     config = pipeline.stages[name]
     context = StageContext(name, config, pipeline, runs, identity, folder)
     result = STAGES[config.kind](context, config)
-    shutil.rmtree(folder / "chunks", ignore_errors=True)
     runs.finish(identity, result)
     say(f"done in {time.perf_counter() - started:.0f} s")
     return True
