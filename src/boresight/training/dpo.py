@@ -13,7 +13,7 @@ from boresight.models.roles import FrozenPolicy, Policy
 from boresight.objectives.dpo import DPOTerms, dpo_loss, ipo_loss, robust_dpo_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, micro_batches
+from boresight.training.step import MetricSums, Updater, micro_batches, share_right
 
 STEP_ZERO_TOLERANCE = 1e-3  # nats a sequence; rounding of float32 over a few hundred tokens stays far below
 
@@ -43,13 +43,11 @@ def train_dpo(
             if step == 0 and config.policy == config.reference:
                 _check_starts_at_reference(terms, config.beta)
             updater.accumulate(losses, count=len(rows), step=step, ids=batch.ids)
-            for name, values in losses.items():
-                sums.add(name, values)
             sums.add("loss/total", torch.stack(list(losses.values())).sum(dim=0))
             sums.add("reward/chosen", terms.chosen_reward)
             sums.add("reward/rejected", terms.rejected_reward)
             sums.add("reward/margin", terms.chosen_reward - terms.rejected_reward)
-            sums.add("reward/accuracy", (terms.chosen_reward > terms.rejected_reward).float())
+            sums.add("reward/accuracy", share_right(terms.chosen_reward - terms.rejected_reward))
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
@@ -82,8 +80,10 @@ def _losses(
     sums.add("policy/chosen_logp_mean", chosen_mean)
     sums.add("policy/rejected_logp_mean", logp_mean(rejected.logp, rejected.mask))
     losses = {"loss/preference": terms.loss}
+    sums.add("loss/preference", terms.loss)
     if config.sft_coefficient > 0:
         losses["loss/nll"] = -config.sft_coefficient * chosen_mean
+        sums.add("loss/nll", -chosen_mean)  # logged in nats a token, without its coefficient
     return losses, terms
 
 

@@ -21,6 +21,7 @@ from boresight.training.run import Run
 
 KL_AT_START_TOLERANCE = 1e-3  # nats a response, mean over the first batch; 0 but for rounding
 RATIO_AT_START_TOLERANCE = 1e-3  # of any single token; 1 but for rounding
+SMALLEST_DEVIATION = 1e-6  # reward units; what padding does to equal scores of float32 stays below
 
 
 class RewardSource(Protocol):
@@ -72,10 +73,10 @@ def measure_reward_scale(
     )
     scores = reward.score([p.messages for p in rollout.prompts], rollout.texts).double()
     deviation = float(scores.std(correction=0))
-    if deviation == 0.0:
+    if deviation < SMALLEST_DEVIATION:
         raise TrainingError(
-            f"the reward source gave all {len(scores)} responses of the reference the same score ({float(scores[0]):g});"
-            " nothing can be learnt from it. Look at its certificate, or give it prompts that it knows."
+            f"the reward source gave all {len(scores)} responses of the reference one score ({float(scores[0]):g}); "
+            "nothing can be learnt from it. Look at its certificate, or give it prompts that it knows."
         )
     return RewardScale(float(scores.mean()), deviation)
 
@@ -138,8 +139,8 @@ def check_starts_at_reference(experience: Experience) -> None:
         )
 
 
-def check_starts_on_policy(ratio: Tensor, mask: Tensor, step: int) -> None:
-    """Before the first update of a batch the policy is the one that sampled: every ratio is 1."""
+def check_starts_on_policy(ratio: Tensor, step: int) -> None:
+    """Before the first update of a batch the policy is the one that sampled: every ratio is 1 (also under the mask)."""
     gap = float((ratio - 1.0).abs().max())
     if gap > RATIO_AT_START_TOLERANCE:
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""Odds-ratio preference optimisation (Hong et al. 2024): likelihood of the chosen response and odds against the other."""
+"""Odds-ratio preference optimisation (Hong et al. 2024): likelihood of the chosen response, and its odds."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from boresight.models.roles import Policy
 from boresight.objectives.logprobs import logp_mean
 from boresight.objectives.orpo import orpo_loss
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, micro_batches
+from boresight.training.step import MetricSums, Updater, micro_batches, share_right
 
 
 def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], run: Run) -> None:
@@ -37,7 +37,7 @@ def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], 
             sums.add("loss/nll", terms.nll)
             sums.add("loss/preference", terms.preference)
             sums.add("policy/log_odds_ratio", terms.log_odds_ratio)
-            sums.add("reward/accuracy", (terms.log_odds_ratio > 0).float())
+            sums.add("reward/accuracy", share_right(terms.log_odds_ratio))
             sums.add("policy/chosen_logp_mean", chosen_mean)
             sums.add("policy/rejected_logp_mean", rejected_mean)
         rate = updater.learning_rate

@@ -141,7 +141,7 @@ def _policy_losses(
         clip_range=config.clip_range,
     )
     if first:
-        check_starts_on_policy(terms.ratio, now.mask, step)
+        check_starts_on_policy(terms.ratio, step)
     tokens = float(now.mask.sum())
     sums.add("loss/policy", terms.loss, tokens)
     sums.add("policy/clip_fraction", terms.clipped, tokens)

@@ -37,7 +37,9 @@ def train_pretrain(config: PretrainStage, model: PreTrainedModel, rows: Tensor, 
     updater = Updater([model], config, total=config.steps)
     run.resume(model=model, updater=updater)
     for step in run.steps(config.steps):
-        batch = rows[_rows_of_step(len(rows), config.batch_size, run, step)]
+        numbers = _rows_of_step(len(rows), config.batch_size, run, step)
+        ids = [f"row {number}" for number in numbers.tolist()]
+        batch = rows[numbers]
         mask = torch.ones_like(batch, dtype=torch.bool)
         mask[:, 0] = False  # nothing precedes the first token
         count = int(mask.sum())
@@ -45,10 +47,10 @@ def train_pretrain(config: PretrainStage, model: PreTrainedModel, rows: Tensor, 
         for piece in micro_batches(range(len(batch)), config.micro_batch_size):
             logps = response_logps(model, batch[piece], mask[piece])
             losses = sft_loss(logp=logps.logp, mask=logps.mask)
-            updater.accumulate({"loss/nll": losses}, count=count, step=step, ids=())
+            updater.accumulate({"loss/nll": losses}, count=count, step=step, ids=[ids[i] for i in piece])
             loss += float(losses.detach().sum()) / count
         rate = updater.learning_rate
-        norm = updater.apply(step=step)
+        norm = updater.apply(step=step, ids=ids)
         run.log(step, {"loss/total": loss, "optim/grad_norm": norm, "optim/learning_rate": rate})
         run.save_if_due(step)
 

@@ -13,7 +13,7 @@ from boresight.models.loading import scalar_head
 from boresight.models.roles import score_rows
 from boresight.objectives.bradley_terry import bradley_terry_loss
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, micro_batches
+from boresight.training.step import MetricSums, Updater, micro_batches, share_right
 
 
 def train_reward_model(
@@ -43,7 +43,7 @@ def train_reward_model(
             sums.add("reward/chosen", chosen)
             sums.add("reward/rejected", rejected)
             sums.add("reward/margin", chosen - rejected)
-            sums.add("reward/accuracy", (chosen > rejected).float())
+            sums.add("reward/accuracy", share_right(chosen - rejected))
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}

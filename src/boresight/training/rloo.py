@@ -80,7 +80,7 @@ def update(
                 clip_range=config.clip_range,
             )
             if not norms:
-                check_starts_on_policy(terms.ratio, now.mask, step)
+                check_starts_on_policy(terms.ratio, step)
             ids = [experience.rollout.prompts[int(row)].id for row in rows]
             updater.accumulate({"loss/policy": terms.loss}, count=len(rows), step=step, ids=ids)
             norms.append(updater.apply(step=step, ids=ids))

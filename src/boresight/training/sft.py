@@ -13,6 +13,7 @@ from boresight.training.step import Updater, micro_batches
 
 def train_sft(config: SFTStage, policy: Policy, conversations: Sequence[Encoded], run: Run) -> None:
     """Train the policy on `conversations`; the loss is nats a trained token over the whole global batch."""
+    policy.model.train()
     order = BatchOrder([len(c.input_ids) for c in conversations], config.batch_size, run.seed)
     total = config.steps if config.steps is not None else order.steps(config.epochs or 1.0)
     updater = Updater([policy.model], config, total=total)

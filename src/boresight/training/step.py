@@ -65,7 +65,7 @@ class Updater:
             )
         total.backward()  # type: ignore[no-untyped-call]
 
-    def apply(self, *, step: int, ids: Iterable[str] = ()) -> float:
+    def apply(self, *, step: int, ids: Iterable[str]) -> float:
         """Clip, update, clear; returns the gradient norm before clipping.
 
         Raises TrainingError before the update where the gradient is not finite.
@@ -105,6 +105,11 @@ class MetricSums:
 
     def means(self) -> dict[str, float]:
         return {name: total / self._counts[name] for name, total in self._sums.items() if self._counts[name] > 0}
+
+
+def share_right(difference: Tensor) -> Tensor:
+    """1 where the chosen response has the higher reward, 0 where the rejected one has, 0.5 for a tie; any shape."""
+    return 0.5 * (1.0 + difference.sign())
 
 
 def micro_batches(rows: Sequence[int], size: int | None) -> list[Sequence[int]]:
