@@ -15,7 +15,7 @@ from boresight.config.sections import (
     SFTStage,
 )
 from boresight.data.tokenize import EncodedPair, EncodedSet, encode_demonstrations, encode_pairs, probe_mask
-from boresight.errors import TrainingError
+from boresight.errors import DataError, TrainingError
 from boresight.evaluation.baselines import fit_baselines
 from boresight.evaluation.certificate import certify
 from boresight.models.loading import (
@@ -58,7 +58,7 @@ from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.pretrain import token_rows, train_pretrain
 from boresight.training.reward_model import score_all, train_reward_model
 from boresight.training.rloo import RLOORoles, train_rloo
-from boresight.training.run import Run
+from boresight.training.rollout import refuse_long_prompts
 from boresight.training.sft import train_sft
 
 Result = dict[str, Any]
@@ -83,7 +83,6 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
     run = context.run()
     train_pretrain(config, model, rows.to(model.device), run)
     save_model(context.folder / "model", model, tokenizer, model_card(context))
-    run.finish()
     return {
         "documents": len(documents),
         **_counts(read),
@@ -105,10 +104,10 @@ def sft(context: StageContext, config: SFTStage) -> Result:
         max_length=config.max_length or context_length(policy.model),
         on_too_long=config.on_too_long,
     )
+    _refuse_none(context, encoded)
     run = context.run()
     train_sft(config, policy, encoded.rows, run)
     save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
-    run.finish()
     return {
         "conversations": len(encoded.rows),
         **_counts(read, encoded),
@@ -129,6 +128,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
     limit = config.max_length or context_length(model)
     read = read_stage_pairs(context, config.data, config)
     encoded = encode_pairs(chat, read.records, max_length=limit, on_too_long=config.on_too_long)
+    _refuse_none(context, encoded)
     run = context.run()
     train_reward_model(config, model, encoded.rows, run)
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -142,7 +142,6 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
             "read": sum(held_out.read.values()),
             "dropped": add_counts(held_out.dropped, kept.dropped),
         }
-    run.finish()
     return {
         "pairs": len(encoded.rows),
         **_counts(read, encoded),
@@ -160,7 +159,6 @@ def dpo(context: StageContext, config: DPOStage) -> Result:
     train_dpo(config, policy, reference, encoded.rows, run)
     _check_unmoved(before, reference.fingerprint(), "reference")
     save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
-    run.finish()
     return _preference_result(context.folder, read, encoded) | {"reference_unchanged": True}
 
 
@@ -170,7 +168,6 @@ def orpo(context: StageContext, config: ORPOStage) -> Result:
     run = context.run()
     train_orpo(config, policy, encoded.rows, run)
     save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
-    run.finish()
     return _preference_result(context.folder, read, encoded)
 
 
@@ -178,6 +175,7 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
     policy, reference, reward = _policy_roles(context, config)
     read = read_stage_prompts(context)
     prompts = read.records
+    refuse_long_prompts(policy, prompts, config.max_new_tokens)
     run = context.run()
     scale = measure_reward_scale(config, reference, reward, prompts, run)
     value = build_value_model(
@@ -192,19 +190,20 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
     roles = PPORoles(policy, value, reference, reward)
     before = reference.fingerprint(), fingerprint(reward.model)
     train_ppo(config, roles, scale, prompts, run)
-    return _finish_policy(context, roles, before, run, scale) | _counts(read)
+    return _finish_policy(context, roles, before, scale) | _counts(read)
 
 
 def rloo(context: StageContext, config: RLOOStage) -> Result:
     policy, reference, reward = _policy_roles(context, config)
     read = read_stage_prompts(context)
     prompts = read.records
+    refuse_long_prompts(policy, prompts, config.max_new_tokens)
     run = context.run()
     scale = measure_reward_scale(config, reference, reward, prompts, run)
     roles = RLOORoles(policy, reference, reward)
     before = reference.fingerprint(), fingerprint(reward.model)
     train_rloo(config, roles, scale, prompts, run)
-    return _finish_policy(context, roles, before, run, scale) | _counts(read)
+    return _finish_policy(context, roles, before, scale) | _counts(read)
 
 
 def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str, float]:
@@ -242,7 +241,17 @@ def _encoded_pairs(
     probe_mask(policy.chat)
     read = read_stage_pairs(context, config.data, config)
     limit = config.max_length or context_length(policy.model)
-    return read, encode_pairs(policy.chat, read.records, max_length=limit, on_too_long=config.on_too_long)
+    encoded = encode_pairs(policy.chat, read.records, max_length=limit, on_too_long=config.on_too_long)
+    _refuse_none(context, encoded)
+    return read, encoded
+
+
+def _refuse_none(context: StageContext, encoded: EncodedSet[Any]) -> None:
+    if not encoded.rows:
+        raise DataError(
+            f"stage {context.name}: no record is left to train on (left out: {encoded.dropped or 'none'}); expected at "
+            "least one. Raise max_length, or give other data."
+        )
 
 
 def _pairs_of(encoded: EncodedSet[EncodedPair], read: Records[PreferencePair]) -> list[PreferencePair]:
@@ -263,14 +272,13 @@ def _preference_result(folder: Path, read: Records[PreferencePair], encoded: Enc
 
 
 def _finish_policy(
-    context: StageContext, roles: PPORoles | RLOORoles, before: tuple[str, str], run: Run, scale: RewardScale
+    context: StageContext, roles: PPORoles | RLOORoles, before: tuple[str, str], scale: RewardScale
 ) -> Result:
     """Prove that the frozen roles stayed frozen, save the policy, and say how it ended."""
     assert isinstance(roles.reward, RewardModel)
     _check_unmoved(before[0], roles.reference.fingerprint(), "reference")
     _check_unmoved(before[1], fingerprint(roles.reward.model), "reward model")
     save_model(context.folder / "model", roles.policy.model, roles.policy.tokenizer, model_card(context))
-    run.finish()
     config = context.config
     assert isinstance(config, PolicyStage)
     return {

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from boresight.data.tokenize import encode_prompt
+from boresight.errors import DataError
 from boresight.models.generate import Generation, generate
+from boresight.models.loading import context_length
 from boresight.models.roles import FrozenPolicy, Policy
 from boresight.records import Prompt
 
@@ -85,13 +87,27 @@ def response_text(policy: Policy | FrozenPolicy, generation: Generation) -> str:
 
 
 def prompts_of_step(prompts: Sequence[Prompt], count: int, seed: int, step: int) -> list[Prompt]:
-    """The `count` prompts of a step: all prompts in a fresh seeded order each epoch, none left out, none twice."""
-    chosen = []
-    for position in range(step * count, (step + 1) * count):
-        epoch, index = divmod(position, len(prompts))
-        order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed + epoch))
-        chosen.append(prompts[int(order[index])])
+    """The `count` prompts of a step: every prompt once an epoch, in a fresh seeded order, epochs laid end to end."""
+    chosen: list[Prompt] = []
+    start, end = step * count, (step + 1) * count
+    for epoch in range(start // len(prompts), (end - 1) // len(prompts) + 1):
+        order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed + epoch)).tolist()
+        first = epoch * len(prompts)
+        chosen += [prompts[i] for i in order[max(0, start - first) : end - first]]
     return chosen
+
+
+def refuse_long_prompts(policy: Policy | FrozenPolicy, prompts: Sequence[Prompt], max_new_tokens: int) -> None:
+    """DataError for the first prompt that leaves no room for a response: at once, not when its step comes."""
+    limit = context_length(policy.model)
+    for prompt in prompts:
+        length = len(encode_prompt(policy.chat, prompt.messages, record_id=prompt.id))
+        if limit is not None and length + max_new_tokens > limit:
+            raise DataError(
+                f"prompt {prompt.id!r} has {length} tokens; with max_new_tokens = {max_new_tokens} that is longer than "
+                f"the policy's context of {limit}. Take it out, lower max_new_tokens, or use a policy with a longer "
+                "context."
+            )
 
 
 def rollout_metrics(rollout: Rollout) -> dict[str, float]:
