@@ -1,0 +1,63 @@
+# boresight: everything a checkout needs. `make` alone lists what there is.
+# Needs the network for `make setup` the first time; afterwards nothing here does.
+
+VENV = .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+TORCH = torch==2.13.0
+
+.PHONY: help setup demo test check bench experiments clean
+
+help:
+	@echo 'make setup        virtual environment in $(VENV) with everything (PYTHON=... to choose the interpreter)'
+	@echo 'make demo         the embedded example end to end, into runs/'
+	@echo 'make test         all tests'
+	@echo 'make check        format, lint, types, tests: what CI runs'
+	@echo 'make bench        benchmarks of bench/'
+	@echo 'make experiments  the example over several seeds'
+	@echo 'make clean        caches and builds; environment and runs stay'
+
+# Done again only where pyproject.toml has changed in content. The interpreter is the first that really runs and has
+# venv: a version manager may put names on the path that only fail.
+setup:
+	@set -e; \
+	key=$$(cksum < pyproject.toml); \
+	if test -x $(BIN)/boresight && test "$$(cat $(STAMP) 2>/dev/null)" = "$$key"; then exit 0; fi; \
+	chosen=''; \
+	for python in $${PYTHON:-python3.11 python3.12 python3.13}; do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	    >/dev/null 2>&1; then chosen=$$python; break; fi; \
+	done; \
+	if test -z "$$chosen"; then \
+	  echo "make setup: none of $${PYTHON:-python3.11 python3.12 python3.13} is a Python 3.11 to 3.13 with venv that runs;" \
+	    'install one, or name it: make setup PYTHON=/path/to/python3.12' >&2; exit 2; fi; \
+	if ! test -x $(BIN)/python; then "$$chosen" -m venv $(VENV); fi; \
+	echo "setting up $(VENV) with $$($(BIN)/python --version)"; \
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet '$(TORCH)'; \
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[dev]'; \
+	$(BIN)/boresight --version; \
+	echo "$$key" > $(STAMP)
+
+demo: setup
+	$(BIN)/boresight demo
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+bench: setup
+	@found=''; for script in bench/*.py; do \
+	  if test -f "$$script"; then found=1; echo "$$script"; $(BIN)/python "$$script" || exit 1; fi; \
+	done; test -n "$$found" || echo 'make bench: bench/ holds no script' >&2
+
+experiments: setup
+	$(BIN)/python experiments/demo_seeds.py
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,55 @@
+"""`boresight run`: build the stages of a pipeline, report on them, and hold them against the gate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.")],
+    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage alone.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Build this stage anew, and all that rest on it.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be given often.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the run.  [default: runs/NAME]")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smoke test: apply the file's quick section, into runs/NAME-quick.")
+    ] = False,
+    check: Annotated[bool, typer.Option(help="Look for mistakes before the first stage.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Run a pipeline file, or go on with a run that was interrupted.
+
+    Stages whose settings and inputs have not changed are not built again, and a killed run goes on from its last
+    checkpoint: give the same command once more. Progress goes to stderr. At the end stands the report, also where a
+    gate does not hold; then the exit code is 1.
+
+    \b
+    Example:
+      boresight run pipeline.yaml
+      boresight run pipeline.yaml --set stages.ppo.kl_coefficient=0.1 --out runs/more-kl
+      boresight run pipeline.yaml --from scorer      # the reward model anew, and what rests on it
+    """
+    from boresight.cli.running import run_and_report
+    from boresight.config.load import load_pipeline
+
+    loaded = load_pipeline(pipeline, overrides or (), quick=quick)
+    outcome = run_and_report(
+        loaded,
+        out or default_folder(loaded.name, quick),
+        only=only,
+        start=start,
+        check_first=check,
+        json_wanted=as_json,
+    )
+    if not outcome.passed:
+        raise typer.Exit(1)
+
+
+def default_folder(name: str, quick: bool) -> Path:
+    """A smoke test has a folder of its own: it never stands in the way of the real run."""
+    return Path("runs") / (f"{name}-quick" if quick else name)

@@ -1,0 +1,136 @@
+"""What a run came to, stage by stage: for the terminal, and as one JSON object."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from boresight.cli.tables import table
+from boresight.config.pipeline import Pipeline
+from boresight.pipeline.report_words import Rate, interval_text, number_text, percent_text
+from boresight.pipeline.run import Outcome
+from boresight.storage import read_json
+
+Json = Mapping[str, Any]
+
+
+def text_of(pipeline: Pipeline, outcome: Outcome) -> str:
+    """A line for each stage of this run; evaluations and gates have one for each candidate or failed check."""
+    rows = [["stage", "kind", "", "result"]]
+    for name in _stages(pipeline, outcome):
+        kind = pipeline.stages[name].kind
+        how = "built" if name in outcome.built else "kept"
+        lines = HEADLINES[kind](read_json(outcome.folder / "stages" / name / "result.json"))
+        rows.append([name, kind, how, lines[0]])
+        rows.extend(["", "", "", line] for line in lines[1:])
+    return table(rows)
+
+
+def as_json(pipeline: Pipeline, outcome: Outcome, report: Path) -> dict[str, Any]:
+    results = {name: read_json(outcome.folder / "stages" / name / "result.json") for name in _stages(pipeline, outcome)}
+    return {
+        "run": str(outcome.folder),
+        "name": pipeline.name,
+        "passed": outcome.passed,
+        "gates": outcome.gates,
+        "built": list(outcome.built),
+        "reused": list(outcome.reused),
+        "report": str(report),
+        "results": results,
+    }
+
+
+def _stages(pipeline: Pipeline, outcome: Outcome) -> list[str]:
+    return [name for name in pipeline.stages if name in outcome.built or name in outcome.reused]
+
+
+def _pretrain(result: Json) -> list[str]:
+    return [
+        f"{result['parameters']:,} parameters, {result['vocabulary_size']:,} tokens in the vocabulary, "
+        f"loss {number_text(result['final_loss'])} nats a token"
+    ]
+
+
+def _sft(result: Json) -> list[str]:
+    return [
+        f"{result['conversations']:,} conversations, loss {number_text(result['final_loss'])} nats a token"
+        + _dropped(result)
+    ]
+
+
+def _sample(result: Json) -> list[str]:
+    stopped = percent_text(result["stop_rate"])
+    return [f"{result['responses']:,} responses to {result['prompts']:,} prompts, {stopped} stopped"]
+
+
+def _ai_labels(result: Json) -> list[str]:
+    flips = result["verdict_flips"]
+    return [f"{result['pairs']:,} pairs, {result['ties']:,} ties, {flips:,} verdicts turned with the order"]
+
+
+def _preferences(result: Json) -> list[str]:
+    return [
+        f"{result['kept']:,} pairs kept: {result['train']:,} to train on, {result['held_out']:,} held out"
+        + _dropped(result)
+    ]
+
+
+def _reward_model(result: Json) -> list[str]:
+    lines = [f"{result['pairs']:,} pairs" + _dropped(result)]
+    for name, certificate in result["certificate"].items():
+        lines.append(f"{name}: {_rate(Rate.read(certificate, 'accuracy'))} ordered as preferred")
+    return lines
+
+
+def _policy(result: Json) -> list[str]:
+    final = result["final"]
+    return [
+        f"{result['responses']:,} responses, score {number_text(final['reward/score_normalized'])} deviations, "
+        f"KL {number_text(final['policy/kl_to_reference'])} nats a response"
+    ]
+
+
+def _pairwise(result: Json) -> list[str]:
+    accuracy = result["final"].get("reward/accuracy")
+    margin = "" if accuracy is None else f", {percent_text(accuracy)} of the last pairs ordered as preferred"
+    return [f"{result['pairs']:,} pairs{margin}" + _dropped(result)]
+
+
+def _evaluate(result: Json) -> list[str]:
+    return [
+        f"{name} wins {_rate(Rate.read(comparison, 'win_rate'))} against {result['baseline']}"
+        for name, comparison in result["candidates"].items()
+    ]
+
+
+def _gate(result: Json) -> list[str]:
+    failed = [check for check in result["checks"] if not check["passed"]]
+    if not failed:
+        return [f"holds: all {len(result['checks'])} checks"]
+    return [f"DOES NOT HOLD: {len(failed)} of {len(result['checks'])} checks", *(check["reason"] for check in failed)]
+
+
+HEADLINES: Mapping[str, Callable[[Json], list[str]]] = {
+    "pretrain": _pretrain,
+    "sft": _sft,
+    "sample": _sample,
+    "ai_labels": _ai_labels,
+    "preferences": _preferences,
+    "reward_model": _reward_model,
+    "ppo": _policy,
+    "rloo": _policy,
+    "dpo": _pairwise,
+    "orpo": _pairwise,
+    "evaluate": _evaluate,
+    "gate": _gate,
+}
+
+
+def _rate(rate: Rate) -> str:
+    facts = [interval_text(rate)] if rate.low is not None else []
+    facts += [] if rate.n is None else [f"n = {rate.n:,}"]
+    return percent_text(rate.value) + (f" ({', '.join(facts)})" if facts else "")
+
+
+def _dropped(result: Json) -> str:
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in (result.get("dropped") or {}).items() if count)
+    return f"; left out: {reasons}" if reasons else ""

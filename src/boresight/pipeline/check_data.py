@@ -1,0 +1,175 @@
+"""The data files of a pipeline, each read once with the settings that its stage reads it with."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from boresight.config.pipeline import Pipeline
+from boresight.config.sections import PairReading, PreferencesStage, StageSection
+from boresight.data.preferences import drop_duplicates, filter_length_ratio
+from boresight.data.readers import (
+    DemonstrationFile,
+    DocumentFile,
+    PairFile,
+    PromptFile,
+    read_demonstrations,
+    read_documents,
+    read_pairs,
+    read_prompts,
+)
+from boresight.errors import DataError
+from boresight.pipeline.check_findings import Finding
+from boresight.records import Demonstration, PreferencePair, Prompt
+
+DataFile = DocumentFile | DemonstrationFile | PromptFile | PairFile
+COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")
+"""A stage's `columns` are those of its tables; other sources name their fields themselves."""
+
+
+@dataclass(slots=True)
+class StageData:
+    """Records of one stage's own files, as far as they could be read."""
+
+    documents: list[str] = field(default_factory=list)
+    demonstrations: list[Demonstration] = field(default_factory=list)
+    prompts: list[Prompt] = field(default_factory=list)
+    pairs: list[PreferencePair] = field(default_factory=list)
+    held_out: list[PreferencePair] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class FileLine:
+    """One file in the list of data: `used` of its `rows` go into the stages."""
+
+    path: Path
+    stages: tuple[str, ...]
+    format: str
+    rows: int
+    used: int
+
+
+@dataclass(slots=True)
+class PipelineData:
+    stages: dict[str, StageData]
+    files: list[FileLine]
+    findings: list[Finding]
+
+
+def read_data(pipeline: Pipeline) -> PipelineData:
+    """Read every file that a stage names; what cannot be read becomes a finding, and the rest is read all the same."""
+    data = PipelineData({name: StageData() for name in pipeline.stages}, [], [])
+    known: dict[tuple[Any, ...], DataFile | DataError] = {}
+    lines: dict[tuple[Any, ...], FileLine] = {}
+    for name, stage in pipeline.stages.items():
+        for field_name, paths in pipeline.file_inputs(name).items():
+            for path in paths:
+                key, read = _reader(stage, field_name, path)
+                first_time = key not in known
+                if first_time:
+                    known[key] = _attempt(read)
+                found = known[key]
+                if isinstance(found, DataError):
+                    data.findings.append(Finding("data_unusable", "error", name, str(found), DataError))
+                    continue
+                _take(data.stages[name], field_name, found)
+                lines[key] = _line(lines.get(key), path, name, found)
+                if first_time:
+                    data.findings.extend(_oddities(name, path, found))
+        data.findings.extend(_set_findings(pipeline, name, data.stages[name]))
+    data.files.extend(lines.values())
+    return data
+
+
+def _reader(stage: StageSection, field_name: str, path: Path) -> tuple[tuple[Any, ...], Callable[[], DataFile]]:
+    """How a stage reads a file, and what makes that reading differ from another one of the same file."""
+    if field_name == "prompts":
+        return ("prompts", path), lambda: read_prompts(path)
+    if stage.kind == "pretrain":
+        return ("documents", path), lambda: read_documents(path)
+    if stage.kind == "sft":
+        return ("demonstrations", path), lambda: read_demonstrations(path)
+    assert isinstance(stage, PairReading)  # every other stage with files reads pairs
+    columns = None
+    if isinstance(stage, PreferencesStage) and COLUMN_FILE.search(path.name):
+        columns = {str(part): name for part, name in stage.columns.items()}
+    choices = (stage.on_identical, stage.on_empty, stage.on_context_differs)
+    return ("pairs", path, str(columns), *choices), lambda: read_pairs(
+        path, columns=columns, on_identical=choices[0], on_empty=choices[1], on_context_differs=choices[2]
+    )
+
+
+def _attempt(read: Callable[[], DataFile]) -> DataFile | DataError:
+    try:
+        return read()
+    except DataError as error:
+        return error
+
+
+def _take(into: StageData, field_name: str, file: DataFile) -> None:
+    if isinstance(file, DocumentFile):
+        into.documents.extend(file.documents)
+    elif isinstance(file, DemonstrationFile):
+        into.demonstrations.extend(file.demonstrations)
+    elif isinstance(file, PromptFile):
+        into.prompts.extend(file.prompts)
+    elif field_name == "held_out":
+        into.held_out.extend(file.pairs)
+    else:
+        into.pairs.extend(file.pairs)
+
+
+def _line(before: FileLine | None, path: Path, stage: str, file: DataFile) -> FileLine:
+    stages = (*(before.stages if before else ()), stage)
+    return FileLine(path, tuple(dict.fromkeys(stages)), file.format, file.rows, file.rows - sum(file.dropped.values()))
+
+
+def _oddities(stage: str, path: Path, file: DataFile) -> Iterator[Finding]:
+    for reason, count in file.dropped.items():
+        lines = ", ".join(str(line) for line in file.examples.get(reason, []))
+        where = f" (first at {lines})" if lines else ""
+        yield Finding("rows_left_out", "note", stage, f"{path}: {count} of {file.rows} rows left out: {reason}{where}")
+    if file.unused_columns:
+        listed = ", ".join(file.unused_columns)
+        yield Finding("columns_not_read", "note", stage, f"{path}: columns that are not read: {listed}")
+
+
+def _set_findings(pipeline: Pipeline, name: str, data: StageData) -> Iterator[Finding]:
+    """What the files of a stage are wrong about together."""
+    twice = [prompt_id for prompt_id, count in Counter(p.id for p in data.prompts).items() if count > 1]
+    if twice:
+        yield Finding(
+            "equal_prompt_ids",
+            "error",
+            name,
+            f"{len(twice)} ids name two prompts each (first: {twice[0]!r}); results are counted by id. Rename them in "
+            "one of the files.",
+            DataError,
+        )
+    stage = pipeline.stages[name]
+    if isinstance(stage, PreferencesStage) and data.pairs:
+        yield from _filter_findings(pipeline, name, stage, data.pairs)
+
+
+def _filter_findings(
+    pipeline: Pipeline, name: str, stage: PreferencesStage, pairs: list[PreferencePair]
+) -> Iterator[Finding]:
+    kept, dropped = pairs, Counter[str]()
+    if stage.filters.duplicates == "drop":
+        kept, reasons = drop_duplicates(kept)
+        dropped.update(reasons)
+    if stage.filters.max_length_ratio is not None:
+        kept, reasons = filter_length_ratio(kept, stage.filters.max_length_ratio)
+        dropped.update(reasons)
+    if dropped:
+        listed = ", ".join(f"{reason} {count}" for reason, count in dropped.items())
+        alone = not pipeline.references(name)
+        yield Finding(
+            "pairs_filtered",
+            "error" if alone and not kept else "note",
+            name,
+            f"of {len(pairs)} pairs from files {len(kept)} are kept; left out: {listed}",
+            DataError,
+        )

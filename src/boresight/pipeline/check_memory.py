@@ -1,0 +1,132 @@
+"""Memory of each stage against what this machine has."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from boresight.config.pipeline import Pipeline
+from boresight.config.references import BASE_MODEL
+from boresight.config.sections import EvaluateStage, PretrainStage, SampleStage, TextStage
+from boresight.pipeline.check_findings import Finding
+from boresight.pipeline.check_lineage import local_model, root_of, start_of
+from boresight.planning.memory import (
+    DTYPE_BYTES,
+    GIB,
+    ModelShape,
+    StageMemory,
+    folder_shape,
+    pretrain_shape,
+    stage_memory,
+)
+
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+UNKNOWN_LENGTH = 1024
+"""Tokens taken for the longest row where neither data nor config tell it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where models will lie: `kind` is "GPU" or "memory"."""
+
+    kind: str
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLine:
+    stage: str
+    kind: str
+    tokens: int
+    memory: StageMemory
+
+
+def this_machine() -> Machine:
+    """The first GPU where there is one that torch can use, otherwise the memory that this process may have."""
+    gpu = _gpu_bytes()
+    if gpu is not None:
+        return Machine("GPU", gpu)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in map(Path, CGROUP_LIMITS):
+        if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
+            memory = min(memory, int(text))
+    return Machine("memory", memory)
+
+
+def memory_lines(pipeline: Pipeline, longest: Mapping[str, int]) -> list[MemoryLine]:
+    """Bytes by part of every stage that loads a model whose shape is known; `longest` as in `ModelFindings`."""
+    lines = []
+    for name, stage in pipeline.stages.items():
+        shape = _shape(pipeline, name)
+        if shape is None:
+            continue
+        new = isinstance(stage, PretrainStage)
+        tokens = stage.sequence_length if isinstance(stage, PretrainStage) else longest.get(name)
+        if tokens is None:
+            limit = stage.max_length if isinstance(stage, TextStage) else None
+            tokens = limit or min(shape.context_length or UNKNOWN_LENGTH, UNKNOWN_LENGTH)
+        number_bytes = DTYPE_BYTES["float32" if new else pipeline.sections.model.dtype]  # new models are float32
+        memory = stage_memory(stage, shape, number_bytes=number_bytes, tokens=tokens)
+        if memory is not None:
+            lines.append(MemoryLine(name, stage.kind, tokens, memory))
+    return lines
+
+
+def memory_findings(lines: list[MemoryLine], machine: Machine) -> list[Finding]:
+    found = []
+    for line in lines:
+        if line.memory.total <= machine.available:
+            continue
+        certain = line.memory.certain > machine.available
+        need = line.memory.certain if certain else line.memory.total
+        parts = (
+            "weights, gradients, moments and frozen models" if certain else "all parts, activations as a rough bound,"
+        )
+        todo = "Take a smaller model or dtype: bfloat16, or a larger machine." if certain else (
+            "Lower micro_batch_size, batch_size or max_length where it runs out."
+        )  # fmt: skip
+        found.append(
+            Finding(
+                "memory_exceeded" if certain else "memory_tight",
+                "error" if certain else "warning",
+                line.stage,
+                f"{parts} need {need / GIB:.1f} GiB; this machine has {machine.available / GIB:.1f} GiB of "
+                f"{machine.kind}. {todo}",
+            )
+        )
+    return found
+
+
+def _shape(pipeline: Pipeline, name: str) -> ModelShape | None:
+    stage = pipeline.stages[name]
+    if isinstance(stage, PretrainStage):
+        return pretrain_shape(stage)
+    if isinstance(stage, EvaluateStage):
+        reference: str | None = stage.baseline
+    elif isinstance(stage, SampleStage):
+        reference = stage.policy if isinstance(stage.policy, str) else stage.policy[0]
+    else:
+        reference = start_of(pipeline, name)
+    if reference is None:
+        return None
+    root = root_of(pipeline, reference)
+    if root == BASE_MODEL:
+        folder = local_model(pipeline)
+        return None if folder is None else folder_shape(folder)
+    return _shape(pipeline, root)
+
+
+def _gpu_bytes() -> int | None:
+    """Memory of the first GPU in bytes, asked of the driver's own tool; None without one, or with a torch for CPUs."""
+    program = shutil.which("nvidia-smi")
+    if program is None or version("torch").endswith("+cpu"):
+        return None
+    question = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(question, capture_output=True, text=True, timeout=10, check=True).stdout
+        return int(answer.split()[0]) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None  # a driver that does not answer serves no torch either
