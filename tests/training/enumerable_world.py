@@ -9,20 +9,37 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
-from transformers import LlamaConfig, PreTrainedModel
+from transformers import LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import encode_prompt
 from boresight.models.roles import FrozenPolicy, Policy
-from boresight.models.tiny import tiny_tokenizer
 from boresight.records import Message, Prompt
 
 LETTERS, LENGTH = "abcdef", 4
 PROMPT = Prompt(id="p", messages=(Message("user", "?"),))
 RESPONSES = ["".join(letters) for letters in itertools.product(LETTERS, repeat=LENGTH)]
 PREFIXES = sum(len(LETTERS) ** n for n in range(LENGTH))
-TOKENIZER = tiny_tokenizer()
+
+
+def letter_tokenizer() -> PreTrainedTokenizerFast:
+    """A token for each letter and a template of one sign a turn: the narrower the logits, the faster the loops."""
+    tokens = ["<pad>", "<end>", ":", "?", *LETTERS]
+    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", clean_up_tokenization_spaces=False
+    )
+    wrapped.chat_template = (
+        "{% for m in messages %}{{ m.content + ('<end>' if m.role == 'assistant' else ':') }}{% endfor %}"
+    )
+    return wrapped
+
+
+TOKENIZER = letter_tokenizer()
 CHAT = ChatFormat(TOKENIZER)
 PROMPT_IDS = encode_prompt(CHAT, PROMPT.messages)
 RESPONSE_IDS = [TOKENIZER.encode(text) for text in RESPONSES]

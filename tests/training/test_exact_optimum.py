@@ -42,7 +42,7 @@ def test_reference_is_far_from_the_optimum() -> None:
 def test_ppo_reaches_the_exact_optimum(tmp_path: Path) -> None:
     table, scores = world.world(0)
     config = PPOStage(
-        kind="ppo", steps=120, prompts_per_step=1024, minibatches=4, ppo_epochs=2, learning_rate=0.05,
+        kind="ppo", steps=60, prompts_per_step=1024, minibatches=4, ppo_epochs=2, learning_rate=0.05,
         value_learning_rate=0.1, gae_lambda=1.0, value_clip_range=10.0, max_grad_norm=100.0, **COMMON,
     )  # fmt: skip
     roles = PPORoles(
@@ -55,7 +55,7 @@ def test_ppo_reaches_the_exact_optimum(tmp_path: Path) -> None:
 def test_rloo_reaches_the_exact_optimum(tmp_path: Path) -> None:
     table, scores = world.world(0)
     config = RLOOStage(
-        kind="rloo", steps=120, prompts_per_step=1, responses_per_prompt=1024, minibatches=4, rloo_epochs=2,
+        kind="rloo", steps=60, prompts_per_step=1, responses_per_prompt=1024, minibatches=4, rloo_epochs=2,
         learning_rate=0.05, max_grad_norm=100.0, **COMMON,
     )  # fmt: skip
     roles = RLOORoles(world.policy_of(table), world.reference_of(table), world.TableReward(scores))
@@ -75,7 +75,7 @@ def test_dpo_reaches_the_exact_optimum(tmp_path: Path) -> None:
             chosen, rejected = world.RESPONSE_IDS[i], world.RESPONSE_IDS[j]
             pairs.append(EncodedPair(world.PROMPT_IDS, chosen, rejected, id=f"{i}-{j}", p_chosen=p))
     config = DPOStage(
-        kind="dpo", policy="start", reference="start", data="none", beta=BETA, epochs=20, batch_size=512,
+        kind="dpo", policy="start", reference="start", data="none", beta=BETA, epochs=10, batch_size=512,
         learning_rate=0.1, max_grad_norm=100.0, checkpoint_every=10_000,
     )  # fmt: skip
     policy = world.policy_of(table)

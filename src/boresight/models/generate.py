@@ -125,21 +125,19 @@ def _decode(
         input_ids = chosen[:, None]
         attention_mask = torch.nn.functional.pad(attention_mask, (0, 1), value=1)
         position_ids = position_ids[:, -1:] + 1
+    columns = (tokens.tolist(), logps.tolist(), stopped.tolist(), lengths.tolist())
     return [
-        Generation(tokens[row, :length].tolist(), logps[row, :length].tolist(), bool(stopped[row]))
-        for row, length in enumerate(lengths.tolist())
+        Generation(row[:length], row_logps[:length], ended)
+        for row, row_logps, ended, length in zip(*columns, strict=True)
     ]
 
 
 def _left_padded(prompts: list[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """(rows, longest prompt) token ids, padded on the left with 0, and the mask of what is real."""
     width = max(len(prompt) for prompt in prompts)
-    input_ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    mask = torch.zeros(len(prompts), width, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
-    return input_ids.to(device), mask.to(device)
+    input_ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+    starts = torch.tensor([width - len(prompt) for prompt in prompts], device=device)[:, None]
+    return input_ids, (torch.arange(width, device=device)[None] >= starts).long()
 
 
 def _choose(logits: Tensor, temperature: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

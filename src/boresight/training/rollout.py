@@ -65,11 +65,11 @@ def as_rollout(
 ) -> Rollout:
     rows = [list(p) + g.token_ids for p, g in zip(encoded, generations, strict=True)]
     width = max(len(row) for row in rows)
-    input_ids = torch.zeros(len(rows), width, dtype=torch.long)
-    mask = torch.zeros(len(rows), width, dtype=torch.bool)
-    for i, (row, prompt) in enumerate(zip(rows, encoded, strict=True)):
-        input_ids[i, : len(row)] = torch.tensor(row)
-        mask[i, len(prompt) : len(row)] = True
+    input_ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    starts = torch.tensor([len(prompt) for prompt in encoded])[:, None]
+    ends = torch.tensor([len(row) for row in rows])[:, None]
+    places = torch.arange(width)[None]
+    mask = (places >= starts) & (places < ends)
     device = next(policy.model.parameters()).device
     return Rollout(
         prompts=tuple(prompts),
