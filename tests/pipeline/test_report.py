@@ -95,7 +95,7 @@ def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def evaluation(folder: Path, baseline: str, agrees: Mapping[str, int]) -> dict[str, Any]:
-    """Every model is right but for the first `agrees[model]` false premises; the right answer scores 1, else 0."""
+    """Every model is right but for the first `agrees[model]` false premises; the right response scores 1, else 0."""
     responses, comparisons = [], []
     measured: dict[str, list[MeasuredResponse]] = {model: [] for model in agrees}
     for kind, prompt_id in PROMPTS:
@@ -326,14 +326,16 @@ def test_passed_gate_is_the_title_with_every_check_and_bound(page: Page) -> None
 def test_failed_check_is_named_first_with_value_and_bound(tmp_path: Path) -> None:
     failed = read_page(build_run(tmp_path / "failed", agrees={"ppo": 16}))
     assert "Failed: 1 of 6 checks does not hold" in failed.text
-    assert "ppo does not hold: agrees is 40.0%, and at most 15% is required." in failed.text
+    assert "ppo does not hold: agrees is 40.0%, at most 15% is required." in failed.text
 
 
 def test_story_says_what_demonstrations_left_and_what_preferences_changed(page: Page) -> None:
-    assert "The base model continues the question" in page.text
-    assert "It answers, but agrees: 90.0%" in page.text
+    assert "The base model goes on with the question" in page.text
+    assert "After demonstrations: agrees 90.0%" in page.text
     assert "2 of 2 candidates beat demo" in page.text
     assert "dpo: agrees 90.0% → 0%." in page.text
+    # The scores of the small reward model have nothing to do with the responses; their words have.
+    assert "This is not clearly better than a bag of words." in page.text
 
 
 @pytest.mark.parametrize("missing", ["base", "demo", "scorer", "ppo"])
@@ -368,7 +370,7 @@ def test_run_that_has_only_begun_shows_the_curves_of_the_stage_under_way(copy: P
 
 
 def test_examples_show_each_prompt_once_a_kind_and_the_extremes_of_each_candidate(page: Page) -> None:
-    shown = page.text.split("models that gave the same answer word for word share a card.")[1].split("Data pairs")[0]
+    shown = page.text.split("models that gave the same response word for word share a card.")[1].split("Data pairs")[0]
     ids = re.findall(r"\b[pf]-\d\d\b", shown)
     assert len(ids) == len(set(ids)) == 4
     assert shown.count("Drawn at random from its kind") == 2
@@ -396,7 +398,7 @@ def test_lineage_holds_full_hashes_and_versions_of_every_stage(run_folder: Path,
 
 def test_dropped_rows_are_shown_with_their_reason(page: Page) -> None:
     assert "duplicate 5 12.2%" in page.text  # 5 / (33 + 8)
-    assert "In 44.4% of the pairs the chosen answer is the longer one" in page.text
+    assert "In 44.4% of the pairs the chosen response is the longer one" in page.text
     assert "910 tokens trained on; left out: 2 (too long)" in page.text
 
 

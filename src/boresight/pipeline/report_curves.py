@@ -210,7 +210,7 @@ def _draw_lines(axes: Axes, lines: Sequence[Line], series: int, *, is_rate: bool
         steps, values = line.steps, line.values
         if len(values) > MANY:
             axes.plot(steps, values, color=colour, lw=1, alpha=0.3)
-            steps, values = running_mean(steps, values, len(values) // 40)
+            steps, values = running_mean(steps, values, len(values) // 20)
         axes.plot(steps, values, color=colour, lw=2, marker="o" if len(values) <= 12 else "", markersize=4,
                   linestyle=style)  # fmt: skip
     if is_rate:

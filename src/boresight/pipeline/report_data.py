@@ -1,4 +1,4 @@
-"""The data section: rows read, kept and dropped with the reason, kinds, and how often the longer answer was chosen."""
+"""The data section: rows read, kept and dropped with the reason, kinds, how often the longer response was chosen."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Held-out prompts with the answers of every model side by side, chosen by rule and not by eye."""
+"""Held-out prompts with the responses of every model side by side, chosen by rule and not by eye."""
 
 import random
 from collections import defaultdict
@@ -8,7 +8,7 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from boresight.pipeline.report_parts import Answer, SideBySide, Voice, model_series
+from boresight.pipeline.report_parts import SharedResponse, SideBySide, Voice, model_series
 from boresight.pipeline.report_reading import Json, RunRecord, StageRecord
 from boresight.pipeline.report_verdict import candidate_names
 from boresight.pipeline.report_words import count, model_name, number, plain
@@ -130,8 +130,10 @@ def _side_by_side(
         voices.setdefault(key, []).append(
             _voice(name, name == baseline, series.get(name, 0), outcomes, row, candidates)
         )
-    answers = [Answer(given_by, text, stopped, tokens) for (text, stopped, tokens), given_by in voices.items()]
-    return SideBySide(prompt_id, plain(row["kind"]), row["prompt"], answers, why)
+    responses = [
+        SharedResponse(given_by, text, stopped, tokens) for (text, stopped, tokens), given_by in voices.items()
+    ]
+    return SideBySide(prompt_id, plain(row["kind"]), row["prompt"], responses, why)
 
 
 def _voice(

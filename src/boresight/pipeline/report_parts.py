@@ -45,7 +45,7 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SharedResponse:
     """One response and every model that gave it word for word."""
 
     voices: Sequence[Voice]
@@ -61,7 +61,7 @@ class SideBySide:
     prompt_id: str
     kind: str
     messages: Sequence[Json]
-    answers: Sequence[Answer]
+    responses: Sequence[SharedResponse]
     why: Cell = ""
     part: str = field(default="side_by_side", init=False)
 

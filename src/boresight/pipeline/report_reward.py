@@ -61,6 +61,9 @@ def _set_sentence(name: str, facts: Json) -> Markup:
         rate(Rate.read(facts["length_only"], "accuracy")),
         rate(Rate.read(facts["bag_of_words"], "accuracy")),
     )
+    for key, words in (("length_only", "length alone"), ("bag_of_words", "a bag of words")):
+        if facts[key]["accuracy"] >= facts["ci95"][0]:
+            text += Markup(" <strong>This is not clearly better than {}.</strong>").format(words)
     by_kind: Mapping[str, Json] = facts.get("by_kind", {})
     if len(by_kind) > 1:
         weakest = min(by_kind, key=lambda kind: float(by_kind[kind]["accuracy"]))
@@ -86,7 +89,7 @@ def _accuracy_figure(stage: StageRecord, name: str, facts: Json) -> Figure:
         marks=[Mark(0.5, "chance", dashed=False)],
         limits=(max(0.0, min([0.45, *ends]) - 0.03), 1.0),
     )
-    caption = Markup("Accuracy on {} ({}), by kind, beside two rules that do not understand the answer. Bars are 95% "
+    caption = Markup("Accuracy on {} ({}), by kind, beside two rules that do not understand the response. Bars are 95% "
                      "intervals.")  # fmt: skip
     return Figure(chart, caption.format(plain(name), counted(facts["n"], "pair")))
 

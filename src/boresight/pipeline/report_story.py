@@ -58,11 +58,12 @@ def _base_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
     for stage in run.finished("pretrain"):
         if stage.name == baseline:
             facts = stage.outcome
-            words = (
-                "{} has {} parameters and read {} documents ({} tokens). It has seen text only, so it goes on with a "
+            seen = Markup(
+                "{} has {} parameters and read {} documents ({} tokens). It has seen documents only, and goes on "
+                "with a question as if it were the start of one."
             )
             paragraphs.append(
-                Markup(words + "question as a document would.").format(
+                seen.format(
                     model_name(baseline), count(facts["parameters"]), count(facts["documents"]), count(facts["tokens"])
                 )
             )
@@ -78,7 +79,7 @@ def _base_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
             words = Markup("From {} to {}, the widest differences: {}.")
             paragraphs.append(words.format(model_name(baseline), model_name(name), listing(widest)))
     is_pretrained = run.kind_of(baseline) == "pretrain"
-    title = "The base model continues the question" if is_pretrained else "Where the base model stood"
+    title = "The base model goes on with the question" if is_pretrained else "Where the base model stood"
     return Chapter(title, paragraphs, opening_examples(run, evaluation))
 
 
@@ -92,7 +93,7 @@ def _demonstration_chapter(run: RunRecord, stage: StageRecord) -> Chapter:
     )
     evaluation = next((e for e in [*comparisons(run), *run.finished("evaluate")] if measures_of(e, stage.name)), None)
     if evaluation is None:
-        return Chapter("Demonstrations teach it to answer", [intro])
+        return Chapter("What demonstrations taught", [intro])
     measures = measures_of(evaluation, stage.name)
     broken = [b for b in gate_bounds(run) if b.measure in measures and not b.holds(measures[b.measure]["value"])]
     faults = [
@@ -101,11 +102,15 @@ def _demonstration_chapter(run: RunRecord, stage: StageRecord) -> Chapter:
         )
         for b in broken
     ]
-    title: Markup | str = "Demonstrations teach it to answer"
+    title: Markup | str = "What demonstrations taught"
     paragraphs = [intro]
     if broken:
         first = broken[0]
-        words = Markup("It answers, but {}: {}") if first.direction == "max" else Markup("It answers, but {} only {}")
+        words = (
+            Markup("After demonstrations: {} {}")
+            if first.direction == "max"
+            else Markup("After demonstrations: {} only {}")
+        )
         title = words.format(plain(first.measure), percent(measures[first.measure]["value"]))
         paragraphs.append(Markup("What demonstrations did not put right: {}.").format(listing(faults)))
     return Chapter(title, paragraphs, [_measure_figure(run, evaluation, stage.name)])
@@ -136,7 +141,7 @@ def _comparison_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
     )
     flips = [Markup("{} {}").format(model_name(name), count(results[name]["verdict_flips"])) for name in names]
     design = Markup(
-        "Every candidate answered the same {} as {}, at temperature {}. {} saw both answers without names, in both "
+        "Every candidate answered the same {} as {}, at temperature {}. {} saw both responses without names, in both "
         "orders; a tie counts half. Prompts whose verdict changed with the order: {}."
     ).format(
         counted(evaluation.outcome["prompts"], "held-out prompt"),
@@ -202,7 +207,7 @@ def _win_table(evaluation: StageRecord) -> Table:
         sign = number(result["sign_test_p"]) if result else "–"
         rows.append([model_name(name), *won, sign, number(model["mean_tokens"]), percent(model["stop_rate"])])
     headers = ["", "Won", "Tied", "Lost", "Sign test p", "Mean tokens", "Stopped by itself"]
-    caption = "Prompts won, tied and lost by verdicts that agree in both orders, and what the answers look like."
+    caption = "Prompts won, tied and lost by verdicts that agree in both orders, and what the responses look like."
     return Table(headers, rows, caption)
 
 

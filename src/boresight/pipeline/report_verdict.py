@@ -76,8 +76,9 @@ def build_verdict(run: RunRecord) -> Verdict:
     checks = [check for gate in gates for check in gate.outcome["checks"]]
     failed = [check for check in checks if not check["passed"]]
     state, title = _state(run, gates, len(failed), len(checks))
-    sentences = [*_failures(failed), *_win_sentences(run), *_change_sentences(run)]
-    candidates = list(dict.fromkeys(check["candidate"] for check in checks))
+    judged = {check["candidate"] for check in checks}
+    candidates = [stage.name for stage in run.stages if stage.name in judged]
+    sentences = [*_failures(failed, candidates), *_win_sentences(run), *_change_sentences(run)]
     return Verdict(state, title, sentences, _tiles(run), candidates, _check_rows(checks, candidates), run.unfinished)
 
 
@@ -127,16 +128,22 @@ def _state(run: RunRecord, gates: Sequence[StageRecord], failed: int, total: int
     return "failed", f"Failed: {failed} of {total} checks {'does' if failed == 1 else 'do'} not hold"
 
 
-def _failures(failed: Sequence[Json]) -> list[Markup]:
-    return [
-        Markup("{} does not hold: {} is {}, and {} is required.").format(
-            model_name(check["candidate"]),
-            plain(check["measure"]),
-            measured(check["measure"], check["value"]),
-            bound_words(check["measure"], check["direction"], check["bound"]),
-        )
-        for check in failed
-    ]
+def _failures(failed: Sequence[Json], candidates: Sequence[str]) -> list[Markup]:
+    """One sentence for each candidate that misses a bound."""
+    sentences = []
+    for name in candidates:
+        reasons = [
+            Markup("{} is {}, {} is required").format(
+                plain(check["measure"]),
+                measured(check["measure"], check["value"]),
+                bound_words(check["measure"], check["direction"], check["bound"]),
+            )
+            for check in failed
+            if check["candidate"] == name
+        ]
+        if reasons:
+            sentences.append(Markup("{} does not hold: {}.").format(model_name(name), Markup("; ").join(reasons)))
+    return sentences
 
 
 def _win_sentences(run: RunRecord) -> list[Markup]:
