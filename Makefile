@@ -24,12 +24,12 @@ setup:
 	key=$$(cksum < pyproject.toml); \
 	if test -x $(BIN)/boresight && test "$$(cat $(STAMP) 2>/dev/null)" = "$$key"; then exit 0; fi; \
 	chosen=''; \
-	for python in $${PYTHON:-python3.11 python3.12 python3.13}; do \
+	for python in $${PYTHON:-python3.11 python3.12 python3.13 python3 python}; do \
 	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	    >/dev/null 2>&1; then chosen=$$python; break; fi; \
 	done; \
 	if test -z "$$chosen"; then \
-	  echo "make setup: none of $${PYTHON:-python3.11 python3.12 python3.13} is a Python 3.11 to 3.13 with venv that runs;" \
+	  echo "make setup: none of $${PYTHON:-python3.11 python3.12 python3.13 python3 python} is a Python 3.11 to 3.13 with venv that runs;" \
 	    'install one, or name it: make setup PYTHON=/path/to/python3.12' >&2; exit 2; fi; \
 	if ! test -x $(BIN)/python; then "$$chosen" -m venv $(VENV); fi; \
 	echo "setting up $(VENV) with $$($(BIN)/python --version)"; \

@@ -43,9 +43,13 @@ class StageRecord:
 
     @property
     def seconds(self) -> float | None:
-        """Wall-clock seconds of the steps, None where nothing was timed."""
+        """Wall-clock seconds of the stage, None where nothing was timed.
+
+        The stage's own clock starts anew when it is resumed; the steps' times outlive a kill, so the longer one counts.
+        """
         steps = self.metrics.series("time/step_seconds")
-        return sum(point.value for point in steps) if steps else None
+        whole = self.metrics.last("time/stage_seconds", "stage")
+        return max(sum(point.value for point in steps), whole or 0.0) or None
 
     def rows(self, file_name: str) -> list[Json]:
         """The records of one of the stage's JSON-lines files; empty where there is no such file."""

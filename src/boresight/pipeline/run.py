@@ -16,6 +16,7 @@ from boresight.errors import ConfigError
 from boresight.pipeline import data_stages, evaluation_stages, training_stages
 from boresight.pipeline.artifacts import RunFolder
 from boresight.pipeline.context import StageContext, identify
+from boresight.runlog.writer import MetricsWriter
 from boresight.storage import read_json, write_json, write_text
 
 STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
@@ -104,8 +105,10 @@ def build_stage(name: str, pipeline: Pipeline, runs: RunFolder, *, anew: bool, s
     config = pipeline.stages[name]
     context = StageContext(name, config, pipeline, runs, identity, folder)
     result = STAGES[config.kind](context, config)
-    runs.finish(identity, result)
-    say(f"done in {time.perf_counter() - started:.0f} s")
+    finished = runs.finish(identity, result)
+    seconds = time.perf_counter() - started
+    MetricsWriter(finished).append(0, {"time/stage_seconds": seconds}, split="stage")
+    say(f"done in {seconds:.0f} s")
     return True
 
 

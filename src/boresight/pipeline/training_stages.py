@@ -129,18 +129,22 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
     read = read_stage_pairs(context, config.data, config)
     encoded = encode_pairs(chat, read.records, max_length=limit, on_too_long=config.on_too_long)
     _refuse_none(context, encoded)
+    held_out = {
+        name: (found, encode_pairs(chat, found.records, max_length=limit, on_too_long=config.on_too_long))
+        for name, found in held_out_pairs(context, config).items()
+    }
     run = context.run()
-    train_reward_model(config, model, encoded.rows, run)
+    watched = [row for _, kept in held_out.values() for row in kept.rows]
+    train_reward_model(config, model, encoded.rows, run, held_out=watched)
     model.config.pad_token_id = tokenizer.pad_token_id
     save_model(context.folder / "model", model, tokenizer, model_card(context))
     baselines = fit_baselines(_pairs_of(encoded, read))  # no pair more than the reward model had
     certificate = {}
-    for name, held_out in held_out_pairs(context, config).items():
-        kept = encode_pairs(chat, held_out.records, max_length=limit, on_too_long=config.on_too_long)
+    for name, (found, kept) in held_out.items():
         chosen, rejected = score_all(model, kept.rows)
-        certificate[name] = certify(_pairs_of(kept, held_out), chosen, rejected, baselines) | {
-            "read": sum(held_out.read.values()),
-            "dropped": add_counts(held_out.dropped, kept.dropped),
+        certificate[name] = certify(_pairs_of(kept, found), chosen, rejected, baselines) | {
+            "read": sum(found.read.values()),
+            "dropped": add_counts(found.dropped, kept.dropped),
         }
     return {
         "pairs": len(encoded.rows),

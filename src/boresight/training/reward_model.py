@@ -11,15 +11,24 @@ from boresight.data.batches import BatchOrder
 from boresight.data.tokenize import EncodedPair
 from boresight.models.loading import scalar_head
 from boresight.models.roles import score_rows
-from boresight.objectives.bradley_terry import bradley_terry_loss
+from boresight.objectives.bradley_terry import bradley_terry_loss, preference_nll
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater, micro_batches, share_right
 
+QUARTERS = 4
+
 
 def train_reward_model(
-    config: RewardModelStage, model: PreTrainedModel, pairs: Sequence[EncodedPair], run: Run
+    config: RewardModelStage,
+    model: PreTrainedModel,
+    pairs: Sequence[EncodedPair],
+    run: Run,
+    held_out: Sequence[EncodedPair] = (),
 ) -> None:
-    """Train body and head on `pairs`; the loss is nats a pair. Dropout is off, as in Stiennon et al. 2020."""
+    """Train body and head on `pairs`; the loss is nats a pair. Dropout is off, as in Stiennon et al. 2020.
+
+    `held_out` pairs are scored after each quarter of the run, since over-training shows there and not in the loss.
+    """
     model.eval()
     head = scalar_head(model)
     order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
@@ -48,7 +57,19 @@ def train_reward_model(
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
         run.log(step, sums.means() | metrics)
+        if held_out and (step + 1) * QUARTERS // total > step * QUARTERS // total:
+            run.log(step, held_out_metrics(model, held_out), split="held_out")
         run.save_if_due(step)
+
+
+def held_out_metrics(model: PreTrainedModel, pairs: Sequence[EncodedPair]) -> dict[str, float]:
+    """Accuracy (equal scores as halves) and negative log-likelihood (nats a pair, against `p_chosen`)."""
+    chosen, rejected = (torch.tensor(scores, dtype=torch.float64) for scores in score_all(model, pairs))
+    p_chosen = torch.tensor([pair.p_chosen for pair in pairs], dtype=torch.float64)
+    return {
+        "eval/accuracy": float(share_right(chosen - rejected).mean()),
+        "eval/nll": float(preference_nll(chosen - rejected, p_chosen=p_chosen).mean()),
+    }
 
 
 def score_pairs(model: PreTrainedModel, head: torch.nn.Linear, pairs: Sequence[EncodedPair]) -> tuple[Tensor, Tensor]:
