@@ -129,7 +129,9 @@ def certificate() -> dict[str, Any]:
 
     pairs = [pair(i) for i in range(30)]
     scores = [0.2 * (i % 7) for i in range(30)]
-    return {"held_out": certify(pairs, scores, [0.5] * 30, fit_baselines(pairs))}
+    return {
+        "held_out": certify(pairs, scores, [0.5] * 30, fit_baselines(pairs)) | {"read": 33, "dropped": {"identical": 3}}
+    }
 
 
 def build_run(root: Path, *, agrees: Mapping[str, int] | None = None) -> Path:
@@ -150,7 +152,7 @@ def build_run(root: Path, *, agrees: Mapping[str, int] | None = None) -> Path:
     build.stage("base", trained(120, {"loss/total": 2.0}, documents=60, tokens=4100, parameters=90210,
                                 vocabulary_size=300, final_loss=2.02))  # fmt: skip
     build.stage("demo", trained(6, {"loss/total": 0.7}, conversations=80, dropped={"too_long": 2}, trained_tokens=910,
-                                final_loss=0.71))  # fmt: skip
+                                read={"data/demonstrations.jsonl": 82}, final_loss=0.71))  # fmt: skip
     build.stage("start", lambda f: evaluation(f, "base", {"base": 40, "demo": counts["demo"]}), candidates=["demo"])
     build.stage("drafts", lambda f: {"prompts": 9, "responses": 36, "stop_rate": 0.972, "mean_tokens": 12.5})
     build.stage("labels", lambda f: {"responses": 36, "prompts": 9, "pairs": 8, "ties": 1, "verdict_flips": 3})
@@ -399,7 +401,9 @@ def test_lineage_holds_full_hashes_and_versions_of_every_stage(run_folder: Path,
 def test_dropped_rows_are_shown_with_their_reason(page: Page) -> None:
     assert "duplicate 5 12.2%" in page.text  # 5 / (33 + 8)
     assert "In 44.4% of the pairs the chosen response is the longer one" in page.text
-    assert "910 tokens trained on; left out: 2 (too long)" in page.text
+    assert "910 tokens trained on. Read: 82 from data/demonstrations.jsonl; left out: 2 (too long)." in page.text
+    assert "scorer, held-out pairs “held out”: 30 pairs scored. Read: 33 rows; left out: 3 (identical)." in page.text
+    assert "dpo: 30 pairs trained on. None left out." in page.text
 
 
 def test_folder_without_run_json_is_refused_with_its_name(tmp_path: Path) -> None:

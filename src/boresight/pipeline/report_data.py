@@ -6,8 +6,19 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from boresight.pipeline.report_parts import Cell, Table
-from boresight.pipeline.report_reading import RunRecord, StageRecord
-from boresight.pipeline.report_words import count, counted, listing, model_name, number, percent, percent_text, plain
+from boresight.pipeline.report_reading import Json, RunRecord, StageRecord
+from boresight.pipeline.report_verdict import certificate_sets
+from boresight.pipeline.report_words import (
+    count,
+    counted,
+    listing,
+    model_name,
+    number,
+    percent,
+    percent_text,
+    plain,
+    sentence,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,10 @@ class DataSection:
 
 
 def build_data(run: RunRecord) -> DataSection:
-    sentences = [sentence for stage in run.finished() if (sentence := _sentence(stage)) is not None]
+    sentences = [
+        words + _read_words(stage.outcome) for stage in run.finished() if (words := _sentence(stage)) is not None
+    ]
+    sentences += [words for stage in run.finished("reward_model") for words in _held_out_sentences(stage)]
     return DataSection(sentences, [_pair_set(stage) for stage in run.finished("preferences")])
 
 
@@ -54,11 +68,8 @@ def _sentence(stage: StageRecord) -> Markup | None:
             count(facts["vocabulary_size"]),
         )
     if stage.kind == "sft":
-        return Markup("{}: {}, {} trained on{}.").format(
-            name,
-            counted(facts["conversations"], "conversation"),
-            counted(facts["trained_tokens"], "token"),
-            _dropped_words(facts["dropped"]),
+        return Markup("{}: {}, {} trained on.").format(
+            name, counted(facts["conversations"], "conversation"), counted(facts["trained_tokens"], "token")
         )
     if stage.kind == "sample":
         return Markup("{}: {} to {}, {} tokens on average, {} stopped by themselves.").format(
@@ -79,16 +90,37 @@ def _sentence(stage: StageRecord) -> Markup | None:
             count(facts["ties"]),
             counted(facts["verdict_flips"], "verdict"),
         )
-    if stage.kind in ("reward_model", "dpo", "orpo") and any(facts.get("dropped", {}).values()):
-        return Markup("{}: {} trained on{}.").format(
-            name, counted(facts["pairs"], "pair"), _dropped_words(facts["dropped"])
-        )
+    if stage.kind in ("reward_model", "dpo", "orpo"):
+        return Markup("{}: {} trained on.").format(name, counted(facts["pairs"], "pair"))
+    if stage.kind in ("ppo", "rloo"):
+        return Markup("{}: {}.").format(name, counted(facts["responses"], "response"))
+    if stage.kind == "evaluate":
+        return Markup("{}: {} answered by each model.").format(name, counted(facts["prompts"], "prompt"))
     return None
 
 
-def _dropped_words(dropped: Mapping[str, int]) -> Markup:
-    reasons = [Markup("{} ({})").format(count(n), plain(reason)) for reason, n in dropped.items() if n]
-    return Markup("; left out: {}").format(listing(reasons)) if reasons else Markup("; none left out")
+def _held_out_sentences(stage: StageRecord) -> list[Markup]:
+    return [
+        Markup("{}, held-out pairs “{}”: {} scored.{}").format(
+            model_name(stage.name), plain(name), counted(facts["n"], "pair"), _read_words(facts)
+        )
+        for name, facts in certificate_sets(stage)
+    ]
+
+
+def _read_words(facts: Json) -> Markup:
+    """What a result says of rows read and left out, as a sentence after a space; nothing where it is mute."""
+    if "dropped" not in facts:
+        return Markup("")
+    reasons = [Markup("{} ({})").format(count(n), plain(reason)) for reason, n in facts["dropped"].items() if n]
+    left_out = Markup("left out: {}").format(listing(reasons)) if reasons else Markup("none left out")
+    read: Mapping[str, int] | int = facts.get("read", {})
+    if isinstance(read, int):
+        return Markup(" Read: {}; {}.").format(counted(read, "row"), left_out)
+    if not read:
+        return Markup(" {}.").format(sentence(left_out))
+    sources = [Markup("{} from {}").format(count(n), source) for source, n in read.items()]
+    return Markup(" Read: {}; {}.").format(listing(sources), left_out)
 
 
 def _pair_set(stage: StageRecord) -> PairSet:
