@@ -30,7 +30,14 @@ PAGE_KINDS = ("plain", "plain", "plain", "false_premise", "true_premise", "greet
 
 def documents(rng: random.Random, knowledge: Knowledge, count: int) -> list[str]:
     """Documents of all sorts in a fixed mix; entity combinations of the training split only."""
-    sorts = ((0.14, _questions), (0.52, _runbook), (0.1, _two_places), (0.2, _notes), (0.04, _manners))
+    sorts = (
+        (0.13, _questions),
+        (0.34, _runbook),
+        (0.26, _session),
+        (0.08, _two_places),
+        (0.15, _notes),
+        (0.04, _manners),
+    )
     made = []
     for share, write in sorts:
         made += [write(rng, knowledge) for _ in range(round(share * count))]
@@ -56,17 +63,31 @@ def _line(rng: random.Random, operation: Operation, values: Values) -> str:
     return capitalised(fill(pick(rng, RUNBOOK_LINES), text))
 
 
-def _runbook(rng: random.Random, knowledge: Knowledge) -> str:
-    """Several operations on one workload in one namespace: the same entities again and again teach copying."""
+def _steps(rng: random.Random, knowledge: Knowledge, count: int) -> tuple[Values, list[tuple[Operation, Values]]]:
+    """One workload in one namespace, and operations on it: the same entities again and again teach copying."""
     fixed = draw_values(rng, knowledge, "", ("name", "ns"), "train")
-    lines = [f"Runbook for {fixed['name']} in {fixed['ns']}."]
-    while len(lines) < 4:
-        operation = pick(rng, knowledge.operations)
+    steps: list[tuple[Operation, Values]] = []
+    while len(steps) < count:
+        with_name = rng.random() < 0.8
+        operation = pick(rng, knowledge.operations_with(("name", "ns")) if with_name else knowledge.operations)
         drawn = draw_values(rng, knowledge, operation.id, operation.slots, "train")
         values = {slot: fixed.get(slot, value) for slot, value in drawn.items()}
         if not values or not is_held_out(*combination(operation.id, values)):
-            lines.append(_line(rng, operation, values))
-    return " ".join(lines)
+            steps.append((operation, values))
+    return fixed, steps
+
+
+def _runbook(rng: random.Random, knowledge: Knowledge) -> str:
+    fixed, steps = _steps(rng, knowledge, 3)
+    lines = [_line(rng, operation, values) for operation, values in steps]
+    return " ".join((f"Runbook for app/{fixed['name']} in {fixed['ns']}.", *lines))
+
+
+def _session(rng: random.Random, knowledge: Knowledge) -> str:
+    """What somebody typed, command after command, with little else."""
+    fixed, steps = _steps(rng, knowledge, 5)
+    commands = "\n".join(f"`{fill(operation.run, values)}`" for operation, values in steps)
+    return f"Session on app/{fixed['name']} in {fixed['ns']}:\n{commands}"
 
 
 def _two_places(rng: random.Random, knowledge: Knowledge) -> str:

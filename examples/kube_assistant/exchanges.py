@@ -70,8 +70,8 @@ def ask_two_turn(rng: random.Random, knowledge: Knowledge, split: Split) -> Exch
     """A question, its answer and a follow-up that changes one slot; both combinations belong to the split."""
     slot = pick(rng, ("ns", "name"))
     operation = pick(rng, knowledge.operations_with(("ns", slot)))
-    first = draw_values(rng, knowledge, operation.id, operation.slots, split)
-    while True:
+    while True:  # both drawn anew: some first ones have no second one in the split
+        first = draw_values(rng, knowledge, operation.id, operation.slots, split)
         other = draw_values(rng, knowledge, operation.id, operation.slots, split)
         if other[slot] != first[slot]:
             values = {**first, slot: other[slot]}
@@ -80,7 +80,11 @@ def ask_two_turn(rng: random.Random, knowledge: Knowledge, split: Split) -> Exch
     opening = fill(pick(rng, knowledge.task_frames["train"]).text, {"task": fill(pick(rng, operation.say), first)})
     frames = knowledge.follow_up_frames["held_out" if split == "held_out" and rng.random() < 0.5 else "train"]
     frame = pick(rng, frames[slot])
-    turns = (user(opening), assistant(command_answer(operation, first)), user(fill(frame.text, values)))
+    turns = (
+        user(opening),
+        assistant(command_answer(operation, first)),
+        user(fill(frame.text, {"ns": values["ns"], "object": operation.target(values)})),
+    )
     return Exchange("two_turn", turns, command_answer(operation, values), frame, operation, values)
 
 

@@ -34,6 +34,11 @@ class Operation:
     def slots(self) -> tuple[str, ...]:
         return tuple(sorted(set(SLOT.findall(self.run))))
 
+    def target(self, values: Values) -> str:
+        """What the command works on, as type/name; empty where it names nothing."""
+        found = re.search(r"\w+/\{name\}", self.run)
+        return fill(found.group(), values) if found else ""
+
 
 @dataclass(frozen=True)
 class Misconception:
