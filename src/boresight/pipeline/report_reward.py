@@ -64,6 +64,8 @@ def _set_sentence(name: str, facts: Json) -> Markup:
     for key, words in (("length_only", "length alone"), ("bag_of_words", "a bag of words")):
         if facts[key]["accuracy"] >= facts["ci95"][0]:
             text += Markup(" <strong>This is not clearly better than {}.</strong>").format(words)
+    if facts["ci95"][0] <= max(float(facts[rule]["accuracy"]) for rule in ("length_only", "bag_of_words")):
+        text += Markup(" Its interval does not lie above the better of these rules: it may know no more than they do.")
     by_kind: Mapping[str, Json] = facts.get("by_kind", {})
     if len(by_kind) > 1:
         weakest = min(by_kind, key=lambda kind: float(by_kind[kind]["accuracy"]))

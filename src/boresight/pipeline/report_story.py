@@ -9,7 +9,14 @@ from boresight.pipeline.report_examples import opening_examples
 from boresight.pipeline.report_parts import Chapter, Figure, Part, Table, model_series
 from boresight.pipeline.report_reading import POLICY_KINDS, Json, RunRecord, StageRecord, measures_of
 from boresight.pipeline.report_reward import reward_chapters
-from boresight.pipeline.report_verdict import bound_words, candidate_names, comparisons, gate_bounds
+from boresight.pipeline.report_verdict import (
+    bound_words,
+    candidate_names,
+    comparisons,
+    evaluation_label,
+    gate_bounds,
+    judge_words,
+)
 from boresight.pipeline.report_words import (
     Rate,
     count,
@@ -36,7 +43,9 @@ def tell(run: RunRecord) -> list[Chapter]:
     chapters += [_demonstration_chapter(run, stage) for stage in run.finished("sft")]
     chapters += reward_chapters(run)
     for evaluation in comparisons(run):
-        chapters += [_comparison_chapter(run, evaluation), _change_chapter(run, evaluation)]
+        chapters.append(_comparison_chapter(run, evaluation))
+        if ordered_measures(run, evaluation):
+            chapters.append(_change_chapter(run, evaluation))
     return chapters
 
 
@@ -136,8 +145,8 @@ def _comparison_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
     results: Mapping[str, Json] = evaluation.outcome["candidates"]
     names, baseline = candidate_names(evaluation), evaluation.outcome["baseline"]
     better = [name for name in names if results[name]["ci95"][0] > 0.5]
-    title = Markup("{} of {} beat {}").format(
-        count(len(better)), counted(len(names), "candidate"), model_name(baseline)
+    title = Markup("{}{} of {} beat {}").format(
+        evaluation_label(run, evaluation), count(len(better)), counted(len(names), "candidate"), model_name(baseline)
     )
     flips = [Markup("{} {}").format(model_name(name), count(results[name]["verdict_flips"])) for name in names]
     design = Markup(
@@ -147,11 +156,19 @@ def _comparison_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
         counted(evaluation.outcome["prompts"], "held-out prompt"),
         model_name(baseline),
         number(evaluation.outcome["temperature"]),
-        _judge_words(evaluation),
+        sentence(judge_words(evaluation)),
         listing(flips),
     )
     parts: list[Part] = [_forest(run, evaluation), _win_table(evaluation), _kind_table(evaluation)]
-    return Chapter(title, [_settings_sentence(run, names), design], parts)
+    paragraphs = [_settings_sentence(run, names), design]
+    if evaluation.outcome.get("judge", {}).get("kind") == "reward_model":
+        paragraphs.append(
+            Markup(
+                "The judge is a model: a win says what it scores higher, and that is what people prefer only as far as "
+                "its certificate goes."
+            )
+        )
+    return Chapter(title, paragraphs, parts)
 
 
 def _settings_sentence(run: RunRecord, names: Sequence[str]) -> Markup:
@@ -173,13 +190,6 @@ def _settings_sentence(run: RunRecord, names: Sequence[str]) -> Markup:
             )
         )
     return Markup("Compared: {}.").format(listing(parts))
-
-
-def _judge_words(evaluation: StageRecord) -> Markup:
-    judge = evaluation.outcome.get("judge", {})
-    if judge.get("kind") == "reward_model" and judge.get("model"):
-        return Markup("The reward model {}").format(model_name(judge["model"]))
-    return Markup("{} judge").format("The rule" if judge.get("kind") == "rules" else "The")
 
 
 def _forest(run: RunRecord, evaluation: StageRecord) -> Figure:

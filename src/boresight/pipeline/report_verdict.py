@@ -94,6 +94,19 @@ def candidate_names(evaluation: StageRecord) -> list[str]:
     return named or list(known)
 
 
+def evaluation_label(run: RunRecord, evaluation: StageRecord) -> Markup:
+    """The evaluation's name and a colon where the run has several; otherwise nothing."""
+    return Markup("{}: ").format(plain(evaluation.name)) if len(comparisons(run)) > 1 else Markup("")
+
+
+def judge_words(evaluation: StageRecord) -> Markup:
+    """Who gave the verdicts."""
+    judge = evaluation.outcome.get("judge", {})
+    if judge.get("kind") == "reward_model" and judge.get("model"):
+        return Markup("the reward model {}").format(model_name(judge["model"]))
+    return Markup("the rule judge") if judge.get("kind") == "rules" else Markup("the judge")
+
+
 def certificate_sets(stage: StageRecord) -> list[tuple[str, Json]]:
     """A reward model's held-out sets, the one split off its own data first."""
     return sorted(stage.outcome["certificate"].items(), key=lambda item: (item[0] != "held_out", item[0]))
@@ -158,8 +171,12 @@ def _win_sentences(run: RunRecord) -> list[Markup]:
             for first, (name, result) in zip([True, *[False] * len(ranked)], ranked, strict=False)
         ]
         sentences.append(
-            Markup("Compared blind with {}, ties as halves: {}.").format(
-                model_name(evaluation.outcome["baseline"]), listing(parts)
+            Markup("{}{} with {} by {}, ties as halves: {}.").format(
+                label := evaluation_label(run, evaluation),
+                "compared blind" if label else "Compared blind",
+                model_name(evaluation.outcome["baseline"]),
+                judge_words(evaluation),
+                listing(parts),
             )
         )
     return sentences
@@ -192,17 +209,19 @@ def _change_sentences(run: RunRecord) -> list[Markup]:
 
 def _tiles(run: RunRecord) -> list[Tile]:
     tiles = []
-    for evaluation in comparisons(run)[-1:]:
+    for evaluation in comparisons(run):
         results: Mapping[str, Json] = evaluation.outcome["candidates"]
         best = max(candidate_names(evaluation), key=lambda name: float(results[name]["win_rate"]))
         win = Rate.read(results[best], "win_rate")
-        words = Markup("of {} blind comparisons with {} won by {}, ties as halves")
-        tiles.append(
-            Tile(percent(win.value), words.format(count(win.n or 0), model_name(evaluation.outcome["baseline"]),
-                                                  model_name(best)))
-        )  # fmt: skip
+        words = Markup("{}of {} blind comparisons with {} won by {}, ties as halves").format(
+            evaluation_label(run, evaluation),
+            count(win.n or 0),
+            model_name(evaluation.outcome["baseline"]),
+            model_name(best),
+        )
+        tiles.append(Tile(percent(win.value), words))
     for stage in run.finished("reward_model")[-1:]:
-        for name, certificate in certificate_sets(stage)[:1]:
+        for name, certificate in certificate_sets(stage):
             words = Markup("of {} pairs ({}) ordered as preferred by {}")
             words = words.format(count(certificate["n"]), plain(name), model_name(stage.name))
             tiles.append(Tile(percent(certificate["accuracy"]), words))
