@@ -49,7 +49,7 @@ class Run:
         self._writer = MetricsWriter(folder)
         self._parts: dict[str, Stateful] = {}
         self._next_step = 0
-        self._bar: ProgressBar | None = None
+        self._step_started = 0.0
         self._shown: dict[str, float] = {}
 
     def generator(self, purpose: str, step: int = 0) -> torch.Generator:
@@ -84,20 +84,20 @@ class Run:
         return self._next_step
 
     def steps(self, total: int) -> Iterator[int]:
-        """Step numbers from the saved one on, with progress and the time of each step."""
+        """Step numbers from the saved one on, with progress."""
         with ProgressBar(self._title, total, done=self._next_step) as bar:
-            self._bar = bar
             for step in range(self._next_step, total):
                 torch.manual_seed(self.generator("dropout", step).initial_seed())
-                started = time.perf_counter()
+                self._step_started = time.perf_counter()
                 yield step
-                self._writer.append(step, {"time/step_seconds": time.perf_counter() - started})
                 bar.advance(figures=self._shown)
 
     def log(self, step: int, metrics: Mapping[str, float], split: str = "train") -> None:
-        self._writer.append(step, metrics, split)
+        """Write a row of metrics; that of a training step also says how long the step has taken."""
         if split == "train":
             self._shown = {name: metrics[name] for name in SHOWN if name in metrics}
+            metrics = {**metrics, "time/step_seconds": time.perf_counter() - self._step_started}
+        self._writer.append(step, metrics, split)
 
     def save_if_due(self, step: int) -> None:
         """Write a checkpoint after every `checkpoint_every`-th step; it replaces the last one atomically."""
@@ -122,7 +122,7 @@ class Run:
             saved: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, UnpicklingError) as error:
             raise CheckpointError(
-                f"{self._checkpoint}: cannot be read ({str(error).splitlines()[0]}); it was damaged after it was "
-                "written. Remove the folder to start this stage anew."
+                f"{self._checkpoint}: cannot be read ({(str(error) or 'it is empty').splitlines()[0]}); it was "
+                "damaged after it was written. Remove the folder to start this stage anew."
             ) from error
         return saved

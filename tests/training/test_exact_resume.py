@@ -1,0 +1,138 @@
+"""Two steps, a stop and two more equal four steps; and the cut into micro-batches changes nothing but rounding."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from boresight.data.tokenize import Encoded
+from boresight.errors import CheckpointError
+from boresight.runlog.reader import read_metrics
+from boresight.training.dpo import train_dpo
+from boresight.training.experience import RewardScale
+from boresight.training.orpo import train_orpo
+from boresight.training.ppo import PPORoles, train_ppo
+from boresight.training.pretrain import token_rows, train_pretrain
+from boresight.training.reward_model import train_reward_model
+from boresight.training.rloo import RLOORoles, train_rloo
+from boresight.training.run import Run
+from boresight.training.sft import train_sft
+
+from . import tiny_world as tiny
+
+Loop = Callable[..., None]
+DROPOUT = 0.1  # in the loops that leave it on
+
+
+def pretrain(run: Run, folder: Path, dropout: float = DROPOUT, **changes: Any) -> None:
+    rows = token_rows(tiny.TOKENIZER, ["some text to be read again and again. " * 20], 16)
+    train_pretrain(tiny.pretrain_config(**changes), tiny.fresh_model(dropout=dropout), rows, run)
+
+
+def sft(run: Run, folder: Path, dropout: float = DROPOUT, **changes: Any) -> None:
+    rows: list[Encoded] = tiny.conversations(20)
+    train_sft(tiny.sft_config(**changes), tiny.policy_of(tiny.fresh_model(dropout=dropout)), rows, run)
+
+
+def reward_model(run: Run, folder: Path, **changes: Any) -> None:
+    train_reward_model(tiny.reward_config(**changes), tiny.scorer(folder), tiny.pairs(32), run)
+
+
+def dpo(run: Run, folder: Path, **changes: Any) -> None:
+    model = tiny.fresh_model()
+    train_dpo(tiny.dpo_config(**changes), tiny.policy_of(model), tiny.reference_of(model), tiny.pairs(32), run)
+
+
+def orpo(run: Run, folder: Path, dropout: float = DROPOUT, **changes: Any) -> None:
+    train_orpo(tiny.orpo_config(**changes), tiny.policy_of(tiny.fresh_model(dropout=dropout)), tiny.pairs(32), run)
+
+
+def ppo(run: Run, folder: Path, **changes: Any) -> None:
+    model = tiny.fresh_model()
+    roles = PPORoles(tiny.policy_of(model), tiny.value_of(model), tiny.reference_of(model), tiny.LetterShare())
+    config = tiny.ppo_config(target_kl_per_sequence=0.1, kl_horizon=50.0, value_warmup_steps=1, **changes)
+    train_ppo(config, roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+
+
+def rloo(run: Run, folder: Path, **changes: Any) -> None:
+    model = tiny.fresh_model()
+    roles = RLOORoles(tiny.policy_of(model), tiny.reference_of(model), tiny.LetterShare())
+    train_rloo(tiny.rloo_config(**changes), roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+
+
+LOOPS: dict[str, Loop] = {
+    "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "dpo": dpo, "orpo": orpo, "ppo": ppo, "rloo": rloo,
+}  # fmt: skip
+
+
+def state_of(folder: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(folder / "checkpoint.pt", weights_only=True)
+    return state
+
+
+def assert_equal(first: Any, second: Any, where: str = "checkpoint") -> None:
+    """Bit by bit, through all of the nested state: weights, moments, counters, rates."""
+    assert type(first) is type(second), where
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), where
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), where
+        for key in first:
+            assert_equal(first[key], second[key], f"{where}/{key}")
+    elif isinstance(first, list | tuple):
+        assert len(first) == len(second), where
+        for i, (a, b) in enumerate(zip(first, second, strict=True)):
+            assert_equal(a, b, f"{where}/{i}")
+    else:
+        assert first == second, where
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_two_steps_and_two_more_equal_four(name: str, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    LOOPS[name](tiny.run_in(whole), tmp_path)
+    for stop_after in (1, 3):
+        with pytest.raises(tiny.Interrupted):
+            LOOPS[name](tiny.interrupted_run(cut, stop_after), tmp_path)
+        assert state_of(cut)["next_step"] == stop_after
+    LOOPS[name](tiny.run_in(cut), tmp_path)
+    states = state_of(cut), state_of(whole)
+    assert states[0]["next_step"] == states[1]["next_step"] == 4
+    for state in states:
+        del state["metrics_position"]["timings.jsonl"]  # times differ in their digits
+    assert_equal(*states)
+    assert (cut / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    assert [row.step for row in read_metrics(cut / "timings.jsonl").series("time/step_seconds")] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["pretrain", "sft", "reward_model", "dpo", "orpo"])
+def test_micro_batches_change_gradients_by_no_more_than_rounding(name: str, tmp_path: Path) -> None:
+    """After one step Adam's first moment is a tenth of the gradient; batches are of ragged length."""
+    still = {"dropout": 0.0} if name in ("pretrain", "sft", "orpo") else {}
+    for size in (None, 3, 1):
+        with pytest.raises(tiny.Interrupted):
+            LOOPS[name](
+                tiny.interrupted_run(tmp_path / str(size), 1),
+                tmp_path,
+                micro_batch_size=size,
+                max_grad_norm=1e6,
+                **still,
+            )
+    whole = state_of(tmp_path / "None")["parts"]["updater"]["optimizer"]["state"]
+    for size in (3, 1):
+        pieces = state_of(tmp_path / str(size))["parts"]["updater"]["optimizer"]["state"]
+        largest = max(float(state["exp_avg"].abs().max()) for state in whole.values())
+        for number, state in whole.items():
+            torch.testing.assert_close(pieces[number]["exp_avg"], state["exp_avg"], rtol=1e-4, atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_state_of_another_config_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(tiny.Interrupted):
+        LOOPS[name](tiny.interrupted_run(tmp_path, 1), tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(CheckpointError, match="saved by a run with another config"):
+        LOOPS[name](tiny.run_in(tmp_path, key="other"), tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before

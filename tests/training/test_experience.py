@@ -1,0 +1,116 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from boresight.errors import TrainingError
+from boresight.models.response_logps import response_logps
+from boresight.training.experience import (
+    KLCoefficient,
+    RewardScale,
+    check_starts_on_policy,
+    gather_experience,
+    measure_reward_scale,
+    minibatch_rows,
+    with_stop_penalty,
+)
+
+from . import tiny_world as tiny
+from .conftest import Imitator
+
+
+class ScoresInTurn:
+    def __init__(self, *scores: float) -> None:
+        self.scores = scores
+
+    def score(self, prompts: Any, responses: Any) -> torch.Tensor:
+        return torch.tensor([self.scores[i % len(self.scores)] for i in range(len(responses))])
+
+
+def test_reward_scale_is_mean_and_deviation_over_responses_of_the_reference(imitator: Imitator, tmp_path: Path) -> None:
+    config = tiny.ppo_config(normalize_reward=True)
+    reference, reward = tiny.reference_of(imitator.model), ScoresInTurn(1.0, 5.0)
+    scale = measure_reward_scale(config, reference, reward, tiny.PROMPTS, tiny.run_in(tmp_path))
+    assert scale == RewardScale(3.0, 2.0)  # of 1, 5, 1, 5; divided by n
+
+
+def test_reward_scale_follows_from_the_seed_alone(imitator: Imitator, tmp_path: Path) -> None:
+    config = tiny.ppo_config(normalize_reward=True, normalization_prompts=3)
+    reference = tiny.reference_of(imitator.model)
+
+    def measured(seed: int) -> RewardScale:
+        run = tiny.run_in(tmp_path, seed=seed)
+        return measure_reward_scale(config, reference, tiny.LetterShare(), tiny.PROMPTS, run)
+
+    assert measured(0) == measured(0) != measured(1)
+
+
+def test_reward_scale_leaves_scores_alone_where_it_is_off(imitator: Imitator, tmp_path: Path) -> None:
+    reference = tiny.reference_of(imitator.model)
+    run = tiny.run_in(tmp_path)
+    assert measure_reward_scale(tiny.ppo_config(), reference, ScoresInTurn(4.0), tiny.PROMPTS, run) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("scores", [(2.0, 2.0), (2.0, 2.0 + 2e-7)])
+def test_reward_source_that_scores_everything_alike_is_refused(
+    scores: tuple[float, float], imitator: Imitator, tmp_path: Path
+) -> None:
+    config = tiny.ppo_config(normalize_reward=True)
+    reference = tiny.reference_of(imitator.model)
+    with pytest.raises(TrainingError, match=r"all 4 responses of the reference one score \(2\)"):
+        measure_reward_scale(config, reference, ScoresInTurn(*scores), tiny.PROMPTS, tiny.run_in(tmp_path))
+
+
+def test_missing_stop_token_takes_the_place_of_the_score() -> None:
+    score, stopped = torch.tensor([2.0, 3.0, -5.0]), torch.tensor([True, False, False])
+    assert with_stop_penalty(score, stopped, 1.5).tolist() == [2.0, -1.5, -1.5]
+    assert with_stop_penalty(score, stopped, None).tolist() == [2.0, 3.0, -5.0]
+
+
+def test_experience_holds_log_probabilities_at_the_sampling_temperature(imitator: Imitator, tmp_path: Path) -> None:
+    policy, reference = tiny.policy_of(imitator.model), tiny.reference_of(tiny.fresh_model(seed=2))
+    config = tiny.ppo_config(temperature=0.7, reference="other", missing_stop_penalty=2.0, max_new_tokens=4)
+    scale = RewardScale(1.0, 2.0)
+    run = tiny.run_in(tmp_path)
+    policy.model.eval()
+    got = gather_experience(config, policy, reference, ScoresInTurn(3.0), scale, tiny.PROMPTS, run, step=0)
+    rollout = got.rollout
+    with torch.no_grad():
+        at_it = response_logps(policy.model, rollout.input_ids, rollout.response_mask, temperature=0.7)
+        other = response_logps(reference.model, rollout.input_ids, rollout.response_mask, temperature=0.7)
+    assert torch.equal(got.logp, at_it.logp) and torch.equal(got.reference_logp, other.logp)
+    assert got.raw_score.tolist() == [3.0] * 8
+    assert not rollout.stopped.any() and got.score.tolist() == [-2.0] * 8  # four tokens are too few to stop
+
+
+def test_ratio_other_than_one_before_the_first_update_stops_the_run() -> None:
+    ratio = torch.tensor([[1.0, 1.0 + 1e-5], [1.0 - 1e-5, 1.0]])
+    check_starts_on_policy(ratio, step=1)
+    ratio[1, 0] = 1.02
+    with pytest.raises(TrainingError, match=r"step 1: before the first update .* off by up to 0\.02; expected 1\."):
+        check_starts_on_policy(ratio, step=1)
+
+
+def test_minibatches_hold_every_response_once_in_an_order_of_the_generator() -> None:
+    rows = minibatch_rows(12, 3, torch.Generator().manual_seed(0))
+    assert [len(part) for part in rows] == [4, 4, 4]
+    assert sorted(torch.cat(rows).tolist()) == list(range(12)) != torch.cat(rows).tolist()
+
+
+def test_coefficient_is_fixed_without_a_target_and_comes_back_from_its_state(
+    imitator: Imitator, tmp_path: Path
+) -> None:
+    config = tiny.ppo_config(reference="other")
+    policy, reference = tiny.policy_of(imitator.model), tiny.reference_of(tiny.fresh_model(seed=2))
+    run = tiny.run_in(tmp_path)
+    got = gather_experience(config, policy, reference, tiny.LetterShare(), RewardScale(0, 1), tiny.PROMPTS, run, step=0)
+    fixed = KLCoefficient(0.05, target=None, horizon=10.0)
+    fixed.adapt(got)
+    assert fixed.value == 0.05
+    steered = KLCoefficient(0.05, target=0.5, horizon=80.0)
+    steered.adapt(got)
+    assert steered.value == pytest.approx(0.05 * 1.02)  # far above the target: error 0.2 x 8 responses / 80
+    again = KLCoefficient(0.0, target=0.5, horizon=80.0)
+    again.load_state_dict(steered.state_dict())
+    assert again.value == steered.value

@@ -1,0 +1,44 @@
+import io
+
+from boresight.training.progress import SECONDS_BETWEEN_LINES, ProgressBar
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_log_gets_a_line_now_and_then_and_one_at_the_end() -> None:
+    stream, clock = io.StringIO(), Clock()
+    with ProgressBar("demo", 100, stream=stream, clock=clock) as bar:
+        for step in range(100):
+            clock.now += SECONDS_BETWEEN_LINES / 40
+            bar.advance(figures={"loss/total": 1.0 / (step + 1), "reward/accuracy": 0.5})
+    assert stream.getvalue().splitlines() == [
+        "  demo: 40/100  total 0.025  accuracy 0.5",
+        "  demo: 80/100  total 0.0125  accuracy 0.5",
+        "  demo: 100/100  total 0.01  accuracy 0.5",
+    ]
+
+
+def test_resumed_work_counts_from_where_it_stands() -> None:
+    stream = io.StringIO()
+    with ProgressBar("demo", 10, done=8, stream=stream, clock=Clock()) as bar:
+        bar.advance(2)
+    assert stream.getvalue() == "  demo: 10/10\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_person_sees_a_bar_with_figures() -> None:
+    stream = Terminal()
+    with ProgressBar("demo", 2, stream=stream) as bar:
+        bar.advance(figures={"loss/total": 0.25})
+        bar.advance()
+    assert "demo" in stream.getvalue() and "2/2" in stream.getvalue() and "total 0.25" in stream.getvalue()
