@@ -13,11 +13,12 @@ def command(
     ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the run.  [default: runs/NAME]")] = None,
 ) -> None:
-    """Run the embedded example end to end and print the path of its report.
+    """Run the embedded example end to end and report on it.
 
     On one CPU core and without network: a small base model is trained from text, fine-tuned on demonstrations with
     faults in them, and aligned with preferences against these faults by PPO, DPO and ORPO; a blind comparison on
-    held-out prompts and a gate end it. Interrupted, the same command goes on.
+    held-out prompts and a gate end it. The path of the report is printed last. Interrupted, the same command goes
+    on.
 
     The exit code is 1 where the gate does not hold. With --quick the gate is told, but decides nothing: a few steps
     teach nothing.
@@ -33,8 +34,8 @@ def command(
     from boresight.pipeline.examples import PIPELINE_FILE, find_example
 
     pipeline = load_pipeline(find_example() / PIPELINE_FILE, quick=quick)
+    if quick:
+        print("a smoke test: after so few steps no model is good, and the gate decides nothing", file=sys.stderr)
     outcome = run_and_report(pipeline, out or default_folder(pipeline.name, quick))
-    if not outcome.passed and quick:
-        print("quick run: the gate does not hold, as is to be expected after so few steps", file=sys.stderr)
-    elif not outcome.passed:
+    if not outcome.passed and not quick:
         raise typer.Exit(1)

@@ -15,7 +15,9 @@ FULL_DISK_WORDS = (
     "No space left on device",  # safetensors and tokenizers: written in Rust, the number is only in the text
     "Disk quota exceeded",
     "File too large",
-    "PytorchStreamWriter failed writing",  # torch.save tells no reason; a full disk or a file limit are the known ones
+    # torch.save tells no reason when its writes fall short; a full disk and a limit of file sizes are the known ones.
+    "PytorchStreamWriter failed writing",
+    ". unexpected pos ",
 )
 
 

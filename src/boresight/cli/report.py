@@ -11,10 +11,10 @@ def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, finished or not.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write the report of a run and print its path.
+    """Write the report of a run: one self-contained HTML page.
 
-    One HTML page without outside files: verdict, what each stage did, curves, examples side by side, data, and the
-    lineage by hash. `boresight run` writes it at its end; this writes it again, or for a run that is still going on.
+    Verdict, what each stage did, curves, examples side by side, data, and the lineage by hash. `boresight run` writes
+    it at its end; this writes it again, or for a run that is still going on, and prints its path.
 
     \b
     Example:

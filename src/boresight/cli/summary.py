@@ -15,7 +15,7 @@ Json = Mapping[str, Any]
 
 def text_of(pipeline: Pipeline, outcome: Outcome) -> str:
     """A line for each stage of this run; evaluations and gates have one for each candidate or failed check."""
-    rows = [["stage", "kind", "", "result"]]
+    rows = [["stage", "kind", "state", "result"]]
     for name in _stages(pipeline, outcome):
         kind = pipeline.stages[name].kind
         how = "built" if name in outcome.built else "kept"

@@ -56,12 +56,20 @@ class Root:
     name: str
     chat: ChatFormat
     context: int | None
+    measured: dict[int, int] = field(default_factory=dict)
+    """Tokens of the records measured so far, by the identity of the record: stages share records."""
+
+    def tokens(self, row: "Row") -> int:
+        key = id(row.record)
+        if key not in self.measured:
+            self.measured[key] = row.tokens(self.chat)
+        return self.measured[key]
 
 
 class Row(NamedTuple):
-    """Something to be tokenised: its id, its characters, and how."""
+    """A record to be tokenised: its characters, and how."""
 
-    id: str
+    record: Prompt | Demonstration | PreferencePair
     characters: int
     tokens: Callable[[ChatFormat], int]
 
@@ -171,7 +179,7 @@ def _measure(
             )
         )
         rows = rows[:MOST_RECORDS]
-    lengths, faults = _tokenise(rows, root.chat)
+    lengths, faults = _tokenise(rows, root)
     if faults:
         message = f"{faults[0]}" + (f" In all {len(faults)} records are like this." if len(faults) > 1 else "")
         result.findings.append(Finding("conversation_unusable", "error", name, message, type(faults[0])))
@@ -184,12 +192,12 @@ def _measure(
         result.findings.append(_too_long(name, stage, over, len(lengths), room, limit))
 
 
-def _tokenise(rows: Sequence[Row], chat: ChatFormat) -> tuple[list[Length], list[DataError | ModelError]]:
+def _tokenise(rows: Sequence[Row], root: Root) -> tuple[list[Length], list[DataError | ModelError]]:
     lengths: list[Length] = []
     faults: list[DataError | ModelError] = []
     for row in rows:
         try:
-            lengths.append((row.id, row.tokens(chat)))
+            lengths.append((row.record.id, root.tokens(row)))
         except (DataError, ModelError) as error:
             faults.append(error)
     return lengths, faults
@@ -237,7 +245,7 @@ def _rows(pipeline: Pipeline, data: PipelineData, name: str, stage: StageSection
 
 def _prompt_row(prompt: Prompt) -> Row:
     return Row(
-        prompt.id,
+        prompt,
         _characters(prompt.messages),
         lambda chat: len(encode_prompt(chat, prompt.messages, record_id=prompt.id)),
     )
@@ -245,7 +253,7 @@ def _prompt_row(prompt: Prompt) -> Row:
 
 def _demonstration_row(demonstration: Demonstration) -> Row:
     return Row(
-        demonstration.id,
+        demonstration,
         _characters(demonstration.messages),
         lambda chat: len(encode_conversation(chat, demonstration.messages, record_id=demonstration.id).input_ids),
     )
@@ -253,7 +261,7 @@ def _demonstration_row(demonstration: Demonstration) -> Row:
 
 def _pair_row(pair: PreferencePair) -> Row:
     longer = max(_characters(pair.chosen), _characters(pair.rejected))
-    return Row(pair.id, _characters(pair.prompt) + longer, lambda chat: encode_pair(chat, pair).tokens)
+    return Row(pair, _characters(pair.prompt) + longer, lambda chat: encode_pair(chat, pair).tokens)
 
 
 def _characters(messages: Iterable[Message]) -> int:

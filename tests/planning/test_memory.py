@@ -1,0 +1,162 @@
+"""Bytes by part, held against models that are really made."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedModel
+
+from boresight.config.sections import DPOStage, EvaluateStage, GateStage, PPOStage, PretrainStage, SFTStage
+from boresight.models.tiny import build_llama, tiny_tokenizer
+from boresight.planning.memory import ModelShape, StageMemory, folder_shape, llama_shape, pretrain_shape, stage_memory
+
+PRETRAIN = PretrainStage(kind="pretrain", data="docs.txt", steps=1, vocabulary_size=260, hidden_size=48, heads=4)
+SFT = SFTStage(kind="sft", data="d.jsonl", steps=1, batch_size=6)
+
+
+def build(stage: PretrainStage) -> PreTrainedModel:
+    return build_llama(
+        tiny_tokenizer(),
+        hidden_size=stage.hidden_size,
+        intermediate_size=stage.intermediate_size,
+        layers=stage.layers,
+        heads=stage.heads,
+        context_length=stage.context_length,
+        initializer_range=stage.initializer_range,
+        seed=0,
+    )
+
+
+def test_parameters_of_a_pretrain_stage_are_those_of_the_model_it_makes() -> None:
+    model = build(PRETRAIN)
+    shape = pretrain_shape(PRETRAIN.model_copy(update={"vocabulary_size": model.config.vocab_size}))
+    assert shape.parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_config_alone_gives_the_parameters_of_a_llama_with_grouped_keys(tmp_path: Path, tied: bool) -> None:
+    config = LlamaConfig(
+        vocab_size=96,
+        hidden_size=32,
+        intermediate_size=80,
+        num_hidden_layers=3,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        tie_word_embeddings=tied,
+        max_position_embeddings=77,
+    )
+    config.save_pretrained(tmp_path)
+    shape = folder_shape(tmp_path)
+    model = AutoModelForCausalLM.from_config(config)
+    assert shape is not None
+    assert shape.parameters == sum(p.numel() for p in model.parameters())
+    assert (shape.key_value_size, shape.context_length) == (8, 77)
+
+
+def test_stored_weights_are_counted_whatever_the_family(tmp_path: Path) -> None:
+    config = GPT2Config(vocab_size=64, n_embd=16, n_layer=2, n_head=2, n_positions=33)
+    model = AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(tmp_path)
+    shape = folder_shape(tmp_path)
+    assert shape is not None
+    assert shape.parameters == sum(p.numel() for p in model.parameters())
+    assert shape.context_length == 33
+
+
+def test_weights_in_several_files_are_counted_once(tmp_path: Path) -> None:
+    model = build(PRETRAIN)
+    model.save_pretrained(tmp_path, max_shard_size="100KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    shape = folder_shape(tmp_path)
+    assert shape is not None and shape.parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("content", [None, "{", "[1]", json.dumps({"hidden_size": 8})])
+def test_a_folder_that_tells_no_shape_gives_none(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    assert folder_shape(tmp_path) is None
+
+
+def test_gradients_and_moments_are_what_adamw_holds() -> None:
+    model = build(PRETRAIN)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model(torch.zeros(1, 2, dtype=torch.long)).logits.sum().backward()
+    optimizer.step()
+    moments = sum(
+        tensor.numel() * tensor.element_size()
+        for state in optimizer.state.values()
+        for tensor in state.values()
+        if tensor.ndim
+    )
+    gradients = sum(p.grad.numel() * p.grad.element_size() for p in model.parameters() if p.grad is not None)
+    shape = pretrain_shape(PRETRAIN.model_copy(update={"vocabulary_size": model.config.vocab_size}))
+    memory = stage_memory(SFT, shape, number_bytes=4, tokens=16)
+    assert memory is not None
+    assert (memory.weights, memory.gradients, memory.moments) == (gradients, gradients, moments)
+
+
+def test_activations_are_an_upper_estimate_of_what_autograd_keeps() -> None:
+    """Counted: every tensor saved for the backward pass, parameters and shared storages left out."""
+    stage = PRETRAIN.model_copy(update={"hidden_size": 128, "layers": 3, "heads": 4})
+    model = build(stage)
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+    held = []
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+            held.append(tensor)  # a freed storage would lend its address to the next
+        return tensor
+
+    ids = torch.zeros(SFT.batch_size, 40, dtype=torch.long)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        logits = model(ids).logits
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids.flatten())
+    assert loss.requires_grad
+    shape = pretrain_shape(stage.model_copy(update={"vocabulary_size": model.config.vocab_size}))
+    memory = stage_memory(SFT, shape, number_bytes=4, tokens=40)
+    assert memory is not None
+    assert 0.9 * sum(kept.values()) < memory.activations < 2.0 * sum(kept.values())
+
+
+SHAPE = llama_shape(vocabulary_size=100, hidden_size=8, intermediate_size=16, layers=2, tied=True)
+
+
+def memory_of(stage: object, shape: ModelShape = SHAPE, number_bytes: int = 2) -> StageMemory:
+    found = stage_memory(stage, shape, number_bytes=number_bytes, tokens=10)  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+def test_ppo_trains_two_models_and_holds_two_frozen() -> None:
+    one = SHAPE.parameters * 2
+    ppo = PPOStage(kind="ppo", policy="a", reference="a", reward="r", prompts="p.jsonl", steps=1)
+    memory = memory_of(ppo)
+    assert (memory.weights, memory.gradients, memory.moments, memory.frozen) == (2 * one, 2 * one, 4 * one, 2 * one)
+    assert memory.certain == 10 * one and memory.total == memory.certain + memory.activations
+
+
+def test_dpo_holds_its_reference_and_an_evaluation_one_model() -> None:
+    one = SHAPE.parameters * 2
+    assert memory_of(DPOStage(kind="dpo", policy="a", reference="a", data="p.jsonl")).frozen == one
+    judge = {"kind": "reward_model", "model": "r"}
+    stage = EvaluateStage.model_validate(
+        {"kind": "evaluate", "candidates": ["a"], "baseline": "b", "prompts": "p.jsonl", "judge": judge}
+    )
+    memory = memory_of(stage)
+    assert memory.frozen == 2 * one and memory.weights == memory.moments == 0
+
+
+def test_smaller_micro_batches_take_less_and_change_nothing_else() -> None:
+    whole = memory_of(SFT)
+    cut = memory_of(SFT.model_copy(update={"micro_batch_size": 2}))
+    assert cut.activations * 3 == whole.activations and cut.certain == whole.certain
+
+
+def test_a_gate_loads_no_model() -> None:
+    assert stage_memory(GateStage(kind="gate", of="x"), SHAPE, number_bytes=2, tokens=10) is None
