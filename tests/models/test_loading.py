@@ -1,0 +1,131 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from boresight.errors import ModelError
+from boresight.models.loading import (
+    chat_format,
+    context_length,
+    fit_to_tokenizer,
+    load_causal_lm,
+    load_reward_model,
+    load_tokenizer,
+    save_model,
+    saved_context_length,
+    scalar_head,
+    start_reward_model,
+)
+from boresight.models.roles import fingerprint
+from boresight.models.tiny import tiny_llama, tiny_tokenizer
+
+from .families import build
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    tokenizer = tiny_tokenizer("llama3")
+    save_model(folder, tiny_llama(tokenizer, context_length=99), tokenizer, "# card\n")
+    return folder
+
+
+def test_saved_folder_loads_with_transformers_alone(saved: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(saved)
+    model = AutoModelForCausalLM.from_pretrained(saved)
+    assert fingerprint(model) == fingerprint(tiny_llama(tiny_tokenizer("llama3"), context_length=99))
+    assert tokenizer.chat_template == tiny_tokenizer("llama3").chat_template
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= {f.name for f in saved.iterdir()}
+
+
+def test_equal_models_are_saved_as_equal_bytes(saved: Path, tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer("llama3")
+    save_model(tmp_path / "model", tiny_llama(tokenizer, context_length=99), tokenizer, "# card\n")
+    for file in saved.iterdir():
+        assert (tmp_path / "model" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_saving_again_replaces_the_folder_and_leaves_no_other(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old.txt").write_text("old")
+    (tmp_path / ".model.tmp").mkdir()  # what a kill left
+    save_model(tmp_path / "model", tiny_llama(tokenizer), tokenizer, "# card\n")
+    assert not (tmp_path / "model" / "old.txt").exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_failure_while_saving_leaves_the_old_folder(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old.txt").write_text("old")
+    tokenizer = tiny_tokenizer()
+    with pytest.raises(AttributeError):
+        save_model(tmp_path / "model", tiny_llama(tokenizer), tokenizer, card=None)  # type: ignore[arg-type]
+    assert (tmp_path / "model" / "old.txt").read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_weights_are_loaded_in_the_format_asked_for(saved: Path) -> None:
+    assert load_causal_lm(saved, "bfloat16").dtype == torch.bfloat16
+    assert load_causal_lm(saved, "float32").dtype == torch.float32
+
+
+def test_context_is_read_from_the_model_and_from_its_folder(saved: Path) -> None:
+    assert context_length(load_causal_lm(saved, "float32")) == saved_context_length(saved) == 99
+    assert context_length(build("gpt2")) == context_length(build("gpt_neox")) == 64
+
+
+def test_reward_model_is_a_classifier_of_one_label_for_transformers(saved: Path, tmp_path: Path) -> None:
+    model = start_reward_model(saved, "float32", seed=4)
+    tokenizer = load_tokenizer(saved)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    save_model(tmp_path / "model", model, tokenizer, "# card\n")
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+    assert loaded.config.num_labels == 1 and fingerprint(loaded) == fingerprint(model)
+    assert fingerprint(load_reward_model(tmp_path / "model", "float32")) == fingerprint(model)
+
+
+def test_fresh_head_follows_the_seed_and_the_body_is_the_language_models(saved: Path) -> None:
+    first, second, other = (start_reward_model(saved, "float32", seed=seed) for seed in (4, 4, 5))
+    assert fingerprint(first) == fingerprint(second) != fingerprint(other)
+    body = load_causal_lm(saved, "float32").base_model
+    assert fingerprint(first.base_model) == fingerprint(body) == fingerprint(other.base_model)
+
+
+def test_model_without_a_scalar_head_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"LlamaForCausalLM has 0 linear layers with one output.*needs exactly one"):
+        scalar_head(tiny_llama(tiny_tokenizer()))
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no weights", "no json"])
+def test_folder_that_cannot_be_loaded_is_named_with_what_was_expected(damage: str, saved: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    if damage != "no folder":
+        folder.mkdir()
+        text = (saved / "config.json").read_text() if damage == "no weights" else "{"
+        (folder / "config.json").write_text(text)
+    with pytest.raises(ModelError, match=r"broken: cannot load a causal language model from here .*config\.json"):
+        load_causal_lm(folder, "float32")
+
+
+def test_built_in_template_brings_its_tokens_and_the_model_gets_rows_for_them() -> None:
+    tokenizer = tiny_tokenizer("chatml")
+    model = tiny_llama(tokenizer)
+    weight = model.get_input_embeddings().weight.detach().clone()
+    chat = chat_format(tokenizer, "llama3")
+    assert chat.stop_token == "<|eot_id|>" == tokenizer.eos_token and len(tokenizer) == 264
+    fit_to_tokenizer(model, tokenizer)
+    grown = model.get_input_embeddings().weight.detach()
+    assert torch.equal(grown[:260], weight)
+    torch.testing.assert_close(grown[260:], weight.mean(dim=0).expand(4, -1))
+    assert model.get_output_embeddings().weight.data_ptr() == model.get_input_embeddings().weight.data_ptr()
+    assert model.config.eos_token_id == model.generation_config.eos_token_id == tokenizer.eos_token_id
+
+
+def test_template_of_the_tokenizer_stays_as_it_is() -> None:
+    tokenizer = tiny_tokenizer("chatml")
+    before = json.dumps(tokenizer.chat_template), len(tokenizer)
+    assert chat_format(tokenizer, "tokenizer").stop_token == "<|im_end|>"
+    assert (json.dumps(tokenizer.chat_template), len(tokenizer)) == before
