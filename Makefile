@@ -56,7 +56,8 @@ bench: setup
 	done; test -n "$$found" || echo 'make bench: bench/ holds no script' >&2
 
 experiments: setup
-	$(BIN)/python experiments/demo_seeds.py
+	@$(BIN)/python experiments/demo_seeds.py --json docs/figures/demo_seeds.json; status=$$?; \
+	$(BIN)/python docs/generate.py; exit $$status
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

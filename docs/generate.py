@@ -1,7 +1,7 @@
-"""Writes the reference pages that are made from code, so that they cannot differ from it.
+"""Writes the pages that are made from code or from measured figures, so that they cannot differ from them.
 
-    python docs/generate.py            # writes docs/settings.md and docs/metrics.md
-    python docs/generate.py --check    # exit 1 where a page is not what the code says
+python docs/generate.py            # writes settings.md, metrics.md and demo_figures.md
+python docs/generate.py --check    # exit 1 where a page is not what the code says
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from boresight.config.sections import STAGE_CLASSES, DataSection, ModelSection, RunSection, Section
 from boresight.runlog.names import markdown_table
-from boresight.storage import write_text
+from boresight.storage import read_json, write_text
 
 DOCS = Path(__file__).parent
 
@@ -45,6 +45,26 @@ def metrics_page() -> str:
         "",
     ]
     return "\n".join(head) + markdown_table().strip() + "\n"
+
+
+def figures_page() -> str:
+    """The demo over several seeds, from the figures that experiments/demo_seeds.py measured."""
+    measured = read_json(DOCS / "figures" / "demo_seeds.json")
+    minutes = [run["seconds"] / 60 for run in measured["seeds"].values()]
+    return "\n".join(
+        [
+            "# Figures of the demo",
+            "",
+            "Made by `docs/generate.py` from `docs/figures/demo_seeds.json`, which `make experiments` writes: the whole",
+            "chain of `boresight demo` for each seed, base model included, on held-out prompts, greedy.",
+            "",
+            f"Seeds {', '.join(measured['seeds'])}; {measured['machine']['cores']} cores "
+            f"({measured['machine']['processor']}); {min(minutes):.1f} to {max(minutes):.1f} minutes a seed.",
+            "",
+            measured["table"],
+            "",
+        ]
+    )
 
 
 def _section(title: str, section: type[Section]) -> list[str]:
@@ -98,7 +118,7 @@ def _default(field: FieldInfo) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "demo_figures.md": figures_page}
 
 
 def main() -> int:

@@ -121,7 +121,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
     parser.add_argument("--out", type=Path, default=Path("runs/seeds"))
-    parser.add_argument("--json", type=Path, default=None, help="also write the figures here")
+    parser.add_argument("--json", type=Path, default=None, help="also write the figures here (docs/generate.py reads)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override of the pipeline")
     options = parser.parse_args()
 
@@ -137,7 +137,7 @@ def main() -> int:
     print(text)
     if options.json:
         machine = {"cores": os.cpu_count(), "processor": platform.machine()}
-        write_json(options.json, {"machine": machine, "seeds": by_seed})
+        write_json(options.json, {"machine": machine, "seeds": by_seed, "table": text})
     return 0 if held else 1
 
 

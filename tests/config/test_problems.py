@@ -96,7 +96,7 @@ def test_a_stage_named_like_its_kind_has_plain_paths(problems: Problems) -> None
     assert problems(f"{HEAD}  pretrain: {{kind: pretrain, data: data/docs.txt, pretrain: 1, stepz: 5}}\n") == [
         "align.yaml:3: stages.pretrain.pretrain: unknown key (value 1); known keys: kind, learning_rate, "
         "weight_decay, batch_size, data, vocabulary_size, context_length, hidden_size, intermediate_size, layers, "
-        "heads, chat_template, and 11 more",
+        "heads, initializer_range, and 12 more",
         'align.yaml:3: stages.pretrain.stepz: unknown key (value 5); did you mean "steps"?',
     ]
 
