@@ -8,7 +8,7 @@ A finished artifact of another key is never overwritten: it is moved to `superse
 import json
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -97,7 +97,7 @@ class RunFolder:
         known = folder / IDENTITY
         if known.exists():
             _refuse_other_identity(folder, read_json(known), identity.as_json())
-            _remove_half_written(folder)
+            remove_half_written(folder.rglob("*"))
             return folder
         with storage_faults(folder):
             shutil.rmtree(folder, ignore_errors=True)
@@ -183,9 +183,9 @@ def stage_config(section: StageSection) -> dict[str, Any]:
     return config
 
 
-def _remove_half_written(folder: Path) -> None:
-    """Files that a kill left beside the ones they were to replace; see `boresight.storage.write_atomically`."""
-    for left in list(folder.rglob(".*.tmp")):
+def remove_half_written(paths: Iterable[Path]) -> None:
+    """Remove what a kill left beside the files that were to be replaced; see `boresight.storage.write_atomically`."""
+    for left in [path for path in paths if path.name.startswith(".") and path.name.endswith(".tmp")]:
         if left.is_dir():
             shutil.rmtree(left)
         else:

@@ -14,7 +14,7 @@ import torch
 from boresight.config.pipeline import Pipeline
 from boresight.errors import ConfigError
 from boresight.pipeline import data_stages, evaluation_stages, training_stages
-from boresight.pipeline.artifacts import RunFolder
+from boresight.pipeline.artifacts import RunFolder, remove_half_written
 from boresight.pipeline.context import StageContext, identify
 from boresight.runlog.writer import MetricsWriter
 from boresight.storage import read_json, write_json, write_text
@@ -66,6 +66,7 @@ def run_pipeline(
     runs = RunFolder(out)
     names = _chosen(pipeline, runs, only)
     anew = _resting_on(pipeline, start) if start is not None else set()
+    remove_half_written(out.glob(".*"))
     write_text(out / "pipeline.yaml", pipeline.to_yaml())
     built, reused = [], []
     for number, name in enumerate(names, 1):
