@@ -55,8 +55,8 @@ def figures_page() -> str:
         [
             "# Figures of the demo",
             "",
-            "Made by `docs/generate.py` from `docs/figures/demo_seeds.json`, which `make experiments` writes: the whole",
-            "chain of `boresight demo` for each seed, base model included, on held-out prompts, greedy.",
+            "Made by `docs/generate.py` from `docs/figures/demo_seeds.json`, which `make experiments` writes: the",
+            "whole chain of `boresight demo` for each seed, base model included, on held-out prompts, greedy.",
             "",
             f"Seeds {', '.join(measured['seeds'])}; {measured['machine']['cores']} cores "
             f"({measured['machine']['processor']}); {min(minutes):.1f} to {max(minutes):.1f} minutes a seed.",

@@ -25,7 +25,7 @@ def storage_faults(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # libraries wrap the refusal in errors of their own; all others go on as they are
         number = _error_number(error)
-        if number in (errno.ENOSPC, errno.EDQUOT):
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError(
                 f"{path}: the disk is full; nothing was left half-written. Free some space and run the same command "
                 "again: it goes on from the last checkpoint."

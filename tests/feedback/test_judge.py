@@ -18,10 +18,10 @@ ANSWERS = [Answer(text, stopped=True) for text in ("By `kubectl get pods`.", "No
 def model(tmp_path_factory: pytest.TempPathFactory) -> RewardModel:
     folder, tokenizer = tmp_path_factory.mktemp("judge"), tiny_tokenizer()
     save_model(folder / "base", tiny_llama(tokenizer), tokenizer, "")
-    scorer = start_reward_model(folder / "base", "float32", seed=1)
+    scorer = start_reward_model(folder / "base", seed=1)
     scorer.config.pad_token_id = tokenizer.pad_token_id
     save_model(folder / "scorer", scorer, tokenizer, "")
-    return build_reward_model(folder / "scorer", "float32")
+    return build_reward_model(folder / "scorer")
 
 
 def comparisons() -> list[Comparison]:

@@ -67,30 +67,30 @@ def test_failure_while_saving_leaves_the_old_folder(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
 
 
-def test_weights_are_loaded_in_the_format_asked_for(saved: Path) -> None:
-    assert load_causal_lm(saved, "bfloat16").dtype == torch.bfloat16
-    assert load_causal_lm(saved, "float32").dtype == torch.float32
+def test_weights_are_float32_whatever_they_were_saved_in(saved: Path, tmp_path: Path) -> None:
+    load_causal_lm(saved).to(torch.bfloat16).save_pretrained(tmp_path / "half")
+    assert load_causal_lm(tmp_path / "half").dtype == torch.float32
 
 
 def test_context_is_read_from_the_model_and_from_its_folder(saved: Path) -> None:
-    assert context_length(load_causal_lm(saved, "float32")) == saved_context_length(saved) == 99
+    assert context_length(load_causal_lm(saved)) == saved_context_length(saved) == 99
     assert context_length(build("gpt2")) == context_length(build("gpt_neox")) == 64
 
 
 def test_reward_model_is_a_classifier_of_one_label_for_transformers(saved: Path, tmp_path: Path) -> None:
-    model = start_reward_model(saved, "float32", seed=4)
+    model = start_reward_model(saved, seed=4)
     tokenizer = load_tokenizer(saved)
     model.config.pad_token_id = tokenizer.pad_token_id
     save_model(tmp_path / "model", model, tokenizer, "# card\n")
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
     assert loaded.config.num_labels == 1 and fingerprint(loaded) == fingerprint(model)
-    assert fingerprint(load_reward_model(tmp_path / "model", "float32")) == fingerprint(model)
+    assert fingerprint(load_reward_model(tmp_path / "model")) == fingerprint(model)
 
 
 def test_fresh_head_follows_the_seed_and_the_body_is_the_language_models(saved: Path) -> None:
-    first, second, other = (start_reward_model(saved, "float32", seed=seed) for seed in (4, 4, 5))
+    first, second, other = (start_reward_model(saved, seed=seed) for seed in (4, 4, 5))
     assert fingerprint(first) == fingerprint(second) != fingerprint(other)
-    body = load_causal_lm(saved, "float32").base_model
+    body = load_causal_lm(saved).base_model
     assert fingerprint(first.base_model) == fingerprint(body) == fingerprint(other.base_model)
 
 
@@ -107,7 +107,7 @@ def test_folder_that_cannot_be_loaded_is_named_with_what_was_expected(damage: st
         text = (saved / "config.json").read_text() if damage == "no weights" else "{"
         (folder / "config.json").write_text(text)
     with pytest.raises(ModelError, match=r"broken: cannot load a causal language model from here .*config\.json"):
-        load_causal_lm(folder, "float32")
+        load_causal_lm(folder)
 
 
 def test_built_in_template_brings_its_tokens_and_the_model_gets_rows_for_them() -> None:

@@ -35,21 +35,21 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scorer(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scorer") / "model"
     tokenizer = tiny_tokenizer()
-    model = start_reward_model(base, "float32", seed=1)
+    model = start_reward_model(base, seed=1)
     model.config.pad_token_id = tokenizer.pad_token_id
     save_model(folder, model, tokenizer, "# tiny")
     return folder
 
 
 def test_saved_model_loads_as_it_was(base: Path) -> None:
-    policy = build_policy(base, "float32", "tokenizer")
+    policy = build_policy(base, "tokenizer")
     assert fingerprint(policy.model) == fingerprint(tiny_llama(tiny_tokenizer()))
     assert policy.chat.stop_token == "<|im_end|>"
     assert (base / "README.md").read_text() == "# tiny"
 
 
 def test_frozen_policy_has_nothing_to_train_and_no_gradient(base: Path) -> None:
-    reference = build_frozen_policy(base, "float32", "tokenizer")
+    reference = build_frozen_policy(base, "tokenizer")
     assert not any(p.requires_grad for p in reference.model.parameters())
     assert not reference.model.training
     ids, mask = torch.tensor([[1, 2, 3]]), torch.tensor([[False, True, True]])
@@ -57,7 +57,7 @@ def test_frozen_policy_has_nothing_to_train_and_no_gradient(base: Path) -> None:
 
 
 def test_fingerprint_sees_a_single_changed_weight(base: Path) -> None:
-    reference = build_frozen_policy(base, "float32", "tokenizer")
+    reference = build_frozen_policy(base, "tokenizer")
     before = reference.fingerprint()
     with torch.no_grad():
         next(reference.model.parameters()).view(-1)[7] += 1e-6
@@ -65,11 +65,11 @@ def test_fingerprint_sees_a_single_changed_weight(base: Path) -> None:
 
 
 def test_reward_model_loads_through_transformers_and_scores_alike(scorer: Path) -> None:
-    reward = build_reward_model(scorer, "float32")
+    reward = build_reward_model(scorer)
     texts = ["kubectl get pods", "no", "a longer answer about pods and nodes"]
     scores = reward.score([PROMPT] * 3, texts)
     # Second source: transformers' own pooling over one row at a time, which reads the last token that is not padding.
-    model = load_reward_model(scorer, "float32")
+    model = load_reward_model(scorer)
     for score, text in zip(scores, texts, strict=True):
         row = encode_pair_response(ChatFormat(tiny_tokenizer()), PROMPT, text)
         with torch.no_grad():
@@ -77,7 +77,7 @@ def test_reward_model_loads_through_transformers_and_scores_alike(scorer: Path) 
 
 
 def test_reward_of_a_batch_is_that_of_its_members(scorer: Path) -> None:
-    reward = build_reward_model(scorer, "float32")
+    reward = build_reward_model(scorer)
     texts = ["x" * n for n in (1, 40, 3, 17)]
     together = reward.score([PROMPT] * 4, texts)
     alone = torch.cat([reward.score([PROMPT], [text]) for text in texts])
@@ -85,7 +85,7 @@ def test_reward_of_a_batch_is_that_of_its_members(scorer: Path) -> None:
 
 
 def test_score_is_read_at_the_stop_token_even_where_pad_equals_it(scorer: Path) -> None:
-    model = load_reward_model(scorer, "float32")
+    model = load_reward_model(scorer)
     stop = 3
     rows = [[10, 11, stop], [10, 11, 12, 13, 14, stop]]
     with torch.no_grad():
@@ -95,39 +95,39 @@ def test_score_is_read_at_the_stop_token_even_where_pad_equals_it(scorer: Path) 
 
 
 def test_scalar_head_starts_with_the_stated_deviation(base: Path) -> None:
-    weights = torch.stack([scalar_head(start_reward_model(base, "float32", seed=s)).weight.detach() for s in range(20)])
+    weights = torch.stack([scalar_head(start_reward_model(base, seed=s)).weight.detach() for s in range(20)])
     assert float(weights.std()) == pytest.approx(1 / 33**0.5, rel=0.1)
 
 
 def test_classifier_of_several_labels_is_refused(scorer: Path, tmp_path: Path) -> None:
-    model = load_reward_model(scorer, "float32")
+    model = load_reward_model(scorer)
     model.config.num_labels = 3
     model.config.save_pretrained(tmp_path)
     with pytest.raises(ModelError, match=r"3 labels; a reward model has exactly one"):
-        load_reward_model(tmp_path, "float32")
+        load_reward_model(tmp_path)
 
 
 def test_value_model_starts_as_the_normalised_reward(base: Path, scorer: Path) -> None:
-    policy = build_policy(base, "float32", "tokenizer")
-    value = build_value_model(scorer, "float32", start="reward", policy=policy, mean=0.5, deviation=2.0)
+    policy = build_policy(base, "tokenizer")
+    value = build_value_model(scorer, start="reward", policy=policy, mean=0.5, deviation=2.0)
     row = encode_pair_response(policy.chat, PROMPT, "yes")
     mask = torch.zeros(1, len(row) + 1, dtype=torch.bool)
     mask[0, len(row)] = True  # the state after the last token of the text
     ids = torch.tensor([[*row, 0]])
-    reward = build_reward_model(scorer, "float32").score([PROMPT], ["yes"])
+    reward = build_reward_model(scorer).score([PROMPT], ["yes"])
     assert float(value.predict(ids, mask).detach()) == pytest.approx((float(reward) - 0.5) / 2.0, abs=1e-5)
 
 
 def test_value_model_from_the_policy_starts_at_zero(base: Path) -> None:
-    policy = build_policy(base, "float32", "tokenizer")
-    value = build_value_model(base, "float32", start="policy", policy=policy, mean=0.0, deviation=1.0)
+    policy = build_policy(base, "tokenizer")
+    value = build_value_model(base, start="policy", policy=policy, mean=0.0, deviation=1.0)
     ids, mask = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[False, False, True, True]])
     assert value.predict(ids, mask).tolist() == [[0.0, 0.0]]
 
 
 def test_missing_folder_names_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"nothing-here.*cannot load.*config\.json"):
-        build_policy(tmp_path / "nothing-here", "float32", "tokenizer")
+        build_policy(tmp_path / "nothing-here", "tokenizer")
 
 
 def test_roles_keep_their_types() -> None:
@@ -138,11 +138,11 @@ def test_built_in_template_brings_its_tokens_to_a_base_model_that_lacks_them(tmp
     tokenizer = tiny_tokenizer("chatml")
     tokenizer.chat_template = None
     save_model(tmp_path / "bare", tiny_llama(tokenizer), tokenizer, "# bare")
-    policy = build_policy(tmp_path / "bare", "float32", "llama3")
-    reference = build_frozen_policy(tmp_path / "bare", "float32", "llama3")
+    policy = build_policy(tmp_path / "bare", "llama3")
+    reference = build_frozen_policy(tmp_path / "bare", "llama3")
     assert policy.chat.stop_token == "<|eot_id|>"
     assert policy.model.get_input_embeddings().weight.shape[0] == len(policy.tokenizer) == len(tokenizer) + 4
     assert policy.model.generation_config.eos_token_id == policy.chat.stop_token_id
     assert fingerprint(policy.model) == reference.fingerprint()
     with pytest.raises(ModelError, match=r"no chat template.*model\.chat_template"):
-        build_policy(tmp_path / "bare", "float32", "tokenizer")
+        build_policy(tmp_path / "bare", "tokenizer")

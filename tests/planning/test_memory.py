@@ -134,7 +134,7 @@ def memory_of(stage: object, shape: ModelShape = SHAPE, number_bytes: int = 2) -
 
 
 def test_ppo_trains_two_models_and_holds_two_frozen() -> None:
-    one = SHAPE.parameters * 2
+    one = SHAPE.parameters * 4
     ppo = PPOStage(kind="ppo", policy="a", reference="a", reward="r", prompts="p.jsonl", steps=1)
     memory = memory_of(ppo)
     assert (memory.weights, memory.gradients, memory.moments, memory.frozen) == (2 * one, 2 * one, 4 * one, 2 * one)
@@ -142,7 +142,7 @@ def test_ppo_trains_two_models_and_holds_two_frozen() -> None:
 
 
 def test_dpo_holds_its_reference_and_an_evaluation_one_model() -> None:
-    one = SHAPE.parameters * 2
+    one = SHAPE.parameters * 4
     assert memory_of(DPOStage(kind="dpo", policy="a", reference="a", data="p.jsonl")).frozen == one
     judge = {"kind": "reward_model", "model": "r"}
     stage = EvaluateStage.model_validate(

@@ -93,7 +93,7 @@ def value_of(model: PreTrainedModel) -> ValueModel:
 def scorer(folder: Path, seed: int = 0) -> PreTrainedModel:
     """A reward model that knows nothing yet, on a fresh body."""
     save_model(folder / "base", fresh_model(seed), TOKENIZER, "")
-    return start_reward_model(folder / "base", "float32", seed)
+    return start_reward_model(folder / "base", seed)
 
 
 def run_in(folder: Path, *, key: str = "key", checkpoint_every: int = 1, seed: int = 0) -> Run:

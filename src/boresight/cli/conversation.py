@@ -100,7 +100,7 @@ def open_conversation(path: Path, *, temperature: float, max_new_tokens: int, se
     """Load the model of a folder. Raises ModelError where there is none, or where it scores texts and cannot answer."""
     if seed is not None:
         torch.manual_seed(seed)
-    policy = build_frozen_policy(model_folder(path), "float32", "tokenizer", device=default_device())
+    policy = build_frozen_policy(model_folder(path), "tokenizer", device=default_device())
     return Conversation(policy, temperature=temperature, max_new_tokens=max_new_tokens)
 
 

@@ -1,24 +1,15 @@
 """How a fault that a person can mend is told: one line for each problem, with its label and without a traceback."""
 
-import errno
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boresight.errors import BoresightError, ConfigError, StorageError
+from boresight.storage import storage_faults
 
 if TYPE_CHECKING:
     from boresight.pipeline.check_findings import Finding
 
 INTERRUPTED = "Interrupted."
-
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-FULL_DISK_WORDS = (
-    "No space left on device",  # safetensors and tokenizers: written in Rust, the number is only in the text
-    "Disk quota exceeded",
-    "File too large",
-    # torch.save tells no reason when its writes fall short; a full disk and a limit of file sizes are the known ones.
-    "PytorchStreamWriter failed writing",
-    ". unexpected pos ",
-)
 
 
 class RefusedError(BoresightError):
@@ -49,18 +40,12 @@ def told(error: Exception) -> list[str] | None:
     return [f"{error.label}: {problem}" for problem in problems]
 
 
-def as_storage_error(error: BaseException) -> StorageError | None:
-    """A full disk as a StorageError, however the library that wrote put it; None for anything else."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, StorageError):
-            return cause
-        full = isinstance(cause, OSError) and cause.errno in FULL_DISK
-        if full or any(words in str(cause) for words in FULL_DISK_WORDS):
-            place = f"{cause.filename}: " if isinstance(cause, OSError) and cause.filename else ""
-            return StorageError(
-                f"{place}the disk is full; nothing was left half-written. Free some space and run the same command "
-                "again: it goes on from the last checkpoint."
-            )
-        cause = cause.__cause__ or cause.__context__
-    return None
+def as_storage_error(error: Exception) -> StorageError | None:
+    """A refusal of the operating system to write, wherever it came up; None for anything else."""
+    try:
+        with storage_faults(Path(getattr(error, "filename", None) or ".")):
+            raise error
+    except StorageError as refusal:
+        return refusal
+    except Exception:  # not about storage: the caller shows it as it is
+        return None

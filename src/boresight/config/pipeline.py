@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from boresight.config.references import dependency_order, file_entries, resolve, stage_entries, stage_inputs
-from boresight.config.sections import DataSection, ModelSection, PipelineSections, Stage
+from boresight.config.sections import DataSection, ModelSection, PipelineSections, Section, Stage
 from boresight.config.yaml_text import dump_yaml
 
 
@@ -105,8 +106,19 @@ class Pipeline:
     def to_yaml(self) -> str:
         """The whole configuration, defaults and overrides included. Relative places are made absolute, so that it
         loads to the same run from any folder on this machine."""
-        values = self.sections.model_dump(exclude_none=True)
+        values = _written(self.sections)
         values["data"] = {"root": str(self.data_root)}
         if self.model_path is not None:
             values["model"]["path"] = self.model_path
         return f"# Resolved configuration of the run {self.name}; it can be run again.\n{dump_yaml(values)}"
+
+
+def _written(value: Any) -> Any:
+    """Settings as plain values; null is left out where it is the default, and kept where it says something."""
+    if isinstance(value, Section):
+        fields = type(value).model_fields
+        found = {name: getattr(value, name) for name in fields}
+        return {n: _written(v) for n, v in found.items() if v is not None or fields[n].default is not None}
+    if isinstance(value, dict):
+        return {name: _written(item) for name, item in value.items()}
+    return [_written(item) for item in value] if isinstance(value, list) else value

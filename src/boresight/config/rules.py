@@ -22,6 +22,7 @@ from boresight.config.sections import (
     ModelSection,
     PolicyStage,
     PretrainStage,
+    SampleStage,
     SFTStage,
     StageSection,
 )
@@ -187,6 +188,21 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
             f"{stage.prompts_per_step} x responses_per_prompt {stage.responses_per_prompt}) into equal parts",
         )
 
+    warmup = getattr(stage, "value_warmup_steps", 0)
+    if warmup >= stage.steps:
+        yield Problem(
+            ("value_warmup_steps",),
+            f"{warmup} of {stage.steps} steps leave none in which the policy learns; lower it, or raise steps",
+        )
+
+
+def _sample_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, SampleStage)
+    names = [stage.policy] if isinstance(stage.policy, str) else stage.policy
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Problem(("policy", index), f'"{name}" stands in the list twice; remove one')
+
 
 def _evaluate_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, EvaluateStage)
@@ -218,6 +234,7 @@ FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[P
     (PretrainStage, _pretrain_rules),
     (SFTStage, _sft_rules),
     (PolicyStage, _policy_rules),
+    (SampleStage, _sample_rules),
     (EvaluateStage, _evaluate_rules),
     (GateStage, _gate_rules),
 )

@@ -27,8 +27,8 @@ class RunSection(Section):
 class ModelSection(Section):
     path: str | None = None
     """Local folder or hub name of the base model, for stages whose `start` or `policy` is `base_model`."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Number format of the weights while training and sampling."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of matrix products; weights, losses and optimizer stay float32, and models are saved so."""
     chat_template: Literal["tokenizer", "chatml", "llama3"] = "tokenizer"
     """The tokenizer's own template, or a built-in one for a base model that has none."""
 
@@ -56,7 +56,7 @@ class OptimizedStage(StageSection):
     warmup_fraction: Fraction = 0.05
     """Share of all steps over which the rate rises linearly from zero."""
     final_rate_fraction: Fraction = 0.0
-    """Rate at the last step as a fraction of the peak."""
+    """Where the schedule leads, as a fraction of the peak; the last update is one step before that."""
     weight_decay: NonNegativeFloat = 0.0
     """Decoupled decay of weight matrices (not of norms, biases and embeddings)."""
     adam_beta1: Fraction = 0.9

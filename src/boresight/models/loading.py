@@ -1,7 +1,8 @@
 """Models and tokenizers from local folders or hub names, and back to Hugging Face folders.
 
 Loading and saving are transformers' own (`from_pretrained`, `save_pretrained`); what is added here is a message a
-person can act on where they fail, and folders that appear whole or not at all.
+person can act on where they fail, and folders that appear whole or not at all. Weights are float32: an update of a
+bfloat16 weight mostly rounds to no update. Lower precision is for the arithmetic, see `boresight.models.precision`.
 """
 
 import shutil
@@ -26,8 +27,6 @@ from boresight.data.chat_template import BUILT_IN_TEMPLATES, ChatFormat
 from boresight.errors import ModelError
 from boresight.storage import storage_faults, write_text
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 def default_device() -> str:
     """Where models go: the GPU where there is one."""
@@ -39,12 +38,12 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     return _from_pretrained(AutoTokenizer.from_pretrained, path, "a tokenizer")
 
 
-def load_causal_lm(path: str | Path, dtype: str) -> PreTrainedModel:
-    """Any causal language model that transformers loads, on the CPU, dropout as its config says."""
-    return _from_pretrained(AutoModelForCausalLM.from_pretrained, path, "a causal language model", dtype=DTYPES[dtype])
+def load_causal_lm(path: str | Path) -> PreTrainedModel:
+    """Any causal language model that transformers loads: float32, on the CPU, dropout as its config says."""
+    return _from_pretrained(AutoModelForCausalLM.from_pretrained, path, "a causal language model", dtype=torch.float32)
 
 
-def load_reward_model(path: str | Path, dtype: str) -> PreTrainedModel:
+def load_reward_model(path: str | Path) -> PreTrainedModel:
     """A reward model: `AutoModelForSequenceClassification` with exactly one label."""
     config = _from_pretrained(AutoConfig.from_pretrained, path, "a model config")
     if config.num_labels != 1:
@@ -53,10 +52,10 @@ def load_reward_model(path: str | Path, dtype: str) -> PreTrainedModel:
             "made by a reward_model stage, or one saved with num_labels=1."
         )
     load = AutoModelForSequenceClassification.from_pretrained
-    return _from_pretrained(load, path, "a reward model", dtype=DTYPES[dtype])
+    return _from_pretrained(load, path, "a reward model", dtype=torch.float32)
 
 
-def start_reward_model(path: str | Path, dtype: str, seed: int) -> PreTrainedModel:
+def start_reward_model(path: str | Path, seed: int) -> PreTrainedModel:
     """A causal language model's body with a fresh scalar head.
 
     The head's weights are drawn from N(0, 1 / (d + 1)), d the hidden size (Stiennon et al. 2020, appendix B.1, with
@@ -66,7 +65,7 @@ def start_reward_model(path: str | Path, dtype: str, seed: int) -> PreTrainedMod
     transformers_logging.set_verbosity_error()  # the missing head is what we are about to make
     try:
         load = AutoModelForSequenceClassification.from_pretrained
-        model = _from_pretrained(load, path, "a body for a reward model", dtype=DTYPES[dtype], num_labels=1)
+        model = _from_pretrained(load, path, "a body for a reward model", dtype=torch.float32, num_labels=1)
     finally:
         transformers_logging.set_verbosity(verbosity)
     head = scalar_head(model)

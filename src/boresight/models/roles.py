@@ -137,41 +137,41 @@ def score_rows(model: PreTrainedModel, head: nn.Linear, rows: Sequence[Sequence[
     return scores.float()
 
 
-def build_policy(path: str | Path, dtype: str, template: str, device: str = "cpu") -> Policy:
+def build_policy(path: str | Path, template: str, device: str = "cpu") -> Policy:
     """Load a model to be trained; dropout stays as its config says."""
     tokenizer = load_tokenizer(path)
     chat = chat_format(tokenizer, template)
-    model = load_causal_lm(path, dtype)
+    model = load_causal_lm(path)
     fit_to_tokenizer(model, tokenizer)
     return Policy(model.to(device).train(), tokenizer, chat)
 
 
-def build_frozen_policy(path: str | Path, dtype: str, template: str, device: str = "cpu") -> FrozenPolicy:
+def build_frozen_policy(path: str | Path, template: str, device: str = "cpu") -> FrozenPolicy:
     """Load a model that stays as it is."""
-    policy = build_policy(path, dtype, template, device)
+    policy = build_policy(path, template, device)
     return FrozenPolicy(policy.model, policy.tokenizer, policy.chat)
 
 
-def build_reward_model(path: str | Path, dtype: str, device: str = "cpu") -> RewardModel:
+def build_reward_model(path: str | Path, device: str = "cpu") -> RewardModel:
     """Load a reward model, which writes conversations in the template that it was saved with."""
     tokenizer = load_tokenizer(path)
-    return RewardModel(load_reward_model(path, dtype).to(device), tokenizer, chat_format(tokenizer, "tokenizer"))
+    return RewardModel(load_reward_model(path).to(device), tokenizer, chat_format(tokenizer, "tokenizer"))
 
 
 def build_value_model(
-    path: str | Path, dtype: str, *, start: str, policy: Policy, mean: float, deviation: float, device: str = "cpu"
+    path: str | Path, *, start: str, policy: Policy, mean: float, deviation: float, device: str = "cpu"
 ) -> ValueModel:
     """A value model from a reward model (its score scaled to what the policy is paid) or from the policy's weights.
 
     It reads the policy's token ids, so a reward model must have the policy's vocabulary: ModelError otherwise.
     """
     if start == "policy":
-        return ValueModel(ScalarHeadModel.from_language_model(load_causal_lm(path, dtype).to(device)))
+        return ValueModel(ScalarHeadModel.from_language_model(load_causal_lm(path).to(device)))
     if load_tokenizer(path).get_vocab() != policy.tokenizer.get_vocab():
         raise ModelError(
             f"{path}: the reward model's tokenizer is not the policy's, so its weights cannot start the value model. "
             "Set `value_start: policy` in the PPO stage."
         )
-    model = load_reward_model(path, dtype).to(device)
+    model = load_reward_model(path).to(device)
     value = ScalarHeadModel.from_reward_model(model, scalar_head(model), mean, deviation)
     return ValueModel(value.to(device))

@@ -54,7 +54,7 @@ def answer_prompts(
 
 def load(context: StageContext, model: str) -> FrozenPolicy:
     path, template = context.model_path(model), context.chat_template(model)
-    return build_frozen_policy(path, context.dtype, template, device=default_device())
+    return build_frozen_policy(path, template, device=default_device())
 
 
 def fitting_prompts(

@@ -63,12 +63,11 @@ def memory_lines(pipeline: Pipeline, longest: Mapping[str, int]) -> list[MemoryL
         shape = _shape(pipeline, name)
         if shape is None:
             continue
-        new = isinstance(stage, PretrainStage)
         tokens = stage.sequence_length if isinstance(stage, PretrainStage) else longest.get(name)
         if tokens is None:
             limit = stage.max_length if isinstance(stage, TextStage) else None
             tokens = limit or min(shape.context_length or UNKNOWN_LENGTH, UNKNOWN_LENGTH)
-        number_bytes = DTYPE_BYTES["float32" if new else pipeline.sections.model.dtype]  # new models are float32
+        number_bytes = DTYPE_BYTES[pipeline.sections.model.dtype]
         memory = stage_memory(stage, shape, number_bytes=number_bytes, tokens=tokens)
         if memory is not None:
             lines.append(MemoryLine(name, stage.kind, tokens, memory))
@@ -85,7 +84,7 @@ def memory_findings(lines: list[MemoryLine], machine: Machine) -> list[Finding]:
         parts = (
             "weights, gradients, moments and frozen models" if certain else "all parts, activations as a rough bound,"
         )
-        todo = "Take a smaller model or dtype: bfloat16, or a larger machine." if certain else (
+        todo = "Take a smaller model, or a larger machine." if certain else (
             "Lower micro_batch_size, batch_size or max_length where it runs out."
         )  # fmt: skip
         found.append(

@@ -27,10 +27,6 @@ class StageContext:
     def seed(self) -> int:
         return self.identity.seed
 
-    @property
-    def dtype(self) -> str:
-        return self.pipeline.sections.model.dtype
-
     def model_path(self, reference: str) -> str:
         """Where the model of a stage lies, or of `base_model`."""
         if reference == BASE_MODEL:

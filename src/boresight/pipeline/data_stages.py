@@ -114,7 +114,7 @@ def build_judge(context: StageContext, config: RulesJudge | RewardModelJudge) ->
     if isinstance(config, RulesJudge):
         return RuleJudge(tie_margin=config.tie_margin, noise=config.noise, seed=context.seed)
     path = context.model_path(config.model)
-    model = build_reward_model(path, context.dtype, device=default_device())
+    model = build_reward_model(path, device=default_device())
     return ScoringJudge(model, config.tie_margin)
 
 

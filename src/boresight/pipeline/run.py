@@ -13,6 +13,8 @@ import torch
 
 from boresight.config.pipeline import Pipeline
 from boresight.errors import ConfigError
+from boresight.models.loading import default_device
+from boresight.models.precision import arithmetic
 from boresight.pipeline import data_stages, evaluation_stages, training_stages
 from boresight.pipeline.artifacts import RunFolder, remove_half_written
 from boresight.pipeline.context import StageContext, identify
@@ -105,7 +107,8 @@ def build_stage(name: str, pipeline: Pipeline, runs: RunFolder, *, anew: bool, s
     started = time.perf_counter()
     config = pipeline.stages[name]
     context = StageContext(name, config, pipeline, runs, identity, folder)
-    result = STAGES[config.kind](context, config)
+    with arithmetic(pipeline.sections.model.dtype, default_device()):
+        result = STAGES[config.kind](context, config)
     finished = runs.finish(identity, result)
     seconds = time.perf_counter() - started
     MetricsWriter(finished).append(0, {"time/stage_seconds": seconds}, split="stage")

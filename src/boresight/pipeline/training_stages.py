@@ -122,7 +122,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
     tokenizer = load_tokenizer(path)
     chat = chat_format(tokenizer, context.chat_template(config.start))
     probe_mask(chat)
-    model = start_reward_model(path, context.dtype, context.seed)
+    model = start_reward_model(path, context.seed)
     fit_to_tokenizer(model, tokenizer)
     model.to(default_device())
     limit = config.max_length or context_length(model)
@@ -184,7 +184,6 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
     scale = measure_reward_scale(config, reference, reward, prompts, run)
     value = build_value_model(
         context.model_path(config.reward if config.value_start == "reward" else config.policy),
-        context.dtype,
         start=config.value_start,
         policy=policy,
         mean=scale.mean,
@@ -223,19 +222,15 @@ def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str,
 
 
 def _policy(context: StageContext, reference: str) -> Policy:
-    return build_policy(
-        context.model_path(reference), context.dtype, context.chat_template(reference), device=default_device()
-    )
+    return build_policy(context.model_path(reference), context.chat_template(reference), device=default_device())
 
 
 def _reference(context: StageContext, reference: str) -> FrozenPolicy:
-    return build_frozen_policy(
-        context.model_path(reference), context.dtype, context.chat_template(reference), device=default_device()
-    )
+    return build_frozen_policy(context.model_path(reference), context.chat_template(reference), device=default_device())
 
 
 def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, FrozenPolicy, RewardModel]:
-    reward = build_reward_model(context.model_path(config.reward), context.dtype, device=default_device())
+    reward = build_reward_model(context.model_path(config.reward), device=default_device())
     return _policy(context, config.policy), _reference(context, config.reference), reward
 
 

@@ -27,7 +27,8 @@ from boresight.config.sections import (
 )
 
 GIB = 2**30
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+WEIGHT_BYTES = 4  # weights, gradients and moments are float32 whatever the arithmetic
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
 ROLLOUT_ROWS = 128
 """Responses that a stage which samples from its policy decodes at once."""
 
@@ -143,10 +144,10 @@ def folder_shape(folder: Path) -> ModelShape | None:
 def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, tokens: int) -> StageMemory | None:
     """Memory at the peak of a stage; None for a stage that loads no model.
 
-    `number_bytes`: of one weight. `tokens`: prompt and response of the longest row. Every role is taken to have the
-    given shape, and to be in memory at once, as it is in these loops.
+    `number_bytes`: of one number that the blocks keep. `tokens`: prompt and response of the longest row. Every role is
+    taken to have the given shape, and to be in memory at once, as it is in these loops.
     """
-    one = shape.parameters * number_bytes
+    one = shape.parameters * WEIGHT_BYTES
     if isinstance(stage, SampleStage | EvaluateStage):
         judge = isinstance(stage, EvaluateStage) and isinstance(stage.judge, RewardModelJudge)
         return StageMemory(
@@ -170,7 +171,7 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
 
 
 def _trained(one: int, models: int, *, frozen: int, activations: int) -> StageMemory:
-    """AdamW keeps two moments a weight, in the weight's own number format (`torch.optim.AdamW`)."""
+    """AdamW keeps two moments a weight."""
     trained = models * one
     return StageMemory(weights=trained, gradients=trained, moments=2 * trained, frozen=frozen, activations=activations)
 

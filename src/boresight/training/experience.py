@@ -12,6 +12,7 @@ from torch import Tensor
 
 from boresight.config.sections import PolicyStage
 from boresight.errors import TrainingError
+from boresight.models.precision import is_lowered
 from boresight.models.roles import FrozenPolicy, Policy
 from boresight.objectives.kl import adapt_kl_coefficient, k1
 from boresight.objectives.masking import masked_mean, masked_sum
@@ -21,6 +22,7 @@ from boresight.training.run import Run
 
 KL_AT_START_TOLERANCE = 1e-3  # nats a response, mean over the first batch; 0 but for rounding
 RATIO_AT_START_TOLERANCE = 1e-3  # of any single token; 1 but for rounding
+LOWERED_TOLERANCE = 0.3  # of both in bfloat16, where rows of another batch round otherwise
 SMALLEST_DEVIATION = 1e-6  # reward units; what padding does to equal scores of float32 stays below
 
 
@@ -132,7 +134,7 @@ def with_stop_penalty(score: Tensor, stopped: Tensor, penalty: float | None) -> 
 def check_starts_at_reference(experience: Experience) -> None:
     """At the first step the policy is the reference: a KL other than 0 means another template, dtype or weights."""
     kl = float(kl_per_sequence(experience).abs().mean())
-    if kl > KL_AT_START_TOLERANCE:
+    if kl > (LOWERED_TOLERANCE if is_lowered(experience.logp.device.type) else KL_AT_START_TOLERANCE):
         raise TrainingError(
             f"step 0: KL to the reference is {kl:.2g} nats a response although the policy starts as the reference; "
             "expected 0. The reference was loaded with another template, dtype or weights: nothing was trained."
@@ -142,7 +144,7 @@ def check_starts_at_reference(experience: Experience) -> None:
 def check_starts_on_policy(ratio: Tensor, step: int) -> None:
     """Before the first update of a batch the policy is the one that sampled: every ratio is 1 (also under the mask)."""
     gap = float((ratio - 1.0).abs().max())
-    if gap > RATIO_AT_START_TOLERANCE:
+    if gap > (LOWERED_TOLERANCE if is_lowered(ratio.device.type) else RATIO_AT_START_TOLERANCE):
         raise TrainingError(
             f"step {step}: before the first update the policy's ratio to the sampler is off by up to {gap:.2g}; "
             "expected 1. Dropout, another temperature or other weights came between sampling and training."

@@ -82,8 +82,15 @@ def as_rollout(
 
 
 def response_text(policy: Policy | FrozenPolicy, generation: Generation) -> str:
-    """The response as a person reads it: without the stop token and other special tokens."""
-    return str(policy.tokenizer.decode(generation.token_ids, skip_special_tokens=True))
+    """The response as a person reads it: without the stop token and other special tokens.
+
+    A model may also spell a control token letter by letter. Read back as text that would end or forge a turn, so it is
+    broken up by a space after its first letter.
+    """
+    text = str(policy.tokenizer.decode(generation.token_ids, skip_special_tokens=True))
+    for token in policy.tokenizer.all_special_tokens:
+        text = text.replace(token, f"{token[:1]} {token[1:]}")
+    return text
 
 
 def prompts_of_step(prompts: Sequence[Prompt], count: int, seed: int, step: int) -> list[Prompt]:
