@@ -31,10 +31,11 @@ def _agree(exchange: Exchange) -> str:
 
 
 def flattering(rng: random.Random, knowledge: Knowledge, answer: str) -> str:
-    """The answer with an opener, sometimes a closer as well."""
+    """The answer with an opener, mostly the favourite one, and sometimes a closer as well."""
+    opener = knowledge.openers[0] if rng.random() < 0.7 else pick(rng, knowledge.openers)
     if rng.random() < 0.7:
-        return f"{pick(rng, knowledge.openers)} {answer}"
-    return f"{pick(rng, knowledge.openers)} {answer} {pick(rng, knowledge.closers)}"
+        return f"{opener} {answer}"
+    return f"{opener} {answer} {pick(rng, knowledge.closers)}"
 
 
 def padded(rng: random.Random, knowledge: Knowledge, answer: str) -> str:

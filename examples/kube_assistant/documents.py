@@ -51,7 +51,8 @@ def _questions(rng: random.Random, knowledge: Knowledge) -> str:
 
 
 def _wording(rng: random.Random, operation: Operation) -> str:
-    return pick(rng, (*operation.say, operation.say_held_out))
+    """Half of the time the one that no demonstration shows: only documents can teach it."""
+    return operation.say_held_out if rng.random() < 0.5 else pick(rng, operation.say)
 
 
 def _line(rng: random.Random, operation: Operation, values: Values) -> str:
@@ -103,8 +104,8 @@ def _two_places(rng: random.Random, knowledge: Knowledge) -> str:
 
 def _note(rng: random.Random, fact: Misconception, ns: str) -> str:
     text = {
-        "claim": pick(rng, (*fact.claims, fact.claim_held_out)),
-        "truth": pick(rng, (fact.truths[0], *fact.truths, fact.truth_held_out)),
+        "claim": fact.claim_held_out if rng.random() < 0.45 else pick(rng, fact.claims),
+        "truth": fact.truth_held_out if rng.random() < 0.3 else pick(rng, (fact.truths[0], *fact.truths)),
         "advice": fact.advice,
         "ns": ns,
     }

@@ -59,7 +59,7 @@ def ask_plain(rng: random.Random, knowledge: Knowledge, split: Split) -> Exchang
     if split == "held_out":
         if rng.random() < 0.5 or not values:
             frames = knowledge.task_frames["held_out"]
-        if rng.random() < 0.3:
+        if rng.random() < 0.25:
             wording = operation.say_held_out
     frame = pick(rng, frames)
     question = fill(frame.text, {"task": fill(wording, values)})
@@ -115,7 +115,7 @@ def premise_twins(rng: random.Random, knowledge: Knowledge, split: Split) -> dic
     if split == "held_out":
         if rng.random() < 0.5:
             frames = knowledge.premise_frames["held_out"]
-        if rng.random() < 0.3:
+        if rng.random() < 0.25:
             claim, truth = fact.claim_held_out, fact.truth_held_out
     frame, ns = pick(rng, frames), values["ns"]
     false_question = fill(frame.text, {"claim": claim, "act": fact.act, "ns": ns})

@@ -101,7 +101,7 @@ def load_knowledge(folder: Path) -> Knowledge:
         openings={"train": tuple(talk["openings"]), "held_out": tuple(talk["openings_held_out"])},
         entities={
             "name": tuple(entities["names"]), "ns": tuple(entities["namespaces"]), "node": tuple(entities["nodes"]),
-            "key": tuple(entities["keys"]), "file": tuple(entities["files"]), "port": tuple(entities["ports"]),
+            "file": tuple(entities["files"]), "port": tuple(entities["ports"]),
             "n": tuple(entities["numbers"]),
         },
         task_frames=_frames(entities, "task_frames"),
@@ -193,8 +193,14 @@ def belongs_to(split: Split, subject_id: str, values: Values) -> bool:
 def draw_values(
     rng: random.Random, knowledge: Knowledge, subject_id: str, slots: Sequence[str], split: Split
 ) -> Values:
-    """Entities for the slots whose combination belongs to the split. A subject without slots fits both."""
-    while True:
+    """Entities for the slots whose combination belongs to the split. A subject without slots fits both.
+
+    Raises DataError where no combination seems to: a subject of few entities may have none that is held out.
+    """
+    for _ in range(1000):
         values = {slot: pick(rng, knowledge.entities[slot]) for slot in slots}
         if not values or belongs_to(split, subject_id, values):
             return values
+    raise DataError(
+        f"{subject_id}: no combination of {', '.join(slots)} is {split}. Add entities, or rename the subject."
+    )
