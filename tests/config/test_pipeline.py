@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def test_references_files_and_ancestors_are_read_off_the_fields(whole: Path, fol
     assert pipeline.ancestors("orpo") == ["base"]
     assert pipeline.ancestors("base") == []
     assert set(pipeline.ancestors("gate")) == set(pipeline.stages) - {"gate", "rloo", "orpo"}
+
+
+def test_a_data_root_on_the_command_line_starts_from_the_current_folder(
+    whole: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = folder / "elsewhere"
+    (elsewhere / "corpus").mkdir(parents=True)
+    shutil.copytree(folder / "data", elsewhere / "corpus" / "data")
+    monkeypatch.chdir(elsewhere)
+    pipeline = load_pipeline(folder / whole, ["data.root=corpus"])
+    assert pipeline.data_root == elsewhere / "corpus"
+    assert pipeline.file_inputs("base") == {"data": [elsewhere / "corpus/data/docs.txt"]}
 
 
 def test_data_paths_start_from_data_root_and_the_model_from_the_pipeline_file(folder: Path, write: Write) -> None:

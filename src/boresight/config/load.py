@@ -70,7 +70,8 @@ class Tree:
 
 def load_pipeline(path: Path, overrides: Sequence[str] = (), quick: bool = False) -> Pipeline:
     """Read and check a pipeline file; `quick` applies its `quick` section, `overrides` (`dotted.key=value`, the value
-    in YAML) come after that. The `quick` section is checked whether it is applied or not.
+    in YAML) come after that; a relative `data.root` among them starts from the current folder. The `quick` section is
+    checked whether it is applied or not.
 
     Raises ConfigError with all problems: of the text, the keys, the types and ranges, between stages, and of paths.
     """
@@ -130,8 +131,13 @@ def _read_overrides(overrides: Sequence[str]) -> tuple[list[Change], list[Findin
         elif document.faults:
             findings.extend(Finding(place, dotted(keys), fault.message) for fault in document.faults)
         else:
-            changes.append(Change(keys, document.value, place))
+            changes.append(Change(keys, _from_here(keys, document.value), place))
     return changes, findings
+
+
+def _from_here(keys: tuple[str, ...], value: Any) -> Any:
+    """Who types a folder means it from where they stand, while the file's own paths start from the file."""
+    return str(Path.cwd() / Path(value).expanduser()) if keys == ("data", "root") and isinstance(value, str) else value
 
 
 def _quick_changes(tree: Tree) -> list[Change]:

@@ -35,7 +35,8 @@ class ModelSection(Section):
 
 class DataSection(Section):
     root: str | None = None
-    """Folder that relative data paths start from; by default the folder of the pipeline file."""
+    """Folder that relative data paths start from; by default the folder of the pipeline file. Relative, it starts there
+    too, or with `--set` from the current folder."""
 
 
 class StageSection(Section):
