@@ -59,7 +59,7 @@ def ask_plain(rng: random.Random, knowledge: Knowledge, split: Split) -> Exchang
     if split == "held_out":
         if rng.random() < 0.5 or not values:
             frames = knowledge.task_frames["held_out"]
-        if rng.random() < 0.25:
+        if rng.random() < 0.15:
             wording = operation.say_held_out
     frame = pick(rng, frames)
     question = fill(frame.text, {"task": fill(wording, values)})

@@ -101,8 +101,7 @@ def load_knowledge(folder: Path) -> Knowledge:
         openings={"train": tuple(talk["openings"]), "held_out": tuple(talk["openings_held_out"])},
         entities={
             "name": tuple(entities["names"]), "ns": tuple(entities["namespaces"]), "node": tuple(entities["nodes"]),
-            "file": tuple(entities["files"]), "port": tuple(entities["ports"]),
-            "n": tuple(entities["numbers"]),
+            "file": tuple(entities["files"]),
         },
         task_frames=_frames(entities, "task_frames"),
         premise_frames=_frames(entities, "premise_frames"),
