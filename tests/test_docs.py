@@ -44,7 +44,7 @@ def test_commands_that_are_named_exist() -> None:
     verbs |= {verb for page in PAGES for verb in re.findall(r"bin/boresight ([a-z]+)", page.read_text())}
     assert {"demo", "init", "check", "run", "report", "chat"} <= verbs
     for verb in sorted(verbs):
-        command = [sys.executable, "-m", "boresight.cli.main", verb, "--help"]
+        command = [str(Path(sys.executable).with_name("boresight")), verb, "--help"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0 and "Usage" in done.stdout, (verb, done.stderr)
 
