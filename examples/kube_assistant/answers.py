@@ -61,13 +61,13 @@ def near_miss(rng: random.Random, knowledge: Knowledge, exchange: Exchange) -> t
 
 def wrong_command(rng: random.Random, knowledge: Knowledge, operation: Operation, values: Values) -> tuple[str, str]:
     draw = rng.random()
-    if values and draw < 0.5:
+    if values and draw < 0.25:
         slot = pick(rng, operation.slots)
         other = pick_other(rng, knowledge.entities[slot], values[slot])
         return command_answer(operation, {**values, slot: other}), f"wrong_{slot}"
     answer = command_answer(operation, values)
     flag = f" -n {values.get('ns', '')}"
-    if draw < 0.65 and flag in answer:
+    if draw < 0.45 and flag in answer:
         return answer.replace(flag, ""), "namespace_missing"
     fitting = [other for other in knowledge.operations if other != operation and other.slots == operation.slots]
     if not fitting:
