@@ -18,6 +18,7 @@ from boresight.runlog.names import markdown_table
 from boresight.storage import read_json, write_text
 
 DOCS = Path(__file__).parent
+FIGURES = DOCS / "figures" / "demo_seeds.json"
 
 
 def settings_page() -> str:
@@ -49,7 +50,7 @@ def metrics_page() -> str:
 
 def figures_page() -> str:
     """The demo over several seeds, from the figures that experiments/demo_seeds.py measured."""
-    measured = read_json(DOCS / "figures" / "demo_seeds.json")
+    measured = read_json(FIGURES)
     minutes = [run["seconds"] / 60 for run in measured["seeds"].values()]
     return "\n".join(
         [
@@ -118,7 +119,9 @@ def _default(field: FieldInfo) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "demo_figures.md": figures_page}
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+if FIGURES.exists():
+    PAGES["demo_figures.md"] = figures_page
 
 
 def main() -> int:

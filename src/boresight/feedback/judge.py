@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from boresight.models.roles import RewardModel
 from boresight.records import Prompt
+
+if TYPE_CHECKING:  # rules and checks judge without torch
+    from boresight.models.roles import RewardModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Judge(Protocol):
 class RewardModelJudge:
     """The answer with the higher reward-model score wins; an answer that was cut off is scored as it stands."""
 
-    def __init__(self, model: RewardModel, tie_margin: float) -> None:
+    def __init__(self, model: "RewardModel", tie_margin: float) -> None:
         self._model = model
         self._tie_margin = tie_margin
 

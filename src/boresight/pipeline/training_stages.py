@@ -134,8 +134,9 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
         for name, found in held_out_pairs(context, config).items()
     }
     run = context.run()
-    watched = [row for _, kept in held_out.values() for row in kept.rows]
-    train_reward_model(config, model, encoded.rows, run, held_out=watched)
+    train_reward_model(
+        config, model, encoded.rows, run, held_out={name: kept.rows for name, (_, kept) in held_out.items()}
+    )
     model.config.pad_token_id = tokenizer.pad_token_id
     save_model(context.folder / "model", model, tokenizer, model_card(context))
     baselines = fit_baselines(_pairs_of(encoded, read))  # no pair more than the reward model had

@@ -1,6 +1,6 @@
 """Bradley-Terry reward model: a scalar read at the stop token, trained so that chosen outscores rejected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater, micro_batches, share_right
 
 QUARTERS = 4
+WATCHED = 256  # pairs of a held-out set that are scored while training, at most; the certificate takes all
 
 
 def train_reward_model(
@@ -23,14 +24,16 @@ def train_reward_model(
     model: PreTrainedModel,
     pairs: Sequence[EncodedPair],
     run: Run,
-    held_out: Sequence[EncodedPair] = (),
+    held_out: Mapping[str, Sequence[EncodedPair]] | None = None,
 ) -> None:
     """Train body and head on `pairs`; the loss is nats a pair. Dropout is off, as in Stiennon et al. 2020.
 
-    `held_out` pairs are scored after each quarter of the run, since over-training shows there and not in the loss.
+    Pairs of each `held_out` set are scored after each quarter of the run, since over-training shows there and not in
+    the loss; their metrics have the set's name as their split.
     """
     model.eval()
     head = scalar_head(model)
+    watched = {name: rows[:: -(-len(rows) // WATCHED)] for name, rows in (held_out or {}).items() if rows}
     order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
     total = order.steps(config.epochs)
     updater = Updater([model], config, total=total)
@@ -57,8 +60,9 @@ def train_reward_model(
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
         run.log(step, sums.means() | metrics)
-        if held_out and (step + 1) * QUARTERS // total > step * QUARTERS // total:
-            run.log(step, held_out_metrics(model, held_out), split="held_out")
+        if (step + 1) * QUARTERS // total > step * QUARTERS // total:
+            for name, held in watched.items():
+                run.log(step, held_out_metrics(model, held), split=name)
         run.save_if_due(step)
 
 
@@ -81,9 +85,9 @@ def score_pairs(model: PreTrainedModel, head: torch.nn.Linear, pairs: Sequence[E
 
 @torch.no_grad()
 def score_all(
-    model: PreTrainedModel, pairs: Sequence[EncodedPair], batch_size: int = 64
+    model: PreTrainedModel, pairs: Sequence[EncodedPair], batch_size: int = 16
 ) -> tuple[list[float], list[float]]:
-    """Scores of every pair, in order: what the certificate is made from."""
+    """Scores of every pair, in order: what the certificate is made from. On CPUs small batches are the faster ones."""
     model.eval()
     head = scalar_head(model)
     order = sorted(range(len(pairs)), key=lambda i: (pairs[i].tokens, i))
