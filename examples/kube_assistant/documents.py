@@ -31,11 +31,11 @@ PAGE_KINDS = ("plain", "plain", "plain", "false_premise", "true_premise", "greet
 def documents(rng: random.Random, knowledge: Knowledge, count: int) -> list[str]:
     """Documents of all sorts in a fixed mix; entity combinations of the training split only."""
     sorts = (
-        (0.13, _questions),
-        (0.34, _runbook),
-        (0.26, _session),
+        (0.12, _questions),
+        (0.30, _runbook),
+        (0.20, _session),
         (0.08, _two_places),
-        (0.15, _notes),
+        (0.26, _notes),
         (0.04, _manners),
     )
     made = []
