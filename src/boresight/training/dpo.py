@@ -57,8 +57,9 @@ def train_dpo(
         run.save_if_due(step)
 
 
-def pair_logp_sums(policy: Policy | FrozenPolicy, pairs: Sequence[EncodedPair], batch_size: int = 64) -> Tensor:
-    """(pairs, 2) log-probability sums of chosen and rejected responses, without gradient."""
+def pair_logp_sums(policy: Policy | FrozenPolicy, pairs: Sequence[EncodedPair], batch_size: int = 16) -> Tensor:
+    """(pairs, 2) log-probability sums of chosen and rejected responses, without gradient. On CPUs small batches are the
+    faster ones."""
     order = sorted(range(len(pairs)), key=lambda i: (pairs[i].tokens, i))
     result = torch.zeros(len(pairs), 2)
     with torch.no_grad():
