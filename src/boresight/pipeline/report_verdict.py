@@ -229,7 +229,7 @@ def _tiles(run: RunRecord) -> list[Tile]:
         tiles.append(Tile(count(stage.outcome["kept"]), "preference pairs kept after checking and filtering"))
     seconds = [stage.seconds for stage in run.stages if stage.seconds is not None]
     if seconds:
-        words = Markup("of training steps in {}").format(counted(len(seconds), "stage"))
+        words = Markup("of computing in {}").format(counted(len(seconds), "stage"))
         tiles.append(Tile(duration(sum(seconds)), words))
     return tiles
 
