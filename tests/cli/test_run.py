@@ -159,6 +159,8 @@ def test_an_interrupted_run_goes_on_with_the_same_settings_only(
         stderr=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
+        # Started in the background of a script, the tests themselves ignore the signal, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:

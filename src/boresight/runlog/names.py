@@ -108,7 +108,7 @@ _TABLE: tuple[Metric, ...] = (
     Metric("eval/ece", "expected calibration error on held-out pairs", "fraction", "pairs", Range(0.0, 0.1)),
     Metric("eval/win_rate", "judged comparisons won against the baseline, ties as halves", "fraction", "prompts",
            Range(0.5, 1.0)),
-    Metric("time/stage_seconds", "wall time of a stage, from its start or resumption to its end", "seconds", "", ""),
+    Metric("time/stage_seconds", "wall time of a stage since it was begun or resumed", "seconds", "", "level"),
     Metric("time/step_seconds", "wall time of a step", "seconds", "", "level"),
     Metric("time/generate_seconds", "of it: sampling responses", "seconds", "", "level"),
     Metric("time/score_seconds", "of it: reward, reference and value", "seconds", "", "level"),
