@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from boresight.data.batches import collate_prompts
 from boresight.errors import DataError
 from boresight.models.loading import context_length
 
@@ -94,7 +95,8 @@ def _decode(
     lengths = torch.full((rows,), max_new_tokens, device=device)
     stopped = torch.zeros(rows, dtype=torch.bool, device=device)
 
-    input_ids, attention_mask = _left_padded(prompts, device)
+    batch = collate_prompts(prompts, [""] * rows)
+    input_ids, attention_mask = batch.input_ids.to(device), batch.attention_mask.long().to(device)
     position_ids = (attention_mask.cumsum(dim=1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
     active = torch.arange(rows, device=device)  # rows of the batch that are still in the cache
@@ -130,14 +132,6 @@ def _decode(
         Generation(row[:length], row_logps[:length], ended)
         for row, row_logps, ended, length in zip(*columns, strict=True)
     ]
-
-
-def _left_padded(prompts: list[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(rows, longest prompt) token ids, padded on the left with 0, and the mask of what is real."""
-    width = max(len(prompt) for prompt in prompts)
-    input_ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-    starts = torch.tensor([width - len(prompt) for prompt in prompts], device=device)[:, None]
-    return input_ids, (torch.arange(width, device=device)[None] >= starts).long()
 
 
 def _choose(logits: Tensor, temperature: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

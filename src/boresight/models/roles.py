@@ -24,7 +24,7 @@ from boresight.models.loading import (
     load_tokenizer,
     scalar_head,
 )
-from boresight.models.response_logps import ResponseLogps, response_logps, to_left_edge
+from boresight.models.response_logps import ResponseLogps, left_edge_mask, response_logps, to_left_edge
 from boresight.records import Messages
 
 M = TypeVar("M", bound=nn.Module)
@@ -96,9 +96,7 @@ class ValueModel:
     def predict(self, input_ids: Tensor, response_mask: Tensor) -> Tensor:
         """(rows, response tokens) values of the states in which the response tokens were chosen, left-aligned."""
         values = self.model(input_ids)[:, :-1][response_mask[:, 1:]]
-        lengths = response_mask[:, 1:].sum(dim=1)
-        mask = torch.arange(int(lengths.max()), device=values.device)[None] < lengths[:, None]
-        return to_left_edge(values, mask)
+        return to_left_edge(values, left_edge_mask(response_mask))
 
     def parameters(self) -> Iterator[Parameter]:
         return iter(self.model.parameters())
