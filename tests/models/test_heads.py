@@ -6,6 +6,7 @@ from boresight.models.heads import ScalarHeadModel
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
 
 IDS = torch.tensor([[10, 11, 12, 13], [20, 21, 22, 0]])
+EVERYWHERE = torch.ones(IDS.shape, dtype=torch.bool)
 
 
 def test_head_of_a_reward_model_gives_the_normalised_score_at_every_token() -> None:
@@ -15,7 +16,7 @@ def test_head_of_a_reward_model_gives_the_normalised_score_at_every_token() -> N
     with torch.no_grad():
         hidden = model.model(IDS).last_hidden_state
         expected = (reward_head(hidden).squeeze(-1) - 1.5) / 0.25
-        torch.testing.assert_close(value(IDS), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(value(IDS, EVERYWHERE).view(2, 4), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_head_without_a_bias_gets_one_for_the_mean() -> None:
@@ -28,8 +29,8 @@ def test_head_without_a_bias_gets_one_for_the_mean() -> None:
 
 def test_head_of_a_language_model_starts_at_zero_and_learns() -> None:
     value = ScalarHeadModel.from_language_model(tiny_llama(tiny_tokenizer()))
-    values = value(IDS)
-    assert values.shape == IDS.shape and values.dtype == torch.float32 and not values.any()
+    values = value(IDS, EVERYWHERE)
+    assert values.shape == (8,) and values.dtype == torch.float32 and not values.any()
     (values - 1.0).square().sum().backward()
     assert bool(value.head.weight.grad.any()) and float(value.head.bias.grad) == pytest.approx(-16.0)
 
@@ -40,6 +41,8 @@ def test_values_are_float32_and_see_only_what_came_before() -> None:
     other = IDS.clone()
     other[:, 2:] = 50
     with torch.no_grad():
-        assert value(IDS).dtype == torch.float32
-        torch.testing.assert_close(value(other)[:, :2], value(IDS)[:, :2])
-        assert not torch.equal(value(other)[:, 2:], value(IDS)[:, 2:])
+        before, after = EVERYWHERE.clone(), EVERYWHERE.clone()
+        before[:, 2:], after[:, :2] = False, False
+        assert value(IDS, before).dtype == torch.float32
+        torch.testing.assert_close(value(other, before), value(IDS, before))
+        assert not torch.equal(value(other, after), value(IDS, after))

@@ -89,7 +89,7 @@ def test_score_is_read_at_the_stop_token_even_where_pad_equals_it(scorer: Path) 
     stop = 3
     rows = [[10, 11, stop], [10, 11, 12, 13, 14, stop]]
     with torch.no_grad():
-        scores = score_rows(model, scalar_head(model), rows)
+        scores = score_rows(model, scalar_head(model), rows, [2, 2])
         hidden = model.base_model(torch.tensor([rows[0]])).last_hidden_state[0, 2]
         assert float(scores[0]) == pytest.approx(float(scalar_head(model)(hidden)), abs=1e-5)
 

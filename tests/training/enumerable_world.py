@@ -95,8 +95,8 @@ class TabularValue(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.zeros(PREFIXES))
 
-    def forward(self, input_ids: Tensor) -> Tensor:
-        return self.table[prefix_rows(input_ids).clamp(min=0)]
+    def forward(self, input_ids: Tensor, wanted: Tensor) -> Tensor:
+        return self.table[prefix_rows(input_ids)[wanted]]
 
 
 class TableReward:

@@ -39,10 +39,13 @@ def test_every_row_is_met_once_an_epoch(tmp_path: Path) -> None:
     rows = torch.arange(10, 26).view(8, 2)  # each byte stands in one row
     model = tiny.fresh_model()
     met: list[set[int]] = []
-    model.get_input_embeddings().register_forward_hook(lambda _, inputs, __: met.append(set(inputs[0][:, 0].tolist())))
+    model.get_input_embeddings().register_forward_hook(
+        lambda _, inputs, __: met.append(set(inputs[0].flatten().tolist()))
+    )
     train_pretrain(tiny.pretrain_config(steps=4, batch_size=4), model, rows, tiny.run_in(tmp_path))
-    seen = [batch for batch in met if len(batch) == 4]  # the probe of the head is a batch of one row
-    assert seen[0] | seen[1] == seen[2] | seen[3] == set(range(10, 26, 2))
+    firsts = set(range(10, 26, 2))  # a row's last token predicts nothing and may be left out
+    seen = [batch & firsts for batch in met if batch & firsts]  # the probes of the model hold other bytes
+    assert seen[0] | seen[1] == seen[2] | seen[3] == firsts
     assert seen[:2] != seen[2:]  # in another order
 
 

@@ -52,7 +52,7 @@ class PromptBatch:
 
 
 def collate_sft(rows: Sequence[Encoded], pad_id: int = PAD_ID) -> SFTBatch:
-    input_ids, _ = _pad([row.input_ids for row in rows], pad_id)
+    input_ids, _ = pad_rows([row.input_ids for row in rows], pad_id)
     response_mask = torch.zeros(input_ids.shape, dtype=torch.bool)
     for i, row in enumerate(rows):
         response_mask[i, : len(row.response_mask)] = torch.tensor(row.response_mask, dtype=torch.bool)
@@ -72,7 +72,7 @@ def collate_prompts(prompts: Sequence[Sequence[int]], ids: Sequence[str], pad_id
     """Raises ValueError where the number of ids is not that of the prompts."""
     if len(prompts) != len(ids):
         raise ValueError(f"{len(prompts)} prompts, but {len(ids)} ids")
-    input_ids, present = _pad(prompts, pad_id, left=True)
+    input_ids, present = pad_rows(prompts, pad_id, left=True)
     return PromptBatch(input_ids, present, tuple(ids))
 
 
@@ -135,13 +135,13 @@ class BatchOrder:
 
 
 def _response_rows(rows: Sequence[tuple[list[int], list[int]]], pad_id: int) -> ResponseRows:
-    input_ids, present = _pad([prompt + response for prompt, response in rows], pad_id)
+    input_ids, present = pad_rows([prompt + response for prompt, response in rows], pad_id)
     for i, (prompt, _) in enumerate(rows):
         present[i, : len(prompt)] = False
     return ResponseRows(input_ids, present)
 
 
-def _pad(rows: Sequence[Sequence[int]], pad_id: int, *, left: bool = False) -> tuple[Tensor, Tensor]:
+def pad_rows(rows: Sequence[Sequence[int]], pad_id: int = PAD_ID, *, left: bool = False) -> tuple[Tensor, Tensor]:
     """Ids (rows, tokens) and where they are not padding (rows, tokens)."""
     width = max(len(row) for row in rows)
     input_ids = torch.full((len(rows), width), pad_id, dtype=torch.long)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from boresight.models.hidden_states import hidden_states
+
 
 class ScalarHeadModel(nn.Module):
     """A transformer body with one linear output for each token."""
@@ -33,8 +35,7 @@ class ScalarHeadModel(nn.Module):
         nn.init.zeros_(head.bias)
         return cls(model.base_model, head)
 
-    def forward(self, input_ids: Tensor) -> Tensor:
-        """(rows, tokens) right-padded token ids -> (rows, tokens) float32 values."""
-        hidden = self.body(input_ids=input_ids, use_cache=False).last_hidden_state  # (rows, tokens, hidden)
-        values: Tensor = self.head(hidden).squeeze(-1)
+    def forward(self, input_ids: Tensor, wanted: Tensor) -> Tensor:
+        """Right-padded token ids and bool places, both (rows, tokens) -> (wanted places in row order,) float32."""
+        values: Tensor = self.head(hidden_states(self.body, input_ids, wanted)).squeeze(-1)
         return values.float()

@@ -1,8 +1,8 @@
 """Log-probabilities (and entropy) of response tokens only: the vocabulary is projected where it counts.
 
-Every objective that needs log-probabilities goes through `response_logps`. Rows are right-padded: under causal
-attention what stands after a token cannot change it, so neither mask nor positions are needed, and the content of
-the padding is without effect.
+Every objective that needs log-probabilities goes through `response_logps`. Rows come right-padded: under causal
+attention what stands after a token cannot change it, so the content of the padding is without effect. How they are
+computed, padding left out and prompts shared, is the business of `boresight.models.hidden_states`.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from boresight.models.hidden_states import hidden_states, whole_logits
 from boresight.objectives.logprobs import entropy, token_logps
 
 
@@ -36,10 +37,10 @@ def response_logps(
     probability counts (never at the first of a row, which nothing precedes). Float32 whatever the model's dtype.
     """
     rows = response_logits(model, input_ids, response_mask)  # (response tokens of all rows, vocabulary)
-    targets = input_ids[:, 1:][response_mask[:, 1:]]
+    targets = input_ids[:, 1:][response_mask[:, 1:]].to(rows.device)
     flat_logp = token_logps(rows, targets, temperature=temperature)
     flat_entropy = entropy(rows, temperature=temperature) if with_entropy else None
-    mask = left_edge_mask(response_mask)
+    mask = left_edge_mask(response_mask).to(rows.device)
     return ResponseLogps(
         to_left_edge(flat_logp, mask), mask, None if flat_entropy is None else to_left_edge(flat_entropy, mask)
     )
@@ -47,13 +48,16 @@ def response_logps(
 
 def response_logits(model: PreTrainedModel, input_ids: Tensor, response_mask: Tensor) -> Tensor:
     """Logits that predict the response tokens, (response tokens of all rows in order, vocabulary)."""
-    predicts = response_mask[:, 1:]  # position t predicts token t + 1
+    predicts = predicting(response_mask)
     if has_plain_head(model):
-        hidden = model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state  # (rows, tokens, hidden)
-        logits: Tensor = model.get_output_embeddings()(hidden[:, :-1][predicts])
+        logits: Tensor = model.get_output_embeddings()(hidden_states(model.base_model, input_ids, predicts))
         return logits
-    whole: Tensor = model(input_ids=input_ids, use_cache=False).logits
-    return whole[:, :-1][predicts]
+    return whole_logits(model, input_ids, predicts)
+
+
+def predicting(response_mask: Tensor) -> Tensor:
+    """(rows, tokens) bool, True at the places whose state predicts a response token: position t predicts t + 1."""
+    return torch.nn.functional.pad(response_mask[:, 1:], (0, 1))
 
 
 def has_plain_head(model: PreTrainedModel) -> bool:

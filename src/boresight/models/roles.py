@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from boresight.data.batches import PreferenceBatch, pad_rows
 from boresight.data.chat_template import ChatFormat
-from boresight.data.tokenize import encode_pair_response
+from boresight.data.tokenize import encode_pair_response, encode_prompt
 from boresight.errors import ModelError
 from boresight.models.heads import ScalarHeadModel
+from boresight.models.hidden_states import hidden_states
 from boresight.models.loading import (
     chat_format,
     fit_to_tokenizer,
@@ -24,7 +26,7 @@ from boresight.models.loading import (
     load_tokenizer,
     scalar_head,
 )
-from boresight.models.response_logps import ResponseLogps, left_edge_mask, response_logps, to_left_edge
+from boresight.models.response_logps import ResponseLogps, left_edge_mask, predicting, response_logps, to_left_edge
 from boresight.records import Messages
 
 M = TypeVar("M", bound=nn.Module)
@@ -40,8 +42,7 @@ class Policy:
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
         """Response log-probabilities with gradient; see `boresight.models.response_logps`."""
-        ids, mask = input_ids.to(self.model.device), response_mask.to(self.model.device)
-        return response_logps(self.model, ids, mask, **options)  # type: ignore[arg-type]
+        return response_logps(self.model, input_ids, response_mask, **options)  # type: ignore[arg-type]
 
     def parameters(self) -> Iterator[Parameter]:
         return iter(self.model.parameters())
@@ -58,8 +59,7 @@ class FrozenPolicy:
     @torch.no_grad()
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
         """Response log-probabilities without gradient."""
-        ids, mask = input_ids.to(self.model.device), response_mask.to(self.model.device)
-        return response_logps(self.model, ids, mask, **options)  # type: ignore[arg-type]
+        return response_logps(self.model, input_ids, response_mask, **options)  # type: ignore[arg-type]
 
     def fingerprint(self) -> str:
         """SHA-256 over every parameter: equal before and after a run, or the reference has moved."""
@@ -78,12 +78,14 @@ class RewardModel:
     @torch.no_grad()
     def score(self, prompts: Sequence[Messages], responses: Sequence[str], batch_size: int = 64) -> Tensor:
         """(responses,) float32 scores of response texts; every text is closed by the template's stop token."""
+        beginnings = [len(encode_prompt(self.chat, prompt)) for prompt in prompts]
         rows = [encode_pair_response(self.chat, p, r) for p, r in zip(prompts, responses, strict=True)]
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
         scores = torch.zeros(len(rows))
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            scores[chosen] = score_rows(self.model, self.head, [rows[i] for i in chosen])
+            batch = [rows[i] for i in chosen]
+            scores[chosen] = score_rows(self.model, self.head, batch, [beginnings[i] for i in chosen])
         return scores
 
 
@@ -95,8 +97,8 @@ class ValueModel:
 
     def predict(self, input_ids: Tensor, response_mask: Tensor) -> Tensor:
         """(rows, response tokens) values of the states in which the response tokens were chosen, left-aligned."""
-        values = self.model(input_ids)[:, :-1][response_mask[:, 1:]]
-        return to_left_edge(values, left_edge_mask(response_mask))
+        values = self.model(input_ids, predicting(response_mask))
+        return to_left_edge(values, left_edge_mask(response_mask).to(values.device))
 
     def parameters(self) -> Iterator[Parameter]:
         return iter(self.model.parameters())
@@ -118,20 +120,34 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def score_rows(model: PreTrainedModel, head: nn.Linear, rows: Sequence[Sequence[int]]) -> Tensor:
+def pair_logps(policy: Policy | FrozenPolicy, batch: PreferenceBatch) -> tuple[ResponseLogps, ResponseLogps]:
+    """Log-probabilities of chosen and of rejected responses from one forward pass, in which they share prompts."""
+    width = max(batch.chosen.input_ids.shape[1], batch.rejected.input_ids.shape[1])
+    sides = (batch.chosen, batch.rejected)
+    input_ids, response_mask = (
+        torch.cat([nn.functional.pad(rows, (0, width - rows.shape[1])) for rows in column])
+        for column in ([side.input_ids for side in sides], [side.response_mask for side in sides])
+    )
+    both = policy.logps(input_ids, response_mask)
+    pairs = len(batch.ids)
+    return (
+        ResponseLogps(both.logp[:pairs], both.mask[:pairs], None),
+        ResponseLogps(both.logp[pairs:], both.mask[pairs:], None),
+    )
+
+
+def score_rows(
+    model: PreTrainedModel, head: nn.Linear, rows: Sequence[Sequence[int]], prompt_lengths: Sequence[int]
+) -> Tensor:
     """(rows,) float32 scores read at the last token of each row (the stop token), with gradient where enabled.
 
     The position is the row's own length, never the last token that differs from the pad token: where pad equals the
-    stop token that rule reads one token too early.
+    stop token that rule reads one token too early. Rows with equal prompts, their first `prompt_length` tokens, share
+    the computation of it.
     """
-    width = max(len(row) for row in rows)
-    device = next(model.parameters()).device
-    input_ids = torch.zeros(len(rows), width, dtype=torch.long)
-    for i, row in enumerate(rows):
-        input_ids[i, : len(row)] = torch.tensor(row)
-    last = torch.tensor([len(row) - 1 for row in rows], device=device)
-    hidden = model.base_model(input_ids=input_ids.to(device), use_cache=False).last_hidden_state
-    scores: Tensor = head(hidden[torch.arange(len(rows), device=device), last]).squeeze(-1)
+    input_ids, last = pad_rows(rows)
+    last &= ~torch.nn.functional.pad(last[:, 1:], (0, 1))
+    scores: Tensor = head(hidden_states(model.base_model, input_ids, last, prompt_lengths)).squeeze(-1)
     return scores.float()
 
 

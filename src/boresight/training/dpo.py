@@ -10,7 +10,7 @@ from boresight.data.batches import BatchOrder, PreferenceBatch, collate_pairs
 from boresight.data.tokenize import EncodedPair
 from boresight.errors import DataError, TrainingError
 from boresight.models.precision import is_lowered
-from boresight.models.roles import FrozenPolicy, Policy
+from boresight.models.roles import FrozenPolicy, Policy, pair_logps
 from boresight.objectives.dpo import DPOTerms, dpo_loss, ipo_loss, robust_dpo_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
 from boresight.training.run import Run
@@ -65,18 +65,15 @@ def pair_logp_sums(policy: Policy | FrozenPolicy, pairs: Sequence[EncodedPair], 
     with torch.no_grad():
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            batch = collate_pairs([pairs[row] for row in rows])
-            for side, part in enumerate((batch.chosen, batch.rejected)):
-                logps = policy.logps(part.input_ids, part.response_mask)
-                result[rows, side] = logp_sum(logps.logp, logps.mask).cpu()
+            sides = pair_logps(policy, collate_pairs([pairs[row] for row in rows]))
+            result[rows] = torch.stack([logp_sum(side.logp, side.mask) for side in sides], dim=1).cpu()
     return result
 
 
 def _losses(
     config: DPOStage, policy: Policy, batch: PreferenceBatch, reference: Tensor, sums: MetricSums
 ) -> tuple[dict[str, Tensor], DPOTerms]:
-    chosen = policy.logps(batch.chosen.input_ids, batch.chosen.response_mask)
-    rejected = policy.logps(batch.rejected.input_ids, batch.rejected.response_mask)
+    chosen, rejected = pair_logps(policy, batch)
     sides = logp_sum(chosen.logp, chosen.mask), logp_sum(rejected.logp, rejected.mask)
     terms = _preference_terms(config, *sides, reference.to(sides[0].device), batch.p_chosen.to(sides[0].device))
     chosen_mean = logp_mean(chosen.logp, chosen.mask)

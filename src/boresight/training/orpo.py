@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from boresight.config.sections import ORPOStage
 from boresight.data.batches import BatchOrder, collate_pairs
 from boresight.data.tokenize import EncodedPair
-from boresight.models.roles import Policy
+from boresight.models.roles import Policy, pair_logps
 from boresight.objectives.logprobs import logp_mean
 from boresight.objectives.orpo import orpo_loss
 from boresight.training.run import Run
@@ -24,8 +24,7 @@ def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], 
         sums = MetricSums()
         for piece in micro_batches(rows, config.micro_batch_size):
             batch = collate_pairs([pairs[row] for row in piece])
-            chosen = policy.logps(batch.chosen.input_ids, batch.chosen.response_mask)
-            rejected = policy.logps(batch.rejected.input_ids, batch.rejected.response_mask)
+            chosen, rejected = pair_logps(policy, batch)
             chosen_mean, rejected_mean = logp_mean(chosen.logp, chosen.mask), logp_mean(rejected.logp, rejected.mask)
             terms = orpo_loss(
                 policy_chosen_logp_mean=chosen_mean,

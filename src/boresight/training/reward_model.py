@@ -79,7 +79,7 @@ def held_out_metrics(model: PreTrainedModel, pairs: Sequence[EncodedPair]) -> di
 def score_pairs(model: PreTrainedModel, head: torch.nn.Linear, pairs: Sequence[EncodedPair]) -> tuple[Tensor, Tensor]:
     """(pairs,) scores of the chosen and of the rejected responses, computed in one forward pass."""
     rows = [[*p.prompt_ids, *p.chosen_ids] for p in pairs] + [[*p.prompt_ids, *p.rejected_ids] for p in pairs]
-    scores = score_rows(model, head, rows)
+    scores = score_rows(model, head, rows, [len(p.prompt_ids) for p in pairs] * 2)
     return scores[: len(pairs)], scores[len(pairs) :]
 
 

@@ -1,0 +1,135 @@
+"""Last hidden states (or logits) at the places of right-padded rows where somebody reads them.
+
+Everything that looks into a model goes through here: log-probabilities, reward scores, values. Rows are computed
+without padding and with each prompt once (`boresight.models.shared_prompt`) where the model's attention can be driven
+that way, which is found out by comparing both ways on a probe, never trusted from a name; otherwise they are computed
+as they are, padding and all. Both give the same numbers but for rounding.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from boresight.models.packed_attention import NAME, Spans
+from boresight.models.precision import is_lowered
+from boresight.models.shared_prompt import PackedRow, pack
+
+QUANTUM = 64  # tokens; in bfloat16 the CPU's matrix library keeps a compiled kernel for each length it meets
+WORTH_PACKING = 0.9  # of the padded tokens; where less is saved one plain batch is the faster one
+PROBE = ((3, 7, 5, 1, 6, 2), (3, 7, 5, 4, 1), (8, 2, 9, 5, 7, 1, 3))  # two of one prompt, and a stranger
+PROBE_PROMPTS = (3, 3, 2)
+PROBE_TOLERANCE = 1e-3  # of the largest state; a wrong mask or position changes states by their own size
+
+
+def hidden_states(
+    body: PreTrainedModel, input_ids: Tensor, wanted: Tensor, prompt_lengths: Sequence[int] | None = None
+) -> Tensor:
+    """(wanted places in row order, hidden size) states of a model without its head.
+
+    `input_ids` and `wanted` are (rows, tokens), right-padded. A row's prompt is what comes up to its first wanted
+    place, unless `prompt_lengths` says otherwise; rows with equal prompts share it. Tokens behind a row's last wanted
+    place are not computed.
+    """
+    arguments, places = _row_arguments(body, input_ids, wanted, prompt_lengths)
+    states: Tensor = body(**arguments).last_hidden_state
+    return states[places]
+
+
+def whole_logits(model: PreTrainedModel, input_ids: Tensor, wanted: Tensor) -> Tensor:
+    """(wanted places in row order, vocabulary) logits by the model's own forward, whatever its head does to them."""
+    arguments, places = _row_arguments(model.base_model, input_ids, wanted, None)
+    if "spans" in arguments:
+        read: Tensor = model(**arguments, logits_to_keep=places[1]).logits[0]
+        return read
+    whole: Tensor = model(**arguments).logits
+    return whole[places]
+
+
+def _row_arguments(
+    body: PreTrainedModel, input_ids: Tensor, wanted: Tensor, prompt_lengths: Sequence[int] | None
+) -> tuple[dict[str, Any], tuple[Tensor, ...]]:
+    """What to call the model with, and where in its output the wanted places are: packed where that is worth it."""
+    device = _device(body)
+    if packs(body):
+        row = _packed(input_ids.cpu(), wanted.cpu(), prompt_lengths, is_lowered(device.type))
+        if row.input_ids.numel() <= WORTH_PACKING * input_ids.numel():
+            places = row.places[wanted.cpu()].to(device)
+            return _packed_arguments(row, device), (torch.zeros_like(places), places)
+    return {"input_ids": input_ids.to(device), "use_cache": False}, wanted.to(device).nonzero(as_tuple=True)
+
+
+def packs(body: PreTrainedModel) -> bool:
+    """Whether this model gives the same states for packed rows; found out once, on the first use.
+
+    A model that does keeps the attention implementation that can be told of spans; any other keeps its own.
+    """
+    known = getattr(body, "_boresight_packs", None)
+    if known is None:
+        known = _probe(body)
+        body._boresight_packs = known
+    return bool(known)
+
+
+def unpacked(body: PreTrainedModel) -> None:
+    """Compute this model's rows padded from now on: the plain way, to compare with."""
+    body._boresight_packs = False
+
+
+@torch.no_grad()
+def _probe(body: PreTrainedModel) -> bool:
+    if not isinstance(body, PreTrainedModel) or not body._can_set_attn_implementation():
+        return False
+    before, was_training = body.config._attn_implementation, body.training
+    device = _device(body)
+    body.eval()
+    try:
+        with torch.autocast(device.type, enabled=False):
+            body.set_attn_implementation(NAME)
+            same = _compare(body, device)
+    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):  # it takes no such keyword or row
+        same = False
+    finally:
+        body.train(was_training)
+    if not same:
+        body.set_attn_implementation(before)
+    return same
+
+
+def _compare(body: PreTrainedModel, device: torch.device) -> bool:
+    vocabulary = body.get_input_embeddings().weight.shape[0]
+    rows = [[token % vocabulary for token in row] for row in PROBE]
+    width = max(len(row) for row in rows)
+    padded = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=device)
+    present = torch.arange(width)[None] < torch.tensor([len(row) for row in rows])[:, None]
+    plain = body(input_ids=padded, use_cache=False).last_hidden_state[present.to(device)]
+    row = pack(rows, PROBE_PROMPTS, width=width, quantum=QUANTUM)
+    arguments = _packed_arguments(row, device)
+    states = body(**arguments).last_hidden_state[0][row.places[present].to(device)]
+    everywhere = arguments["spans"].layers == body.config.num_hidden_layers
+    return bool(everywhere and (states - plain).abs().max() <= PROBE_TOLERANCE * plain.abs().max())
+
+
+def _packed(input_ids: Tensor, wanted: Tensor, prompt_lengths: Sequence[int] | None, lowered: bool) -> PackedRow:
+    places = torch.arange(1, wanted.shape[1] + 1)
+    needed = (wanted * places).amax(dim=1).tolist()  # up to the last wanted place
+    prompts = prompt_lengths or (wanted.int().argmax(dim=1) + 1).tolist()
+    rows = [row[:length] for row, length in zip(input_ids.tolist(), needed, strict=True)]
+    return pack(rows, prompts, width=input_ids.shape[1], quantum=QUANTUM if lowered else 1)
+
+
+def _packed_arguments(row: PackedRow, device: torch.device) -> dict[str, Any]:
+    return {
+        "input_ids": row.input_ids.to(device),
+        "position_ids": row.position_ids.to(device),
+        # Taken as a finished mask and passed on as it is; the spans say who sees whom.
+        "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device),
+        "use_cache": False,
+        "spans": Spans(row.spans),
+    }
+
+
+def _device(body: torch.nn.Module) -> torch.device:
+    return next(body.parameters()).device
