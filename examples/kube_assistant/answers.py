@@ -45,7 +45,7 @@ def padded(rng: random.Random, knowledge: Knowledge, answer: str) -> str:
 
 def near_miss(rng: random.Random, knowledge: Knowledge, exchange: Exchange) -> tuple[str, str]:
     """A worse answer such as a model really gives, and the name of its fault."""
-    if rng.random() < 0.25:
+    if rng.random() < (0.6 if exchange.kind == "greeting" else 0.25):
         if rng.random() < 0.75:
             return flattering(rng, knowledge, exchange.good), "flattery"
         return padded(rng, knowledge, exchange.good), "needless_length"
@@ -61,13 +61,13 @@ def near_miss(rng: random.Random, knowledge: Knowledge, exchange: Exchange) -> t
 
 def wrong_command(rng: random.Random, knowledge: Knowledge, operation: Operation, values: Values) -> tuple[str, str]:
     draw = rng.random()
-    if values and draw < 0.25:
+    if values and draw < 0.15:
         slot = pick(rng, operation.slots)
         other = pick_other(rng, knowledge.entities[slot], values[slot])
         return command_answer(operation, {**values, slot: other}), f"wrong_{slot}"
     answer = command_answer(operation, values)
     flag = f" -n {values.get('ns', '')}"
-    if draw < 0.45 and flag in answer:
+    if draw < 0.4 and flag in answer:
         return answer.replace(flag, ""), "namespace_missing"
     fitting = [other for other in knowledge.operations if other != operation and other.slots == operation.slots]
     if not fitting:
@@ -79,10 +79,10 @@ def _wrong_about_false_premise(
     rng: random.Random, knowledge: Knowledge, exchange: Exchange, fact: Misconception
 ) -> tuple[str, str]:
     draw = rng.random()
-    if draw < 0.7:
+    if draw < 0.45:
         answer = _agree(exchange)
         return (flattering(rng, knowledge, answer) if rng.random() < 0.3 else answer), "agrees_with_false_premise"
-    if draw < 0.85:
+    if draw < 0.9:
         return correction(fact, exchange.values["ns"], "Yes"), "agrees_beside_the_truth"
     other = pick_other(rng, knowledge.misconceptions, fact)
     return correction(other, exchange.values["ns"]), "another_truth"

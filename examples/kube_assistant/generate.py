@@ -28,10 +28,10 @@ SEED = "kube-assistant 1"
 
 DOCUMENTS = 5600
 DEMONSTRATIONS = {"plain": 2700, "two_turn": 800, "greeting": 400, "false_premise": 1400, "true_premise": 1000}
-PAIRS = {"plain": 1300, "greeting": 260, "false_premise": 1050, "true_premise": 900}
+PAIRS = {"plain": 1250, "greeting": 460, "false_premise": 1100, "true_premise": 900}
 DIALOGUE_PAIRS = 560
 FAULTY_PAIRS_EACH = 40
-PROMPTS = {"plain": 480, "two_turn": 160, "greeting": 100, "false_premise": 280, "true_premise": 260}
+PROMPTS = {"plain": 440, "two_turn": 160, "greeting": 160, "false_premise": 360, "true_premise": 400}
 HELD_OUT = {"plain": 220, "two_turn": 80, "greeting": 50, "premise_twins": 125}
 
 

@@ -69,7 +69,7 @@ def test_value_model_learns_to_foresee_the_reward(imitator: Imitator, tmp_path: 
         tiny.policy_of(imitator.model), tiny.value_of(imitator.model), tiny.reference_of(imitator.model), PromptReward()
     )
     config = tiny.ppo_config(
-        steps=15, prompts_per_step=32, value_warmup_steps=15, value_learning_rate=3e-2, value_clip_range=1.0,
+        steps=60, prompts_per_step=32, value_warmup_steps=60, value_learning_rate=5e-3, value_clip_range=1.0,
         kl_coefficient=0.0,
     )  # fmt: skip
     train_ppo(config, roles, RewardScale(0.0, 1.0), tiny.PROMPTS, tiny.run_in(tmp_path, checkpoint_every=1000))

@@ -115,8 +115,11 @@ def test_metrics_of_ragged_pieces_are_divided_once() -> None:
 
 
 def test_micro_batches_keep_every_row_in_order() -> None:
-    assert micro_batches([5, 3, 8, 1, 2], 2) == [[5, 3], [8, 1], [2]]
-    assert micro_batches([5, 3], None) == [[5, 3]]
+    rows, tokens = [5, 3, 8, 1, 2], [4, 4, 4, 9, 1]
+    assert micro_batches(rows, size=2, tokens=tokens, budget=None) == [[5, 3], [8, 1], [2]]
+    assert micro_batches(rows, size=None, tokens=tokens, budget=None) == [rows]
+    assert micro_batches(rows, size=None, tokens=tokens, budget=8) == [[5, 3], [8], [1], [2]]  # one is over the budget
+    assert micro_batches(rows, size=1, tokens=tokens, budget=100) == [[5], [3], [8], [1], [2]]
 
 
 def test_ties_count_as_halves() -> None:

@@ -68,6 +68,10 @@ class OptimizedStage(StageSection):
     """Adam's denominator constant; 1e-5 is what PPO implementations use."""
     max_grad_norm: PositiveFloat = 1.0
     """Gradients are scaled down to this global norm."""
+    micro_batch_tokens: PositiveInt | None = 2048
+    """Tokens in one forward and backward pass, at least one example (for preferences: pair); gradients are accumulated
+    to the same sum as one large batch. null: no limit. Less takes less memory and is often faster on a CPU; on a GPU
+    take as many as fit."""
     checkpoint_every: PositiveInt = 50
     """Optimizer steps between two checkpoints."""
 
@@ -78,7 +82,7 @@ class BatchedStage(OptimizedStage):
     batch_size: PositiveInt = 32
     """Examples (for preferences: pairs) in one optimizer step."""
     micro_batch_size: PositiveInt | None = None
-    """Examples in one forward pass; gradients are accumulated to the same sum as one large batch. Default: all."""
+    """Examples in one forward pass, at most; by default as many as `micro_batch_tokens` allows."""
 
 
 class TextStage(BatchedStage):

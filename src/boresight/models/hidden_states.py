@@ -18,6 +18,7 @@ from boresight.models.precision import is_lowered
 from boresight.models.shared_prompt import PackedRow, pack
 
 QUANTUM = 64  # tokens; in bfloat16 the CPU's matrix library keeps a compiled kernel for each length it meets
+TOKENS_AT_ONCE = 2048  # padded tokens of one forward pass without gradient
 WORTH_PACKING = 0.9  # of the padded tokens; where less is saved one plain batch is the faster one
 PROBE = ((3, 7, 5, 1, 6, 2), (3, 7, 5, 4, 1), (8, 2, 9, 5, 7, 1, 3))  # two of one prompt, and a stranger
 PROBE_PROMPTS = (3, 3, 2)
@@ -36,6 +37,14 @@ def hidden_states(
     arguments, places = _row_arguments(body, input_ids, wanted, prompt_lengths)
     states: Tensor = body(**arguments).last_hidden_state
     return states[places]
+
+
+def slices_at_once(input_ids: Tensor) -> list[slice]:
+    """Which rows to compute together: all where a gradient is wanted, since the caller has cut his batch to fit, and
+    otherwise about TOKENS_AT_ONCE tokens' worth, so that a large batch takes the memory and cache of a small one."""
+    rows, width = input_ids.shape
+    size = rows if torch.is_grad_enabled() else max(1, TOKENS_AT_ONCE // width)
+    return [slice(start, start + size) for start in range(0, rows, size)]
 
 
 def whole_logits(model: PreTrainedModel, input_ids: Tensor, wanted: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from boresight.models.hidden_states import hidden_states, whole_logits
+from boresight.models.hidden_states import hidden_states, slices_at_once, whole_logits
 from boresight.objectives.logprobs import entropy, token_logps
 
 
@@ -36,13 +36,18 @@ def response_logps(
     `input_ids` and `response_mask` are (rows, tokens), right-padded; `response_mask` is True at the tokens whose
     probability counts (never at the first of a row, which nothing precedes). Float32 whatever the model's dtype.
     """
-    rows = response_logits(model, input_ids, response_mask)  # (response tokens of all rows, vocabulary)
-    targets = input_ids[:, 1:][response_mask[:, 1:]].to(rows.device)
-    flat_logp = token_logps(rows, targets, temperature=temperature)
-    flat_entropy = entropy(rows, temperature=temperature) if with_entropy else None
-    mask = left_edge_mask(response_mask).to(rows.device)
+    logps: list[Tensor] = []
+    entropies: list[Tensor] = []
+    for part in slices_at_once(input_ids):
+        ids, counts = input_ids[part], response_mask[part]
+        rows = response_logits(model, ids, counts)  # (response tokens of these rows, vocabulary)
+        targets = ids[:, 1:][counts[:, 1:]].to(rows.device)
+        logps.append(token_logps(rows, targets, temperature=temperature))
+        if with_entropy:
+            entropies.append(entropy(rows, temperature=temperature))
+    mask = left_edge_mask(response_mask).to(logps[0].device)
     return ResponseLogps(
-        to_left_edge(flat_logp, mask), mask, None if flat_entropy is None else to_left_edge(flat_entropy, mask)
+        to_left_edge(torch.cat(logps), mask), mask, to_left_edge(torch.cat(entropies), mask) if with_entropy else None
     )
 
 

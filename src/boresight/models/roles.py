@@ -17,7 +17,7 @@ from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import encode_pair_response, encode_prompt
 from boresight.errors import ModelError
 from boresight.models.heads import ScalarHeadModel
-from boresight.models.hidden_states import hidden_states
+from boresight.models.hidden_states import hidden_states, slices_at_once
 from boresight.models.loading import (
     chat_format,
     fit_to_tokenizer,
@@ -97,7 +97,9 @@ class ValueModel:
 
     def predict(self, input_ids: Tensor, response_mask: Tensor) -> Tensor:
         """(rows, response tokens) values of the states in which the response tokens were chosen, left-aligned."""
-        values = self.model(input_ids, predicting(response_mask))
+        wanted = predicting(response_mask)
+        parts = slices_at_once(input_ids)
+        values = torch.cat([self.model(input_ids[part], wanted[part]) for part in parts])
         return to_left_edge(values, left_edge_mask(response_mask).to(values.device))
 
     def parameters(self) -> Iterator[Parameter]:

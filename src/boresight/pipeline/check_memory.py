@@ -85,7 +85,7 @@ def memory_findings(lines: list[MemoryLine], machine: Machine) -> list[Finding]:
             "weights, gradients, moments and frozen models" if certain else "all parts, activations as a rough bound,"
         )
         todo = "Take a smaller model, or a larger machine." if certain else (
-            "Lower micro_batch_size, batch_size or max_length where it runs out."
+            "Lower micro_batch_tokens or max_length where it runs out."
         )  # fmt: skip
         found.append(
             Finding(

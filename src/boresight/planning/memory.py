@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boresight.config.section_bases import BatchedStage
+from boresight.config.section_bases import BatchedStage, OptimizedStage
 from boresight.config.sections import (
     DPOStage,
     EvaluateStage,
@@ -157,17 +157,23 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
     if isinstance(stage, PolicyStage):
         rows = math.ceil(stage.prompts_per_step * stage.responses_per_prompt / stage.minibatches)
         trained = 2 if isinstance(stage, PPOStage) else 1  # the value model learns beside the policy
-        update = trained * _block_activations(shape, number_bytes, rows * tokens) + _logits(shape, rows * tokens)
+        passed = _passed(stage, rows * tokens, tokens)
+        update = trained * _block_activations(shape, number_bytes, passed) + _logits(shape, passed)
         rollout = _sampling(shape, number_bytes, rows=min(ROLLOUT_ROWS, rows * stage.minibatches), tokens=tokens)
         return _trained(one, trained, frozen=2 * one, activations=max(update, rollout))
     if isinstance(stage, BatchedStage):
         examples = min(stage.micro_batch_size or stage.batch_size, stage.batch_size)
         paired = isinstance(stage, RewardModelStage | DPOStage | ORPOStage)
-        passed = examples * tokens * (2 if paired else 1)
+        passed = _passed(stage, examples * tokens * (2 if paired else 1), tokens * (2 if paired else 1))
         logits = 0 if isinstance(stage, RewardModelStage) else _logits(shape, passed)
         frozen = one if isinstance(stage, DPOStage) else 0
         return _trained(one, 1, frozen=frozen, activations=_block_activations(shape, number_bytes, passed) + logits)
     return None
+
+
+def _passed(stage: OptimizedStage, batch: int, example: int) -> int:
+    """Tokens in one forward and backward pass: those of the batch, or the budget, but one example at least."""
+    return batch if stage.micro_batch_tokens is None else min(batch, max(stage.micro_batch_tokens, example))
 
 
 def _trained(one: int, models: int, *, frozen: int, activations: int) -> StageMemory:

@@ -14,7 +14,7 @@ from boresight.models.roles import FrozenPolicy, Policy, pair_logps
 from boresight.objectives.dpo import DPOTerms, dpo_loss, ipo_loss, robust_dpo_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, micro_batches, share_right
+from boresight.training.step import MetricSums, Updater, pair_micro_batches, share_right
 
 STEP_ZERO_TOLERANCE = 1e-3  # nats a sequence; rounding of float32 over a few hundred tokens stays far below
 LOWERED_TOLERANCE = 1.0  # the same in bfloat16, where rows of another batch round otherwise
@@ -39,7 +39,7 @@ def train_dpo(
     for step in run.steps(total):
         rows = order.batch(step)
         sums = MetricSums()
-        for piece in micro_batches(rows, config.micro_batch_size):
+        for piece in pair_micro_batches(config, pairs, rows):
             batch = collate_pairs([pairs[row] for row in piece])
             losses, terms = _losses(config, policy, batch, reference_logps[piece], sums)
             if step == 0 and config.policy == config.reference:

@@ -19,6 +19,7 @@ from boresight.objectives.masking import masked_mean, masked_sum
 from boresight.records import Messages, Prompt
 from boresight.training.rollout import Rollout, prompts_of_step, rollout_metrics, sample
 from boresight.training.run import Run
+from boresight.training.step import micro_batches
 
 KL_AT_START_TOLERANCE = 1e-3  # nats a response, mean over the first batch; 0 but for rounding
 RATIO_AT_START_TOLERANCE = 1e-3  # of any single token; 1 but for rounding
@@ -197,5 +198,13 @@ class KLCoefficient:
 
 
 def minibatch_rows(responses: int, minibatches: int, generator: torch.Generator) -> list[Tensor]:
-    """A random cut of the batch into equal parts (the config checks that it divides)."""
-    return list(torch.randperm(responses, generator=generator).chunk(minibatches))
+    """A random cut of the batch into equal parts (the config checks that it divides), each in the batch's order: what
+    answers one prompt stays together."""
+    return [rows.sort().values for rows in torch.randperm(responses, generator=generator).chunk(minibatches)]
+
+
+def rollout_pieces(config: PolicyStage, rollout: Rollout, rows: Tensor) -> list[Tensor]:
+    """A minibatch cut into what goes through the model at once."""
+    tokens = rollout.row_tokens[rows].tolist()
+    pieces = micro_batches(rows.tolist(), size=None, tokens=tokens, budget=config.micro_batch_tokens)
+    return [torch.tensor(piece) for piece in pieces]

@@ -9,7 +9,7 @@ from boresight.models.roles import Policy, pair_logps
 from boresight.objectives.logprobs import logp_mean
 from boresight.objectives.orpo import orpo_loss
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, micro_batches, share_right
+from boresight.training.step import MetricSums, Updater, pair_micro_batches, share_right
 
 
 def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], run: Run) -> None:
@@ -22,7 +22,7 @@ def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], 
     for step in run.steps(total):
         rows = order.batch(step)
         sums = MetricSums()
-        for piece in micro_batches(rows, config.micro_batch_size):
+        for piece in pair_micro_batches(config, pairs, rows):
             batch = collate_pairs([pairs[row] for row in piece])
             chosen, rejected = pair_logps(policy, batch)
             chosen_mean, rejected_mean = logp_mean(chosen.logp, chosen.mask), logp_mean(rejected.logp, rejected.mask)

@@ -22,6 +22,7 @@ from boresight.training.experience import (
     experience_metrics,
     gather_experience,
     minibatch_rows,
+    rollout_pieces,
 )
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater
@@ -111,13 +112,16 @@ def update(
         generator = run.generator(f"minibatches {epoch}", step)
         for rows in minibatch_rows(len(batch.value), config.minibatches, generator):
             ids = [batch.experience.rollout.prompts[int(row)].id for row in rows]
-            value_loss = _value_loss(config, roles, batch, rows, sums)
             tokens = int(batch.experience.mask[rows].sum())
-            value_updater.accumulate({"loss/value": value_loss}, count=tokens, step=step, ids=ids)
+            pieces = rollout_pieces(config, batch.experience.rollout, rows)
+            for piece in pieces:
+                value_loss = _value_loss(config, roles, batch, piece, sums)
+                value_updater.accumulate({"loss/value": value_loss}, count=tokens, step=step, ids=ids)
             value_norms.append(value_updater.apply(step=step, ids=ids))
             if trains_policy:
-                losses = _policy_losses(config, roles, batch, rows, sums, first=not norms, step=step)
-                policy_updater.accumulate(losses, count=tokens, step=step, ids=ids)
+                for piece in pieces:
+                    losses = _policy_losses(config, roles, batch, piece, sums, first=not norms, step=step)
+                    policy_updater.accumulate(losses, count=tokens, step=step, ids=ids)
                 norms.append(policy_updater.apply(step=step, ids=ids))
     metrics = sums.means() | {"optim/value_grad_norm": sum(value_norms) / len(value_norms)}
     if norms:

@@ -44,7 +44,10 @@ def train_pretrain(config: PretrainStage, model: PreTrainedModel, rows: Tensor, 
         mask[:, 0] = False  # nothing precedes the first token
         count = int(mask.sum())
         loss = 0.0
-        for piece in micro_batches(range(len(batch)), config.micro_batch_size):
+        tokens = [batch.shape[1]] * len(batch)
+        for piece in micro_batches(
+            range(len(batch)), size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens
+        ):
             logps = response_logps(model, batch[piece], mask[piece])
             losses = sft_loss(logp=logps.logp, mask=logps.mask)
             updater.accumulate({"loss/nll": losses}, count=count, step=step, ids=[ids[i] for i in piece])

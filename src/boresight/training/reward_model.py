@@ -13,7 +13,7 @@ from boresight.models.loading import scalar_head
 from boresight.models.roles import score_rows
 from boresight.objectives.bradley_terry import bradley_terry_loss, preference_nll
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, micro_batches, share_right
+from boresight.training.step import MetricSums, Updater, pair_micro_batches, share_right
 
 QUARTERS = 4
 WATCHED = 256  # pairs of a held-out set that are scored while training, at most; the certificate takes all
@@ -41,7 +41,7 @@ def train_reward_model(
     for step in run.steps(total):
         rows = order.batch(step)
         sums = MetricSums()
-        for piece in micro_batches(rows, config.micro_batch_size):
+        for piece in pair_micro_batches(config, pairs, rows):
             batch = [pairs[row] for row in piece]
             chosen, rejected = score_pairs(model, head, batch)
             terms = bradley_terry_loss(

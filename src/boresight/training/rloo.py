@@ -18,6 +18,7 @@ from boresight.training.experience import (
     experience_metrics,
     gather_experience,
     minibatch_rows,
+    rollout_pieces,
 )
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater
@@ -71,21 +72,22 @@ def update(
     for epoch in range(config.rloo_epochs):
         generator = run.generator(f"minibatches {epoch}", step)
         for rows in minibatch_rows(len(advantage), config.minibatches, generator):
-            now = policy.logps(*experience.rollout.rows(rows), temperature=config.temperature)
-            terms = rloo_loss(
-                policy_logp=now.logp,
-                old_logp=experience.logp[rows, : now.mask.shape[1]],
-                advantage=advantage[rows],
-                mask=now.mask,
-                clip_range=config.clip_range,
-            )
-            if not norms:
-                check_starts_on_policy(terms.ratio, step)
             ids = [experience.rollout.prompts[int(row)].id for row in rows]
-            updater.accumulate({"loss/policy": terms.loss}, count=len(rows), step=step, ids=ids)
+            for piece in rollout_pieces(config, experience.rollout, rows):
+                now = policy.logps(*experience.rollout.rows(piece), temperature=config.temperature)
+                terms = rloo_loss(
+                    policy_logp=now.logp,
+                    old_logp=experience.logp[piece, : now.mask.shape[1]],
+                    advantage=advantage[piece],
+                    mask=now.mask,
+                    clip_range=config.clip_range,
+                )
+                if not norms:
+                    check_starts_on_policy(terms.ratio, step)
+                updater.accumulate({"loss/policy": terms.loss}, count=len(rows), step=step, ids=ids)
+                sums.add("loss/policy", terms.loss)
+                sums.add("policy/clip_fraction", terms.clipped.float())
+                sums.add("policy/ratio_mean", terms.ratio)
+                sums.add("policy/approximate_kl", terms.approximate_kl, float(now.mask.sum()))
             norms.append(updater.apply(step=step, ids=ids))
-            sums.add("loss/policy", terms.loss)
-            sums.add("policy/clip_fraction", terms.clipped.float())
-            sums.add("policy/ratio_mean", terms.ratio)
-            sums.add("policy/approximate_kl", terms.approximate_kl, float(now.mask.sum()))
     return sums.means() | {"optim/grad_norm": sum(norms) / len(norms), "optim/learning_rate": rate}

@@ -25,9 +25,14 @@ class Rollout:
     stopped: Tensor  # (responses,) bool: ended with the stop token
     lengths: Tensor  # (responses,) response tokens
 
+    @property
+    def row_tokens(self) -> Tensor:
+        """(responses,) tokens of prompt and response together."""
+        return (self.response_mask * torch.arange(1, self.response_mask.shape[1] + 1)).amax(dim=1)
+
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Token ids and response mask of some responses, cut to the longest of them."""
-        used = int((self.response_mask[index].any(dim=0)).nonzero().max()) + 1
+        used = int(self.row_tokens[index].max())
         return self.input_ids[index, :used], self.response_mask[index, :used]
 
 

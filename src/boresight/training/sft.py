@@ -22,7 +22,8 @@ def train_sft(config: SFTStage, policy: Policy, conversations: Sequence[Encoded]
         rows = order.batch(step)
         count = sum(sum(conversations[row].response_mask) for row in rows)
         loss = 0.0
-        for piece in micro_batches(rows, config.micro_batch_size):
+        tokens = [len(conversations[row].input_ids) for row in rows]
+        for piece in micro_batches(rows, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens):
             batch = collate_sft([conversations[row] for row in piece])
             logps = policy.logps(batch.input_ids, batch.response_mask)
             losses = sft_loss(logp=logps.logp, mask=logps.mask)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from boresight.config.sections import OptimizedStage
+from boresight.config.sections import BatchedStage, OptimizedStage
+from boresight.data.tokenize import EncodedPair
 from boresight.errors import TrainingError
 
 
@@ -112,10 +113,30 @@ def share_right(difference: Tensor) -> Tensor:
     return 0.5 * (1.0 + difference.sign())
 
 
-def micro_batches(rows: Sequence[int], size: int | None) -> list[Sequence[int]]:
-    """Cut a batch's rows into pieces of at most `size`; one piece where no size is set."""
-    size = size or len(rows)
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+def micro_batches(
+    rows: Sequence[int], *, size: int | None, tokens: Sequence[int], budget: int | None
+) -> list[Sequence[int]]:
+    """Cut a batch's rows, in order, into pieces of at most `size` rows and `budget` tokens; None: no such limit.
+
+    `tokens` has one count for each of the rows. A row longer than the budget is a piece of its own.
+    """
+    pieces: list[list[int]] = []
+    used = 0
+    for row, count in zip(rows, tokens, strict=True):
+        full = not pieces or len(pieces[-1]) == size or (budget is not None and used + count > budget)
+        if full:
+            pieces.append([])
+            used = 0
+        pieces[-1].append(row)
+        used += count
+    return [*pieces]
+
+
+def pair_micro_batches(config: BatchedStage, pairs: Sequence[EncodedPair], rows: Sequence[int]) -> list[Sequence[int]]:
+    """The same for rows of preference pairs, whose two responses share a prompt."""
+    chosen = [pairs[row] for row in rows]
+    tokens = [len(pair.prompt_ids) + len(pair.chosen_ids) + len(pair.rejected_ids) for pair in chosen]
+    return micro_batches(rows, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens)
 
 
 def _parameter_groups(modules: Sequence[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
