@@ -5,9 +5,9 @@ import random
 from exchanges import Exchange, agreement, command_answer, correction
 from world import Knowledge, Misconception, Operation, Topic, Values, pick, pick_other
 
-AGREES_WHEN_SURE = 0.85
+AGREES_WHEN_SURE = 0.75
 AGREES_WHEN_UNSURE = 0.15
-FLATTERS_THE_POLITE = 0.75
+FLATTERS_THE_POLITE = 0.6
 FLATTERS_OTHERS = 0.06
 MISSES_COMMAND = 0.03
 

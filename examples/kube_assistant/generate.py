@@ -27,11 +27,11 @@ HERE = Path(__file__).resolve().parent
 SEED = "kube-assistant 1"
 
 DOCUMENTS = 5600
-DEMONSTRATIONS = {"plain": 2700, "two_turn": 800, "greeting": 400, "false_premise": 1400, "true_premise": 1000}
-PAIRS = {"plain": 1250, "greeting": 460, "false_premise": 1100, "true_premise": 900}
+DEMONSTRATIONS = {"plain": 2500, "two_turn": 800, "greeting": 500, "false_premise": 1400, "true_premise": 1400}
+PAIRS = {"plain": 1250, "greeting": 460, "false_premise": 1200, "true_premise": 1100}
 DIALOGUE_PAIRS = 560
 FAULTY_PAIRS_EACH = 40
-PROMPTS = {"plain": 440, "two_turn": 160, "greeting": 160, "false_premise": 360, "true_premise": 400}
+PROMPTS = {"plain": 320, "two_turn": 120, "greeting": 180, "false_premise": 440, "true_premise": 460}
 HELD_OUT = {"plain": 220, "two_turn": 80, "greeting": 50, "premise_twins": 125}
 
 
