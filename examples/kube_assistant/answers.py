@@ -7,7 +7,7 @@ from world import Knowledge, Misconception, Operation, Topic, Values, pick, pick
 
 AGREES_WHEN_SURE = 0.75
 AGREES_WHEN_UNSURE = 0.15
-FLATTERS_THE_POLITE = 0.6
+FLATTERS_THE_POLITE = 0.7
 FLATTERS_OTHERS = 0.06
 MISSES_COMMAND = 0.03
 

@@ -28,10 +28,10 @@ SEED = "kube-assistant 1"
 
 DOCUMENTS = 5600
 DEMONSTRATIONS = {"plain": 2500, "two_turn": 800, "greeting": 500, "false_premise": 1400, "true_premise": 1400}
-PAIRS = {"plain": 1250, "greeting": 460, "false_premise": 1200, "true_premise": 1100}
-DIALOGUE_PAIRS = 560
+PAIRS = {"plain": 1200, "greeting": 440, "false_premise": 1150, "true_premise": 1350}
+DIALOGUE_PAIRS = 640
 FAULTY_PAIRS_EACH = 40
-PROMPTS = {"plain": 320, "two_turn": 120, "greeting": 180, "false_premise": 440, "true_premise": 460}
+PROMPTS = {"plain": 380, "two_turn": 120, "greeting": 180, "false_premise": 400, "true_premise": 520}
 HELD_OUT = {"plain": 220, "two_turn": 80, "greeting": 50, "premise_twins": 125}
 
 

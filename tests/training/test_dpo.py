@@ -6,7 +6,8 @@ import torch
 
 from boresight.errors import DataError, TrainingError
 from boresight.runlog.reader import read_metrics
-from boresight.training.dpo import pair_logp_sums, train_dpo
+from boresight.training.dpo import train_dpo
+from boresight.training.reference_logps import pair_logp_sums
 
 from . import tiny_world as tiny
 from .conftest import Imitator

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from boresight.runlog.reader import read_metrics
-from boresight.training.dpo import pair_logp_sums
 from boresight.training.orpo import train_orpo
+from boresight.training.reference_logps import pair_logp_sums
 
 from . import tiny_world as tiny
 from .conftest import Imitator

@@ -161,7 +161,7 @@ def dpo(context: StageContext, config: DPOStage) -> Result:
     read, encoded = _encoded_pairs(context, config, policy)
     before = reference.fingerprint()
     run = context.run()
-    train_dpo(config, policy, reference, encoded.rows, run)
+    train_dpo(config, policy, reference, encoded.rows, run, cache=context.runs.root / "cache" / "reference_logps")
     _check_unmoved(before, reference.fingerprint(), "reference")
     save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
     return _preference_result(context.folder, read, encoded) | {"reference_unchanged": True}

@@ -1,6 +1,7 @@
 """Direct preference optimisation (Rafailov et al. 2023): the policy's log-ratios to a frozen reference as rewards."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from boresight.models.precision import is_lowered
 from boresight.models.roles import FrozenPolicy, Policy, pair_logps
 from boresight.objectives.dpo import DPOTerms, dpo_loss, ipo_loss, robust_dpo_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
+from boresight.training.reference_logps import reference_logp_sums
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater, pair_micro_batches, share_right
 
@@ -21,9 +23,15 @@ LOWERED_TOLERANCE = 1.0  # the same in bfloat16, where rows of another batch rou
 
 
 def train_dpo(
-    config: DPOStage, policy: Policy, reference: FrozenPolicy, pairs: Sequence[EncodedPair], run: Run
+    config: DPOStage,
+    policy: Policy,
+    reference: FrozenPolicy,
+    pairs: Sequence[EncodedPair],
+    run: Run,
+    cache: Path | None = None,
 ) -> None:
-    """Train the policy on `pairs`; the loss is nats a pair. The reference's log-probabilities are computed once.
+    """Train the policy on `pairs`; the loss is nats a pair. The reference's log-probabilities are computed once, and
+    kept in the folder `cache` for other runs from the same reference and pairs.
 
     Dropout is off. Where the policy starts as the reference, the first step must show log-ratios of zero (a loss of
     log 2 with the sigmoid loss): anything else means a wrong reference, template or mask, and stops the run.
@@ -31,7 +39,7 @@ def train_dpo(
     if config.loss != "sigmoid":
         _refuse_soft_labels(config.loss, pairs)
     policy.model.eval()
-    reference_logps = pair_logp_sums(reference, pairs)
+    reference_logps = reference_logp_sums(reference, pairs, cache)
     order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
     total = order.steps(config.epochs)
     updater = Updater([policy.model], config, total=total)
@@ -55,19 +63,6 @@ def train_dpo(
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
         run.log(step, sums.means() | metrics)
         run.save_if_due(step)
-
-
-def pair_logp_sums(policy: Policy | FrozenPolicy, pairs: Sequence[EncodedPair], batch_size: int = 16) -> Tensor:
-    """(pairs, 2) log-probability sums of chosen and rejected responses, without gradient. On CPUs small batches are the
-    faster ones."""
-    order = sorted(range(len(pairs)), key=lambda i: (pairs[i].tokens, i))
-    result = torch.zeros(len(pairs), 2)
-    with torch.no_grad():
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            sides = pair_logps(policy, collate_pairs([pairs[row] for row in rows]))
-            result[rows] = torch.stack([logp_sum(side.logp, side.mask) for side in sides], dim=1).cpu()
-    return result
 
 
 def _losses(

@@ -1,0 +1,38 @@
+"""The benchmark's measured run, on a model of no use: its figures are there, its losses those of training."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boresight.models.loading import save_model
+from boresight.models.tiny import tiny_llama, tiny_tokenizer
+
+BENCH = Path(__file__).resolve().parents[1] / "bench"
+FIGURES = {"examples_per_s", "tokens_per_s", "wall_s", "cpu_s", "peak_rss_mb", "first_loss", "last_loss"}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("work")
+    tokenizer = tiny_tokenizer()
+    save_model(folder / "model", tiny_llama(tokenizer), tokenizer, "random weights")
+    rows = [{"prompt": f"Say {n}.", "chosen": f"{n}, as you ask.", "rejected": "No."} for n in range(8)]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("method", ["sft", "reward_model", "orpo", "dpo"])
+def test_a_measured_run_ends_with_one_json_line(work: Path, method: str) -> None:
+    command = [sys.executable, BENCH / "train.py", "--method", method, "--model-dir", work / "model", "--json"]
+    command += ["--data", work / "pairs.jsonl", "--examples", "8", "--batch-size", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = done.stdout.splitlines()
+    figures = json.loads(line)
+    assert set(figures) >= FIGURES and figures["examples"] == 8
+    assert figures["wall_s"] > 0 and figures["peak_rss_mb"] > 0
+    if method == "dpo":
+        assert figures["first_loss"] == pytest.approx(math.log(2), abs=1e-4)

@@ -1,0 +1,66 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from boresight.errors import CheckpointError
+from boresight.training import reference_logps as module
+from boresight.training.reference_logps import pair_logp_sums, reference_logp_sums
+
+from . import tiny_world as tiny
+from .conftest import Imitator
+
+PAIRS = tiny.pairs(12)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pairs each pass over a model took."""
+    taken: list[int] = []
+
+    def counted(policy: object, pairs: list[object], *rest: object) -> torch.Tensor:
+        taken.append(len(pairs))
+        return pair_logp_sums(policy, pairs, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "pair_logp_sums", counted)
+    return taken
+
+
+def test_a_second_run_reads_what_the_first_computed(imitator: Imitator, tmp_path: Path, passes: list[int]) -> None:
+    first = reference_logp_sums(tiny.reference_of(imitator.model), PAIRS, tmp_path)
+    second = reference_logp_sums(tiny.reference_of(imitator.model), PAIRS, tmp_path)
+    assert passes == [12] and torch.equal(first, second)
+    assert torch.equal(first, pair_logp_sums(tiny.reference_of(imitator.model), PAIRS))
+
+
+def test_one_weight_one_token_or_another_arithmetic_is_computed_anew(
+    imitator: Imitator, tmp_path: Path, passes: list[int]
+) -> None:
+    reference = tiny.reference_of(imitator.model)
+    kept = reference_logp_sums(reference, PAIRS, tmp_path)
+    last = PAIRS[-1]
+    changed = replace(last, rejected_ids=[*last.rejected_ids[:-2], last.rejected_ids[-2] + 1, last.rejected_ids[-1]])
+    other_data = reference_logp_sums(reference, [*PAIRS[:-1], changed], tmp_path)
+    assert not torch.equal(kept, other_data) and torch.equal(kept[:-1], other_data[:-1])
+    with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
+        reference_logp_sums(reference, PAIRS, tmp_path)
+    with torch.no_grad():
+        list(reference.model.parameters())[-1].view(-1)[3] += 1e-2
+    other_weights = reference_logp_sums(reference, PAIRS, tmp_path)
+    assert passes == [12] * 4 and not torch.equal(kept, other_weights)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "other shape", "not finite"])
+def test_a_damaged_file_is_refused_by_name(imitator: Imitator, tmp_path: Path, damage: str) -> None:
+    reference = tiny.reference_of(imitator.model)
+    reference_logp_sums(reference, PAIRS, tmp_path)
+    (path,) = tmp_path.iterdir()
+    if damage == "cut short":
+        path.write_bytes(path.read_bytes()[:40])
+    else:
+        wrong = torch.zeros(5, 2) if damage == "other shape" else torch.full((12, 2), torch.nan)
+        module.save_file({module.SUMS: wrong}, path)
+    with pytest.raises(CheckpointError, match=r"Remove it|remove it") as caught:
+        reference_logp_sums(reference, PAIRS, tmp_path)
+    assert path.name in str(caught.value)
