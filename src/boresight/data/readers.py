@@ -5,34 +5,24 @@ is left out and counted by reason; columns that are not read are listed.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from boresight.data.pair_rows import (
-    OWN_FIELDS,
-    USUAL_NAMES,
-    PairColumns,
-    PairRow,
-    find_columns,
-    holds_pairs,
-    id_cell,
-    pair_form,
-    parse_pair,
-    refuse_misspelt,
-    text_cell,
-)
+from boresight.data.pair_rows import PairRow, id_cell, refuse_misspelt, text_cell
+from boresight.data.pair_stream import default_id_of, stream_pairs, take_id
 from boresight.data.record_rows import (
     PROMPT_FIELDS,
     RESPONSE_NAMES,
     demonstration_of,
     kind_meta,
     prompt_of,
-    row_form,
     row_messages,
     unfit_columns,
 )
-from boresight.data.tables import Row, Table, container_of, read_table
+from boresight.data.refusals import Refuse, stop
+from boresight.data.sources import Source, open_source
+from boresight.data.tables import Row, container_of
 from boresight.data.tally import Choice, Tally
 from boresight.data.text_files import read_text
 from boresight.data.transcripts import HUMAN, render_transcript
@@ -77,20 +67,17 @@ class DocumentFile(FileReading):
 
 
 def detect_format(path: str | Path) -> str:
-    """The form of a file: csv, tsv, boresight, trl_explicit, trl_implicit, hh_rlhf, conversations, prompt_response,
-    prompts, documents, text. Raises DataError that lists the columns of an unknown form."""
+    """The form of a file: csv, tsv, text, or one of `sources.FORM_NAMES`. Raises DataError that lists the columns of an
+    unknown form."""
     path = Path(path)
-    if container_of(path) == "text":
-        return "text"
-    table = read_table(path)
-    form = pair_form(path, table, find_columns(path, table.columns)) if holds_pairs(table) else row_form(path, table)
-    return _shown(table, form)
+    return "text" if container_of(path) == "text" else open_source(path).shown
 
 
 def read_pairs(
     path: str | Path,
     *,
     columns: Mapping[str, str] | None = None,
+    form: str | None = None,
     on_identical: Choice = "error",
     on_empty: Choice = "error",
     on_context_differs: Choice = "error",
@@ -102,9 +89,7 @@ def read_pairs(
     have responses of more than one message. Answers that go on with a turn of the human's are kept and counted.
     """
     path = Path(path)
-    table = read_table(path)
-    names = find_columns(path, table.columns, columns)
-    form = pair_form(path, table, names)
+    stream = stream_pairs(path, form=form, columns=columns)
     choices: dict[str, Choice] = {
         "context_differs": on_context_differs,
         "identical": on_identical,
@@ -112,75 +97,130 @@ def read_pairs(
     }
     tally = Tally(path)
     pairs = []
-    for line, row in _pair_rows(path, table, names, form):
-        sides = (row.pair.chosen[-1].content, row.pair.rejected[-1].content)
-        if form == "hh_rlhf" and any(HUMAN in side for side in sides):
+    for line, row in stream:
+        if goes_on_with_a_human(stream.source, row):
             tally.note("human_turn_in_response", line)
-        if tally.judge(_oddities(row, f"{path}:{line} (id {row.pair.id})"), choices, line):
+        if tally.judge(oddities(row, f"{path}:{line} (id {row.pair.id})"), choices, line):
             pairs.append(row.pair)
+    _leave_out(stream.left_out, tally)
     tally.raise_refusals()
     return PairFile(
-        format=_shown(table, form),
-        rows=len(table.rows),
+        format=stream.source.shown,
+        rows=stream.source.read,
         pairs=pairs,
         found=tally.found,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=_unused(table, OWN_FIELDS if form == "boresight" else names.used()),
+        unused_columns=stream.unused_columns,
     )
 
 
-def read_demonstrations(path: str | Path) -> DemonstrationFile:
-    """Conversations to imitate: rows with `messages`, or with `prompt` and `response` (or `completion`); of preference
-    files the chosen conversations, each once and none with an empty answer (what is left out is counted)."""
+def read_demonstrations(path: str | Path, *, form: str | None = None) -> DemonstrationFile:
+    """Conversations to imitate: rows with `messages`, or with `prompt` and `response` (or `completion`), and the forms
+    of others; of preference files the chosen conversations, each once and none with an empty answer (what is left out
+    is counted)."""
     path = Path(path)
-    table = read_table(path)
+    source = open_source(path, form=form)
     tally = Tally(path)
-    if holds_pairs(table):
-        names = find_columns(path, table.columns)
-        form, used = pair_form(path, table, names), names.used() | set(OWN_FIELDS)
-        demonstrations = list(_chosen_conversations(_pair_rows(path, table, names, form), tally))
+    if source.kind == "pairs":
+        stream = stream_pairs(path, form=form)
+        source, used = stream.source, set(stream.used)
+        demonstrations = list(_chosen_conversations(iter(stream), tally))
+        _leave_out(stream.left_out, tally)
     else:
-        form, used = row_form(path, table), {"id", "kind", "messages", "prompt", "meta", *RESPONSE_NAMES}
-        if "messages" not in table.columns and form != "prompt_response":
-            raise unfit_columns(path, table, "demonstrations need `messages`, or `prompt` and `response`")
-        refuse_misspelt(path, table.columns, ("id", "kind", "messages", "meta"))
-        demonstrations = [demonstration_of(row, where, record_id) for row, where, record_id in _rows(path, table)]
+        used = {"id", "kind", "messages", "prompt", "meta", *RESPONSE_NAMES}
+        demonstrations = [item for _, item in demonstrations_of(source)]
+        used = set(source.foreign.keys) if source.foreign else used
     return DemonstrationFile(
-        format=_shown(table, form),
-        rows=len(table.rows),
+        format=source.shown,
+        rows=source.read,
         demonstrations=demonstrations,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=_unused(table, used),
+        unused_columns=source.unused(used),
     )
 
 
-def read_prompts(path: str | Path) -> PromptFile:
+def read_prompts(path: str | Path, *, form: str | None = None) -> PromptFile:
     """Prompts: prompt records, or rows with a `prompt`; of demonstrations and preference pairs what comes before the
     last answer. Of pairs each prompt is taken once, and one without text or that ends with an assistant message is
     left out (what is left out is counted)."""
     path = Path(path)
-    table = read_table(path)
+    source = open_source(path, form=form)
     tally = Tally(path)
-    if holds_pairs(table):
-        names = find_columns(path, table.columns)
-        form, used = pair_form(path, table, names), names.used() | set(OWN_FIELDS)
-        prompts = list(_prompts_of_pairs(_pair_rows(path, table, names, form), tally))
+    if source.kind == "pairs":
+        stream = stream_pairs(path, form=form)
+        source, used = stream.source, set(stream.used)
+        prompts = list(_prompts_of_pairs(iter(stream), tally))
+        _leave_out(stream.left_out, tally)
     else:
-        form, used = row_form(path, table), {*PROMPT_FIELDS, "prompt", *RESPONSE_NAMES}
-        if form == "documents":
-            raise unfit_columns(path, table, "prompts need `messages` or `prompt`")
-        refuse_misspelt(path, table.columns, PROMPT_FIELDS)
-        prompts = [prompt_of(row, where, record_id) for row, where, record_id in _rows(path, table)]
+        used = set(source.foreign.keys) if source.foreign else {*PROMPT_FIELDS, "prompt", *RESPONSE_NAMES}
+        prompts = [item for _, item in prompts_of(source)]
     return PromptFile(
-        format=_shown(table, form),
-        rows=len(table.rows),
+        format=source.shown,
+        rows=source.read,
         prompts=prompts,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=_unused(table, used),
+        unused_columns=source.unused(used),
     )
+
+
+def demonstrations_of(source: Source, refuse: Refuse = stop) -> Iterator[tuple[int, Demonstration]]:
+    """The demonstrations of a source that holds such, with their lines."""
+    if source.kind != "demonstrations" and "messages" not in source.columns:
+        raise unfit_columns(source.path, source.columns, "demonstrations need `messages`, or `prompt` and `response`")
+    if source.foreign is None:
+        refuse_misspelt(source.path, source.columns, ("id", "kind", "messages", "meta"))
+    line_of: dict[str, int] = {}
+    for line, row in source.rows:
+        try:
+            for item in _demonstrations_in(source, row, line):
+                take_id(source.path, item.id, line, line_of)
+                yield line, item
+        except DataError as error:
+            refuse(error, line, row)
+
+
+def prompts_of(source: Source, refuse: Refuse = stop) -> Iterator[tuple[int, Prompt]]:
+    """The prompts of a source that holds no pairs, with their lines: of demonstrations what comes before the answer."""
+    if source.foreign is not None:
+        for line, item in demonstrations_of(source, refuse):
+            yield line, Prompt(id=item.id, messages=item.messages[:-1])
+        return
+    if source.kind == "documents":
+        raise unfit_columns(source.path, source.columns, "prompts need `messages` or `prompt`")
+    refuse_misspelt(source.path, source.columns, PROMPT_FIELDS)
+    line_of: dict[str, int] = {}
+    for line, row in source.rows:
+        try:
+            where, record_id = _place(source.path, row, line)
+            take_id(source.path, record_id, line, line_of)
+            prompt = prompt_of(row, where, record_id)
+        except DataError as error:
+            refuse(error, line, row)
+        else:
+            yield line, prompt
+
+
+def _demonstrations_in(source: Source, row: Row, line: int) -> list[Demonstration]:
+    if source.foreign is not None:
+        made = source.foreign.parse(row, f"{source.path}:{line}", default_id_of(source.path, line))
+        return [item for item in made if isinstance(item, Demonstration)]
+    where, record_id = _place(source.path, row, line)
+    return [demonstration_of(row, where, record_id)]
+
+
+def _place(path: Path, row: Row, line: int) -> tuple[str, str]:
+    """A row's place for messages, and its id."""
+    record_id = id_cell(row, "id", f"{path}:{line}", default_id_of(path, line))
+    return f"{path}:{line} (id {record_id})", record_id
+
+
+def _leave_out(lines_of: Mapping[str, list[int]], tally: Tally) -> None:
+    for reason, lines in lines_of.items():
+        for line in lines:
+            tally.leave_out(reason, line)
 
 
 def read_documents(path: str | Path) -> DocumentFile:
@@ -205,25 +245,14 @@ def read_documents(path: str | Path) -> DocumentFile:
     )
 
 
-def _pair_rows(path: Path, table: Table, names: PairColumns, form: str) -> Iterator[tuple[int, PairRow]]:
-    refuse_misspelt(path, table.columns, OWN_FIELDS if form == "boresight" else tuple(USUAL_NAMES))
-    line_of: dict[str, int] = {}
-    for line, row in table.rows:
-        parsed = parse_pair(form, row, names, f"{path}:{line}", _default_id(path, line))
-        _take_id(path, parsed.pair.id, line, line_of)
-        yield line, parsed
+def goes_on_with_a_human(source: Source, row: PairRow) -> bool:
+    """Whether a response of a transcript goes on with a turn of the human's, which the model wrote itself."""
+    if source.form != "hh_rlhf":
+        return False
+    return any(HUMAN in side[-1].content for side in (row.pair.chosen, row.pair.rejected))
 
 
-def _rows(path: Path, table: Table) -> Iterator[tuple[Row, str, str]]:
-    """Rows that are no pairs, each with its place for messages and its id."""
-    line_of: dict[str, int] = {}
-    for line, row in table.rows:
-        record_id = id_cell(row, "id", f"{path}:{line}", _default_id(path, line))
-        _take_id(path, record_id, line, line_of)
-        yield row, f"{path}:{line} (id {record_id})", record_id
-
-
-def _oddities(row: PairRow, where: str) -> dict[str, str]:
+def oddities(row: PairRow, where: str) -> dict[str, str]:
     """What is odd about a pair: reason -> message; the first reason is the one it is dropped for."""
     chosen, rejected = row.pair.chosen[-1].content.strip(), row.pair.rejected[-1].content.strip()
     choice = "Correct the record, or set `{}: drop` to leave such pairs out (the count is reported)."
@@ -277,44 +306,24 @@ def _prompts_of_pairs(rows: Iterator[tuple[int, PairRow]], tally: Tally) -> Iter
 
 
 def _row_documents(path: Path) -> tuple[list[str], FileReading]:
-    table = read_table(path)
-    if holds_pairs(table) or (form := row_form(path, table)) == "prompt_response":
+    source = open_source(path)
+    if source.kind == "pairs" or source.foreign is not None or source.form == "prompt_response":
         demonstrations = read_demonstrations(path)
         return [render_transcript(d.messages) for d in demonstrations.demonstrations], demonstrations
     tally = Tally(path)
     documents = []
-    for line, row in table.rows:
+    for line, row in source.rows:
         where = f"{path}:{line}"
-        text = text_cell(row, "text", where) if form == "documents" else render_transcript(row_messages(row, where))
+        documentary = source.form == "documents"
+        text = text_cell(row, "text", where) if documentary else render_transcript(row_messages(row, where))
         if text.strip():
             documents.append(text)
         else:
             tally.leave_out("empty", line)
     return documents, FileReading(
-        format=_shown(table, form),
-        rows=len(table.rows),
+        format=source.shown,
+        rows=source.read,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=_unused(table, {"text"} if form == "documents" else {"messages", "prompt"}),
+        unused_columns=source.unused({"text"} if source.form == "documents" else {"messages", "prompt"}),
     )
-
-
-def _shown(table: Table, form: str) -> str:
-    return table.container if table.container in ("csv", "tsv") else form
-
-
-def _unused(table: Table, used: Collection[str]) -> tuple[str, ...]:
-    return tuple(name for name in table.columns if name not in used)
-
-
-def _default_id(path: Path, line: int) -> str:
-    return f"{path.name.split('.')[0]}:{line}"
-
-
-def _take_id(path: Path, record_id: str, line: int, line_of: dict[str, int]) -> None:
-    if record_id in line_of:
-        raise DataError(
-            f"{path}:{line}: the id {record_id!r} is that of line {line_of[record_id]} too; ids must differ, because "
-            "counts and messages go by them. Rename one of them."
-        )
-    line_of[record_id] = line

@@ -1,0 +1,146 @@
+"""The preference pairs of a file, one after the other, whatever its form."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from boresight.data.pair_rows import (
+    OWN_FIELDS,
+    USUAL_NAMES,
+    PairColumns,
+    PairRow,
+    find_columns,
+    parse_pair,
+    refuse_misspelt,
+)
+from boresight.data.refusals import Refuse, stop
+from boresight.data.sources import Source, open_source
+from boresight.data.tables import Row
+from boresight.data.unpaired import Unpaired, join_unpaired, unpaired_row
+from boresight.errors import DataError
+
+
+@dataclass
+class PairStream:
+    """Pairs with the lines of their rows, read once. `left_out` holds the lines of rows that make no pair, by reason:
+    nobody judged them (`no_verdict`), or an unpaired row has no counterpart (`no_counterpart`). With `keep_rest` the
+    columns that are not read go into the pair's `meta`."""
+
+    source: Source
+    refuse: Refuse = stop
+    named: Mapping[str, str] = field(default_factory=dict)
+    keep_rest: bool = False
+    left_out: dict[str, list[int]] = field(default_factory=dict)
+    _line_of: dict[str, int] = field(default_factory=dict)
+    _names: PairColumns | None = None
+    _known: int = 0
+
+    def __iter__(self) -> Iterator[tuple[int, PairRow]]:
+        pairs = self._joined() if self.source.form == "trl_unpaired" else self._parsed()
+        for line, row in pairs:
+            try:
+                take_id(self.source.path, row.pair.id, line, self._line_of)
+            except DataError as error:
+                self.refuse(error, line, row.pair.id)
+            else:
+                yield line, row
+
+    @property
+    def unused_columns(self) -> tuple[str, ...]:
+        return () if self.keep_rest else self.source.unused(self.used)
+
+    @property
+    def used(self) -> frozenset[str]:
+        """The columns that are read."""
+        if self.source.foreign is not None:
+            return self.source.foreign.keys
+        return frozenset(OWN_FIELDS if self.source.form == "boresight" else self._columns().used())
+
+    def check_columns(self) -> None:
+        """Raises DataError where the columns of the pair's parts cannot be told: that is no fault of single rows."""
+        if self.source.foreign is None:
+            self._columns()
+
+    def _parsed(self) -> Iterator[tuple[int, PairRow]]:
+        for line, row in self.source.rows:
+            try:
+                made = self._pairs_of(row, line)
+            except DataError as error:
+                self.refuse(error, line, row)
+                continue
+            if not made:
+                self.left_out.setdefault("no_verdict", []).append(line)
+            for item in made:
+                yield line, self._with_rest(item, row)
+
+    def _pairs_of(self, row: Row, line: int) -> list[PairRow]:
+        where, default_id = f"{self.source.path}:{line}", default_id_of(self.source.path, line)
+        if self.source.foreign is not None:
+            made = self.source.foreign.parse(row, where, default_id)
+            return [item for item in made if isinstance(item, PairRow)]
+        return [parse_pair(self.source.form, row, self._columns(), where, default_id)]
+
+    def _joined(self) -> Iterator[tuple[int, PairRow]]:
+        for joined in join_unpaired(self._unpaired()):
+            if joined.alone:
+                self.left_out.setdefault("no_counterpart", []).extend(joined.alone)
+            yield from joined.pairs
+
+    def _unpaired(self) -> Iterator[Unpaired]:
+        for line, row in self.source.rows:
+            where, default_id = f"{self.source.path}:{line}", default_id_of(self.source.path, line)
+            try:
+                item = unpaired_row(row, where, line, default_id)
+            except DataError as error:
+                self.refuse(error, line, row)
+            else:
+                yield item
+
+    def _columns(self) -> PairColumns:
+        """The columns of a pair's parts, looked for again when a row has brought new ones."""
+        if self._names is None or len(self.source.columns) > self._known:
+            found = self.source.columns
+            self._names = find_columns(self.source.path, found, self.named)
+            own = self.source.form == "boresight"
+            refuse_misspelt(self.source.path, found, OWN_FIELDS if own else tuple(USUAL_NAMES))
+            self._known = len(found)
+        return self._names
+
+    def _with_rest(self, item: PairRow, row: Row) -> PairRow:
+        if not self.keep_rest or self.source.form == "boresight":
+            return item
+        used = self.used
+        rest: dict[str, Any] = {key: value for key, value in row.items() if key not in used and value not in (None, "")}
+        return replace(item, pair=replace(item.pair, meta={**rest, **item.pair.meta})) if rest else item
+
+
+def stream_pairs(
+    path: Path,
+    *,
+    form: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    refuse: Refuse = stop,
+    keep_rest: bool = False,
+) -> PairStream:
+    """The pairs of a file. Raises DataError for a file of another kind."""
+    source = open_source(path, form=form, columns=columns, pairs=True, refuse=refuse)
+    if source.kind != "pairs":
+        raise DataError(f"{path}: these are {source.kind} ({source.form}); expected preference pairs.")
+    stream = PairStream(source, refuse, columns or {}, keep_rest)
+    stream.check_columns()
+    return stream
+
+
+def default_id_of(path: Path, line: int) -> str:
+    return f"{path.name.split('.')[0]}:{line}"
+
+
+def take_id(path: Path, record_id: str, line: int, line_of: dict[str, int]) -> None:
+    """Note whose line an id is. Raises DataError for one that is given twice."""
+    if record_id in line_of:
+        raise DataError(
+            f"{path}:{line}: the id {record_id!r} is that of line {line_of[record_id]} too; ids must differ, because "
+            "counts and messages go by them. Rename one of them."
+        )
+    line_of[record_id] = line
