@@ -1,7 +1,7 @@
 """Instruction rows: Alpaca's (`instruction`, `input`, `output`), the same with two answers, self-instruct's with
 several instances, and questions with answers."""
 
-from boresight.data.forms import Form, Row, list_at, mapping_of, text_at, text_or_none
+from boresight.data.forms import Form, Row, items_of, list_at, mapping_of, text_at, text_or_none
 from boresight.data.json_text import kind_of
 from boresight.data.pair_rows import PairRow, id_cell
 from boresight.data.record_rows import closed_demonstration
@@ -15,7 +15,7 @@ def instruction_prompt(row: Row, where: str, key: str = "instruction") -> Messag
     """System message, earlier turns, and the instruction with its input after a blank line."""
     system, given = text_or_none(row, "system", where), text_or_none(row, "input", where)
     messages = [Message("system", system)] if system else []
-    for number, turn in enumerate(row.get("history") or [], start=1):
+    for number, turn in enumerate(items_of(row.get("history"), f'{where}: "history"'), start=1):
         if not isinstance(turn, list) or len(turn) != 2 or not all(isinstance(text, str) for text in turn):
             raise DataError(
                 f'{where}: "history", turn {number}: found {kind_of(turn)}, expected a list of two texts: what was '

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from boresight.data.forms import Form, Row, list_at, mapping_of, text_at
+from boresight.data.forms import Form, Row, items_of, list_at, mapping_of, text_at
 from boresight.data.pair_rows import PairRow, id_cell, prompt_messages
 from boresight.data.rankings import number_of
 from boresight.data.votes import ranked_pairs, voted_pair, votes_of_scores
@@ -58,7 +58,9 @@ def _label_studio(row: Row, where: str, default_id: str) -> list[PairRow]:
     named: tuple[str, ...] = ()
     for number, item in enumerate(list_at(row, "annotations", where), start=1):
         annotation = mapping_of(item, f'{where}: "annotations", item {number}')
-        for result in annotation.get("result") or [] if not annotation.get("was_cancelled") else []:
+        if annotation.get("was_cancelled"):
+            continue
+        for result in items_of(annotation.get("result"), f'{where}: "result"'):
             side = _side(result.get("value")) if isinstance(result, dict) and result.get("type") == "pairwise" else None
             if side is not None:
                 votes.append(side)
@@ -128,12 +130,12 @@ def _answers(responses: Any, where: str) -> list[tuple[str, str, Any]]:
     place = f'{where}: "responses"'
     if isinstance(responses, dict):
         for question, given in responses.items():
-            for number, item in enumerate(given or [], start=1):
+            for number, item in enumerate(items_of(given, f'{place}, "{question}"'), start=1):
                 answer = mapping_of(item, f'{place}, "{question}"')
                 if answer.get("status", "submitted") in ("submitted", None):
                     answers.append((question, _annotator(answer.get("user_id"), number), answer.get("value")))
         return answers
-    for number, item in enumerate(responses or [], start=1):
+    for number, item in enumerate(items_of(responses, place), start=1):
         response = mapping_of(item, f"{place}, item {number}")
         if response.get("status", "submitted") == "submitted":
             for question, answer in mapping_of(response.get("values") or {}, f"{place}, item {number}").items():

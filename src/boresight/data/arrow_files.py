@@ -9,11 +9,14 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from boresight.data.json_text import decode_object
 from boresight.data.text_files import open_bytes
 from boresight.errors import DataError
 
 Row = dict[str, Any]
 BATCH_ROWS = 1024
+FREE = ("meta", "criteria", "expect")
+"""Objects of any shape. A column has one type for all rows, so they stand in it as JSON text."""
 
 
 def is_dataset_folder(path: Path) -> bool:
@@ -28,7 +31,7 @@ def parquet_rows(path: Path) -> Iterator[Row]:
         try:
             file = pyarrow.parquet.ParquetFile(io.BytesIO(stream.read()) if packed else stream)
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                yield from batch.to_pylist()
+                yield from map(_opened, batch.to_pylist())
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise _damaged(path, "Parquet", error) from error
 
@@ -49,11 +52,23 @@ def dataset_rows(path: Path) -> Iterator[Row]:
             with pyarrow.memory_map(str(file)) as stream:
                 for batch in pyarrow.ipc.open_stream(stream):
                     for start in range(0, batch.num_rows, BATCH_ROWS):
-                        yield from batch.slice(start, BATCH_ROWS).to_pylist()
+                        yield from map(_opened, batch.slice(start, BATCH_ROWS).to_pylist())
         except FileNotFoundError as error:
             raise DataError(f"{file}: no such file, though state.json names it. Save the data set again.") from error
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise _damaged(file, "Arrow", error) from error
+
+
+def _opened(row: Row) -> Row:
+    """Objects of any shape stand in a column as JSON text (a column has one type): they are objects again."""
+    for key in FREE:
+        text = row.get(key)
+        if isinstance(text, str) and text.startswith("{"):
+            try:
+                row[key] = decode_object(text, key)
+            except DataError:  # a text that only begins like one is left as it is
+                continue
+    return row
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def text_at(row: Row, key: str, where: str) -> str:
     value = row.get(key)
     if not isinstance(value, str):
         found = kind_of(value) if key in row else f"no such key (keys: {', '.join(row) or 'none'})"
-        raise DataError(f'{where}: "{key}": found {found}, expected a text.')
+        raise DataError(f'{where}: "{key}": found {found}, expected a text. Correct the row, or leave it out.')
     return value
 
 
@@ -44,11 +44,18 @@ def text_or_none(row: Row, key: str, where: str) -> str:
 def list_at(row: Row, key: str, where: str) -> list[Any]:
     value = row.get(key)
     if not isinstance(value, list):
-        raise DataError(f'{where}: "{key}": found {kind_of(value)}, expected a list.')
+        raise DataError(f'{where}: "{key}": found {kind_of(value)}, expected a list. Correct the row, or leave it out.')
     return value
+
+
+def items_of(value: Any, where: str) -> list[Any]:
+    """The items of a list that may be absent or null."""
+    if value is not None and not isinstance(value, list):
+        raise DataError(f"{where}: found {kind_of(value)}, expected a list. Correct the row, or leave it out.")
+    return value or []
 
 
 def mapping_of(value: Any, where: str) -> Row:
     if not isinstance(value, dict):
-        raise DataError(f"{where}: found {kind_of(value)}, expected an object.")
+        raise DataError(f"{where}: found {kind_of(value)}, expected an object. Correct the row, or leave it out.")
     return value

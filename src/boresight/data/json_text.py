@@ -113,6 +113,15 @@ def decode_object(text: str, where: str) -> dict[str, Any]:
     return _checked_object(value, text, where)
 
 
+def is_json(value: Any) -> bool:
+    """Whether JSON can hold a value and give it back unchanged."""
+    try:
+        json.dumps(value, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, dict) or all(isinstance(key, str) for key in value)
+
+
 def kind_of(value: Any) -> str:
     """What a JSON value is, in words, for messages."""
     if value is None:

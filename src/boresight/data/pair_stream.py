@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from boresight.data.pair_rows import (
     OWN_FIELDS,
@@ -75,7 +74,7 @@ class PairStream:
                 yield line, self._with_rest(item, row)
 
     def _pairs_of(self, row: Row, line: int) -> list[PairRow]:
-        where, default_id = f"{self.source.path}:{line}", default_id_of(self.source.path, line)
+        where, default_id = f"{self.source.path}:{line}", self.source.next_id(line)
         if self.source.foreign is not None:
             made = self.source.foreign.parse(row, where, default_id)
             return [item for item in made if isinstance(item, PairRow)]
@@ -89,7 +88,7 @@ class PairStream:
 
     def _unpaired(self) -> Iterator[Unpaired]:
         for line, row in self.source.rows:
-            where, default_id = f"{self.source.path}:{line}", default_id_of(self.source.path, line)
+            where, default_id = f"{self.source.path}:{line}", self.source.next_id(line)
             try:
                 item = unpaired_row(row, where, line, default_id)
             except DataError as error:
@@ -110,8 +109,7 @@ class PairStream:
     def _with_rest(self, item: PairRow, row: Row) -> PairRow:
         if not self.keep_rest or self.source.form == "boresight":
             return item
-        used = self.used
-        rest: dict[str, Any] = {key: value for key, value in row.items() if key not in used and value not in (None, "")}
+        rest = self.source.rest(row, self.used)
         return replace(item, pair=replace(item.pair, meta={**rest, **item.pair.meta})) if rest else item
 
 
@@ -130,10 +128,6 @@ def stream_pairs(
     stream = PairStream(source, refuse, columns or {}, keep_rest)
     stream.check_columns()
     return stream
-
-
-def default_id_of(path: Path, line: int) -> str:
-    return f"{path.name.split('.')[0]}:{line}"
 
 
 def take_id(path: Path, record_id: str, line: int, line_of: dict[str, int]) -> None:

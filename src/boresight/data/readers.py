@@ -6,11 +6,11 @@ is left out and counted by reason; columns that are not read are listed.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boresight.data.pair_rows import PairRow, id_cell, refuse_misspelt, text_cell
-from boresight.data.pair_stream import default_id_of, stream_pairs, take_id
+from boresight.data.pair_stream import stream_pairs, take_id
 from boresight.data.record_rows import (
     PROMPT_FIELDS,
     RESPONSE_NAMES,
@@ -128,9 +128,8 @@ def read_demonstrations(path: str | Path, *, form: str | None = None) -> Demonst
         demonstrations = list(_chosen_conversations(iter(stream), tally))
         _leave_out(stream.left_out, tally)
     else:
-        used = {"id", "kind", "messages", "prompt", "meta", *RESPONSE_NAMES}
+        used = used_columns(source, demonstrations=True)
         demonstrations = [item for _, item in demonstrations_of(source)]
-        used = set(source.foreign.keys) if source.foreign else used
     return DemonstrationFile(
         format=source.shown,
         rows=source.read,
@@ -154,7 +153,7 @@ def read_prompts(path: str | Path, *, form: str | None = None) -> PromptFile:
         prompts = list(_prompts_of_pairs(iter(stream), tally))
         _leave_out(stream.left_out, tally)
     else:
-        used = set(source.foreign.keys) if source.foreign else {*PROMPT_FIELDS, "prompt", *RESPONSE_NAMES}
+        used = used_columns(source)
         prompts = [item for _, item in prompts_of(source)]
     return PromptFile(
         format=source.shown,
@@ -166,8 +165,21 @@ def read_prompts(path: str | Path, *, form: str | None = None) -> PromptFile:
     )
 
 
-def demonstrations_of(source: Source, refuse: Refuse = stop) -> Iterator[tuple[int, Demonstration]]:
-    """The demonstrations of a source that holds such, with their lines."""
+def used_columns(source: Source, *, demonstrations: bool = False) -> set[str]:
+    """The columns that are read of rows that are no pairs; a demonstration has no field for what a rule expects."""
+    if source.foreign is not None:
+        return set(source.foreign.keys)
+    if source.kind == "documents":
+        return {"text"}
+    used = {*PROMPT_FIELDS, "prompt", *RESPONSE_NAMES}
+    return used - {"expect"} if demonstrations else used
+
+
+def demonstrations_of(
+    source: Source, refuse: Refuse = stop, *, keep_rest: bool = False
+) -> Iterator[tuple[int, Demonstration]]:
+    """The demonstrations of a source that holds such, with their lines. With `keep_rest` the columns that are not read
+    go into `meta`."""
     if source.kind != "demonstrations" and "messages" not in source.columns:
         raise unfit_columns(source.path, source.columns, "demonstrations need `messages`, or `prompt` and `response`")
     if source.foreign is None:
@@ -175,15 +187,20 @@ def demonstrations_of(source: Source, refuse: Refuse = stop) -> Iterator[tuple[i
     line_of: dict[str, int] = {}
     for line, row in source.rows:
         try:
-            for item in _demonstrations_in(source, row, line):
+            made = _demonstrations_in(source, row, line)
+            for item in made:
                 take_id(source.path, item.id, line, line_of)
-                yield line, item
         except DataError as error:
             refuse(error, line, row)
+            continue
+        rest = source.rest(row, used_columns(source, demonstrations=True)) if keep_rest else {}
+        for item in made:
+            yield line, replace(item, meta={**rest, **item.meta}) if rest else item
 
 
-def prompts_of(source: Source, refuse: Refuse = stop) -> Iterator[tuple[int, Prompt]]:
-    """The prompts of a source that holds no pairs, with their lines: of demonstrations what comes before the answer."""
+def prompts_of(source: Source, refuse: Refuse = stop, *, keep_rest: bool = False) -> Iterator[tuple[int, Prompt]]:
+    """The prompts of a source that holds no pairs, with their lines: of demonstrations what comes before the answer.
+    With `keep_rest` the columns that are not read go into `meta`."""
     if source.foreign is not None:
         for line, item in demonstrations_of(source, refuse):
             yield line, Prompt(id=item.id, messages=item.messages[:-1])
@@ -194,27 +211,39 @@ def prompts_of(source: Source, refuse: Refuse = stop) -> Iterator[tuple[int, Pro
     line_of: dict[str, int] = {}
     for line, row in source.rows:
         try:
-            where, record_id = _place(source.path, row, line)
+            where, record_id = _place(source, row, line)
             take_id(source.path, record_id, line, line_of)
             prompt = prompt_of(row, where, record_id)
         except DataError as error:
             refuse(error, line, row)
-        else:
-            yield line, prompt
+            continue
+        rest = source.rest(row, used_columns(source)) if keep_rest else {}
+        yield line, replace(prompt, meta={**rest, **prompt.meta}) if rest else prompt
+
+
+def records_of(
+    source: Source, refuse: Refuse = stop, *, keep_rest: bool = False
+) -> Iterator[tuple[int, Demonstration | Prompt]]:
+    """The demonstrations or the prompts of a source that holds no pairs, with their lines."""
+    if source.kind == "demonstrations":
+        yield from demonstrations_of(source, refuse, keep_rest=keep_rest)
+    else:
+        yield from prompts_of(source, refuse, keep_rest=keep_rest)
 
 
 def _demonstrations_in(source: Source, row: Row, line: int) -> list[Demonstration]:
     if source.foreign is not None:
-        made = source.foreign.parse(row, f"{source.path}:{line}", default_id_of(source.path, line))
+        made = source.foreign.parse(row, f"{source.path}:{line}", source.next_id(line))
         return [item for item in made if isinstance(item, Demonstration)]
-    where, record_id = _place(source.path, row, line)
+    where, record_id = _place(source, row, line)
     return [demonstration_of(row, where, record_id)]
 
 
-def _place(path: Path, row: Row, line: int) -> tuple[str, str]:
+def _place(source: Source, row: Row, line: int) -> tuple[str, str]:
     """A row's place for messages, and its id."""
-    record_id = id_cell(row, "id", f"{path}:{line}", default_id_of(path, line))
-    return f"{path}:{line} (id {record_id})", record_id
+    where = f"{source.path}:{line}"
+    record_id = id_cell(row, "id", where, source.next_id(line))
+    return f"{where} (id {record_id})", record_id
 
 
 def _leave_out(lines_of: Mapping[str, list[int]], tally: Tally) -> None:

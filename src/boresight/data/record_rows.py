@@ -42,12 +42,19 @@ def row_messages(row: Row, where: str) -> Messages:
         messages = prompt_messages(row["prompt"], f'{where}: "prompt"')
         response = next((name for name in RESPONSE_NAMES if name in row), None)
         if response is not None:
-            messages = (*messages, Message("assistant", text_cell(row, response, where)))
+            messages += _response_messages(row, response, where)
     else:
         raise DataError(f"{where}: found neither `messages` nor `prompt`; the row has {', '.join(row)}.")
     if not messages:
         raise DataError(f'{where}: "messages" is empty; expected at least one message.')
     return messages
+
+
+def _response_messages(row: Row, column: str, where: str) -> Messages:
+    """A response given as text, or as messages (TRL's conversational form)."""
+    if isinstance(row[column], list):
+        return messages_from(row[column], f'{where}: "{column}"')
+    return (Message("assistant", text_cell(row, column, where)),)
 
 
 def demonstration_of(row: Row, where: str, record_id: str) -> Demonstration:

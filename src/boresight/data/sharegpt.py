@@ -23,7 +23,7 @@ def from_sharegpt(value: Sequence[Any], where: str) -> Messages:
         place = f"{where}, message {number}"
         turn = mapping_of(item, place)
         speaker = turn.get("from")
-        if speaker not in ROLES:
+        if not isinstance(speaker, str) or speaker not in ROLES:
             raise DataError(
                 f'{place}: "from" is {speaker!r}; expected one of {", ".join(ROLES)}. Rename it, or leave the row out.'
             )

@@ -4,9 +4,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from boresight.data.foreign_forms import FOREIGN, foreign_form, form_named
 from boresight.data.forms import Form, Kind
+from boresight.data.json_text import is_json
 from boresight.data.pair_rows import find_columns, holds_pairs, pair_form
 from boresight.data.record_rows import row_form
 from boresight.data.refusals import Refuse, stop
@@ -27,7 +29,7 @@ FORM_NAMES = (*PAIR_FORMS, *ROW_FORMS, *(form.name for form in FOREIGN))
 @dataclass
 class Source:
     """`columns` are those met so far, `read` the number of rows; both grow as `rows` is gone through. `foreign` is
-    set for a form that is told by its keys."""
+    set for a form that is told by its keys. `unkept` counts values of columns that `rest` could not keep."""
 
     path: Path
     container: str
@@ -37,11 +39,35 @@ class Source:
     columns: dict[str, None]
     rows: Iterator[tuple[int, Row]]
     read: int = field(default=0)
+    unkept: dict[str, int] = field(default_factory=dict)
+    _line: int = 0
+    _nth_of_line: int = 1
 
     @property
     def shown(self) -> str:
         """The form as it is told to people: of tables with the usual columns it is the kind of table."""
         return self.container if self.container in ("csv", "tsv") and self.foreign is None else self.form
+
+    def next_id(self, line: int) -> str:
+        """The id of the next row, if it gives none: the file's name and the line. In a JSON list several rows can stand
+        on one line; the second is `file:1.2`. To be asked once a row, in order."""
+        self._nth_of_line = self._nth_of_line + 1 if line == self._line else 1
+        self._line = line
+        name = f"{self.path.name.split('.')[0]}:{line}"
+        return name if self._nth_of_line == 1 else f"{name}.{self._nth_of_line}"
+
+    def rest(self, row: Row, used: Collection[str]) -> Row:
+        """What a row holds besides the columns that are read, for a record's `meta`. A value that JSON has no form for
+        (a date of a Parquet file) is counted instead."""
+        kept: Row = {}
+        for key, value in row.items():
+            if key in used or value in (None, ""):
+                continue
+            if is_json(value):
+                kept[key] = value
+            else:
+                self.unkept[key] = self.unkept.get(key, 0) + 1
+        return kept
 
     def unused(self, used: Collection[str]) -> tuple[str, ...]:
         return tuple(name for name in self.columns if name not in used)
@@ -61,9 +87,17 @@ def open_source(
     Raises DataError for a file that cannot be read, has no rows, or has a form that is not known.
     """
     _check_form(form)
-    rows = iterate_rows(path, refuse)
+    refused: list[DataError] = []
+
+    def noting(error: DataError, line: int, row: Any) -> None:
+        refused.append(error) if not refused else None
+        refuse(error, line, row)
+
+    rows = iterate_rows(path, noting)
     head = list(islice(rows, LOOKED_AT))
     if not head:
+        if refused:
+            raise refused[0]
         raise DataError(f"{path}: the file holds no rows; expected at least one record.")
     found = dict.fromkeys(key for _, row in head for key in row)
     name, kind, foreign = _form_of(path, form, found, head[0], columns, pairs)
