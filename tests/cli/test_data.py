@@ -11,6 +11,7 @@ import pytest
 
 from boresight.cli import data
 from tests.cli.conftest import Call, boresight
+from tests.data.conftest import make_tokenizer
 
 ROOT = Path(__file__).parents[2]
 HH = ROOT.parent / "shared" / "data" / "hh_rlhf"
@@ -150,3 +151,44 @@ def test_bad_input_and_usage_exit_with_2(arguments: list[Any], part: str, tmp_pa
 def test_the_installed_command_has_the_group(tmp_path: Path) -> None:
     ended = boresight("data", "inspect", PAIRS, "--json", cwd=tmp_path)
     assert ended.code == 0 and json.loads(ended.out)["format"] == "csv"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    make_tokenizer("chatml").save_pretrained(folder)
+    return folder
+
+
+def test_show_prints_a_record_for_people(call: Call) -> None:
+    ended = call("data", "show", PAIRS, "--count", "2")
+    assert ended.code == 0 and ended.out.count("── pairs:") == 2
+    assert "prompt\n  user: " in ended.out and "chosen\n  assistant: " in ended.out
+
+
+def test_show_marks_what_a_model_is_trained_on(call: Call, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"prompt": "Hi", "chosen": "Hel\x1b[2Jlo.", "rejected": "No."}))
+    ended = call("data", "show", path, "--model", model)
+    assert ended.code == 0
+    assert "⟦Hel\\x1b[2Jlo.<|im_end|>⟧" in ended.out and "⟦No.<|im_end|>⟧" in ended.out
+    assert "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n" in ended.out
+    coloured = call("data", "show", path, "--model", model, "--color", "always").out
+    assert "\x1b[32mHel\\x1b[2Jlo.<|im_end|>\x1b[0m" in coloured and "\x1b[31mNo.<|im_end|>\x1b[0m" in coloured
+    shown = json.loads(call("data", "show", path, "--model", model, "--template", "llama3", "--json").out)
+    titles = [part["title"] for part in shown["records"][0]["rendered"]]
+    assert titles == ["prompt", "chosen", "rejected"]
+    assert shown["records"][0]["rendered"][1]["segments"] == [{"text": "Hel\x1b[2Jlo.<|eot_id|>", "trained": True}]
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--model", "absent"], "absent: no such folder"),
+        (["--color", "blue"], "'blue' is not auto, always or never"),
+        (["--id", "nobody"], "no record has the id 'nobody'"),
+    ],
+)
+def test_show_refuses_what_it_cannot_do(options: list[str], part: str, call: Call) -> None:
+    ended = call("data", "show", PAIRS, *options)
+    assert ended.code == 2 and any(part in line for line in ended.told)

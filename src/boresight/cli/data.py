@@ -18,6 +18,7 @@ HERE = "boresight.cli.data"
 SUBVERBS = {
     "inspect": (HERE, "inspect", "Count what is in a file: rows, pairs, lengths, and what is odd."),
     "convert": (HERE, "convert", "Write a file in another form, and say what that form cannot hold."),
+    "show": ("boresight.cli.data_show", "show", "Show records for people, or as a model reads them."),
 }
 """Name -> module, function and line of each verb of the group; a module is loaded when its verb is asked for."""
 
@@ -42,6 +43,7 @@ def command() -> None:
     Example:
       boresight data inspect pairs.csv
       boresight data convert pairs.csv --to trl_conversational --out pairs.jsonl
+      boresight data show pairs.csv --model runs/kube-assistant/stages/demo
     """
 
 

@@ -12,17 +12,15 @@ from typing import Any
 
 from boresight.data.inspection import Progress, reported
 from boresight.data.jsonl import as_record
-from boresight.data.pair_stream import stream_pairs
-from boresight.data.readers import records_of
+from boresight.data.record_stream import Record, stream_records
 from boresight.data.refusals import Refuse, stop
-from boresight.data.sources import Source, open_source
+from boresight.data.sources import Source
 from boresight.data.tables import Row, container_of
 from boresight.data.written_forms import (
     DEMONSTRATION_TARGETS,
     PAIR_TARGETS,
     PROMPT_TARGETS,
     TARGET_NAMES,
-    Record,
     Target,
 )
 from boresight.data.written_rows import write_rows
@@ -63,21 +61,13 @@ def convert_file(
     path, out = Path(path), Path(out)
     if out.exists() and path.exists() and out.resolve() == path.resolve():
         raise DataError(f"{out}: this is the file that is read. Give --out another name.")
-    source = open_source(path, form=form, columns=columns, refuse=_first_look)
-    target = _target(source, to, out)
-    conversion = Conversion(source.shown, to, source.kind, out)
-    left_out: dict[str, list[int]] = {}
-    if source.kind == "pairs":
-        stream = stream_pairs(path, form=form, columns=columns, refuse=refuse, keep_rest=True)
-        source, left_out = stream.source, stream.left_out
-        records: Iterator[tuple[int, Record]] = ((line, row.pair) for line, row in stream)
-    else:
-        source = open_source(path, form=form, refuse=refuse)
-        records = records_of(source, refuse, keep_rest=True)
-    write_rows(out, _rows(reported(records, progress), target, to, path, conversion, refuse))
-    conversion.rows = source.read
-    conversion.left_out = {reason: len(lines) for reason, lines in left_out.items()}
-    conversion.unkept = source.unkept
+    stream = stream_records(path, form=form, columns=columns, refuse=refuse, keep_rest=True)
+    target = _target(stream.source, to, out)
+    conversion = Conversion(stream.source.shown, to, stream.source.kind, out)
+    write_rows(out, _rows(reported(stream.records, progress), target, to, path, conversion, refuse))
+    conversion.rows = stream.source.read
+    conversion.left_out = {reason: len(lines) for reason, lines in stream.left_out.items()}
+    conversion.unkept = stream.source.unkept
     return conversion
 
 
@@ -160,7 +150,3 @@ def _difference(was: tuple[Message, ...], now: tuple[Message, ...]) -> str:
     pairs = zip([*was, None], [*now, None], strict=False)
     one, other = next((a, b) for a, b in pairs if a != b)
     return " became ".join("nothing" if m is None else f"{m.role} {m.content[:40]!r}" for m in (one, other))
-
-
-def _first_look(error: DataError, line: int, found: object) -> None:
-    """Opening a file to learn its kind refuses nothing: the reading itself does."""

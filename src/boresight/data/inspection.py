@@ -16,11 +16,11 @@ from boresight.data.readers import (
     records_of,
     used_columns,
 )
+from boresight.data.record_stream import kind_of_file
 from boresight.data.refusals import Refuse, stop
 from boresight.data.sources import Source, open_source
 from boresight.data.tables import container_of
 from boresight.data.tally import Tally
-from boresight.errors import DataError
 from boresight.records import Messages
 
 T = TypeVar("T")
@@ -54,8 +54,7 @@ def inspect_file(
     path = Path(path)
     if container_of(path) == "text":
         return _inspect_documents(path)
-    source = open_source(path, form=form, columns=columns, refuse=_quiet)
-    if source.kind == "pairs":
+    if kind_of_file(path, form=form, columns=columns) == "pairs":
         return _inspect_pairs(path, form, columns, refuse, progress)
     return _inspect_records(open_source(path, form=form, refuse=refuse), refuse, progress)
 
@@ -184,10 +183,6 @@ def reported(rows: Iterable[tuple[int, T]], progress: Progress | None, every: in
         yield item
         if progress is not None and count % every == 0:
             progress(count)
-
-
-def _quiet(error: DataError, line: int, found: object) -> None:
-    """The first look only tells the kind of the file; what is refused is told by the reading itself."""
 
 
 def _turns(messages: Messages) -> int:

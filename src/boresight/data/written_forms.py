@@ -10,6 +10,7 @@ from boresight.data.jsonl import as_record, from_record
 from boresight.data.openai_rows import FORMS as OPENAI
 from boresight.data.pair_rows import PairColumns, PairRow, parse_pair
 from boresight.data.record_rows import demonstration_of, prompt_of
+from boresight.data.record_stream import Record
 from boresight.data.sharegpt import FORMS as SHAREGPT
 from boresight.data.sharegpt import to_sharegpt
 from boresight.data.transcripts import ASSISTANT, MARKERS
@@ -17,7 +18,6 @@ from boresight.data.unpaired import join_unpaired, unpaired_row
 from boresight.errors import DataError
 from boresight.records import Demonstration, Message, Messages, PreferencePair, Prompt
 
-Record = PreferencePair | Demonstration | Prompt
 R = TypeVar("R", PreferencePair, Demonstration, Prompt)
 COLUMNS = PairColumns("chosen", "rejected", "prompt", "kind", "p_chosen", "id")
 WITHOUT_PROMPT = replace(COLUMNS, prompt=None)
