@@ -7,16 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from boresight.data.pair_rows import PairRow
-from boresight.data.pair_stream import stream_pairs
+from boresight.data.pair_stream import goes_on_with_a_human, oddities, stream_pairs
 from boresight.data.preferences import response_text
-from boresight.data.readers import (
-    goes_on_with_a_human,
-    oddities,
-    read_documents,
-    records_of,
-    used_columns,
-)
-from boresight.data.record_stream import kind_of_file
+from boresight.data.readers import read_documents
+from boresight.data.record_stream import kind_of_file, records_of, used_columns
 from boresight.data.refusals import Refuse, stop
 from boresight.data.sources import Source, open_source
 from boresight.data.tables import container_of

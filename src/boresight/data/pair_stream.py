@@ -16,6 +16,7 @@ from boresight.data.pair_rows import (
 from boresight.data.refusals import Refuse, stop
 from boresight.data.sources import Source, open_source
 from boresight.data.tables import Row
+from boresight.data.transcripts import HUMAN
 from boresight.data.unpaired import Unpaired, join_unpaired, unpaired_row
 from boresight.errors import DataError
 
@@ -128,6 +129,38 @@ def stream_pairs(
     stream = PairStream(source, refuse, columns or {}, keep_rest)
     stream.check_columns()
     return stream
+
+
+def goes_on_with_a_human(source: Source, row: PairRow) -> bool:
+    """Whether a response of a transcript goes on with a turn of the human's, which the model wrote itself."""
+    if source.form != "hh_rlhf":
+        return False
+    return any(HUMAN in side[-1].content for side in (row.pair.chosen, row.pair.rejected))
+
+
+def oddities(row: PairRow, where: str) -> dict[str, str]:
+    """What is odd about a pair: reason -> message; the first reason is the one it is dropped for."""
+    chosen, rejected = row.pair.chosen[-1].content.strip(), row.pair.rejected[-1].content.strip()
+    choice = "Correct the record, or set `{}: drop` to leave such pairs out (the count is reported)."
+    found = {}
+    if row.context_differs:
+        found["context_differs"] = (
+            f"{where}: the conversations of chosen and rejected differ before the last answer; a pair needs two "
+            f"responses to one prompt. {choice.format('on_context_differs')}"
+        )
+    elif chosen == rejected:
+        found["identical"] = (
+            f"{where}: chosen and rejected are the same text ({len(chosen)} characters); a pair needs two different "
+            f"responses. {choice.format('on_identical')}"
+        )
+    for name, empty in (
+        ("chosen", not chosen),
+        ("rejected", not rejected),
+        ("prompt", not row.context_differs and not any(m.content.strip() for m in row.pair.prompt)),
+    ):
+        if empty:
+            found[f"empty_{name}"] = f"{where}: {name} is empty; expected text. {choice.format('on_empty')}"
+    return found
 
 
 def take_id(path: Path, record_id: str, line: int, line_of: dict[str, int]) -> None:

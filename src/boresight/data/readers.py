@@ -6,26 +6,18 @@ is left out and counted by reason; columns that are not read are listed.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from boresight.data.pair_rows import PairRow, id_cell, refuse_misspelt, text_cell
-from boresight.data.pair_stream import stream_pairs, take_id
-from boresight.data.record_rows import (
-    PROMPT_FIELDS,
-    RESPONSE_NAMES,
-    demonstration_of,
-    kind_meta,
-    prompt_of,
-    row_messages,
-    unfit_columns,
-)
-from boresight.data.refusals import Refuse, stop
-from boresight.data.sources import Source, open_source
-from boresight.data.tables import Row, container_of
+from boresight.data.pair_rows import PairRow, text_cell
+from boresight.data.pair_stream import goes_on_with_a_human, oddities, stream_pairs
+from boresight.data.record_rows import kind_meta, row_messages
+from boresight.data.record_stream import demonstrations_of, prompts_of, used_columns
+from boresight.data.sources import open_source
+from boresight.data.tables import container_of
 from boresight.data.tally import Choice, Tally
 from boresight.data.text_files import read_text
-from boresight.data.transcripts import HUMAN, render_transcript
+from boresight.data.transcripts import render_transcript
 from boresight.errors import DataError
 from boresight.records import Demonstration, Messages, PreferencePair, Prompt
 
@@ -165,87 +157,6 @@ def read_prompts(path: str | Path, *, form: str | None = None) -> PromptFile:
     )
 
 
-def used_columns(source: Source, *, demonstrations: bool = False) -> set[str]:
-    """The columns that are read of rows that are no pairs; a demonstration has no field for what a rule expects."""
-    if source.foreign is not None:
-        return set(source.foreign.keys)
-    if source.kind == "documents":
-        return {"text"}
-    used = {*PROMPT_FIELDS, "prompt", *RESPONSE_NAMES}
-    return used - {"expect"} if demonstrations else used
-
-
-def demonstrations_of(
-    source: Source, refuse: Refuse = stop, *, keep_rest: bool = False
-) -> Iterator[tuple[int, Demonstration]]:
-    """The demonstrations of a source that holds such, with their lines. With `keep_rest` the columns that are not read
-    go into `meta`."""
-    if source.kind != "demonstrations" and "messages" not in source.columns:
-        raise unfit_columns(source.path, source.columns, "demonstrations need `messages`, or `prompt` and `response`")
-    if source.foreign is None:
-        refuse_misspelt(source.path, source.columns, ("id", "kind", "messages", "meta"))
-    line_of: dict[str, int] = {}
-    for line, row in source.rows:
-        try:
-            made = _demonstrations_in(source, row, line)
-            for item in made:
-                take_id(source.path, item.id, line, line_of)
-        except DataError as error:
-            refuse(error, line, row)
-            continue
-        rest = source.rest(row, used_columns(source, demonstrations=True)) if keep_rest else {}
-        for item in made:
-            yield line, replace(item, meta={**rest, **item.meta}) if rest else item
-
-
-def prompts_of(source: Source, refuse: Refuse = stop, *, keep_rest: bool = False) -> Iterator[tuple[int, Prompt]]:
-    """The prompts of a source that holds no pairs, with their lines: of demonstrations what comes before the answer.
-    With `keep_rest` the columns that are not read go into `meta`."""
-    if source.foreign is not None:
-        for line, item in demonstrations_of(source, refuse):
-            yield line, Prompt(id=item.id, messages=item.messages[:-1])
-        return
-    if source.kind == "documents":
-        raise unfit_columns(source.path, source.columns, "prompts need `messages` or `prompt`")
-    refuse_misspelt(source.path, source.columns, PROMPT_FIELDS)
-    line_of: dict[str, int] = {}
-    for line, row in source.rows:
-        try:
-            where, record_id = _place(source, row, line)
-            take_id(source.path, record_id, line, line_of)
-            prompt = prompt_of(row, where, record_id)
-        except DataError as error:
-            refuse(error, line, row)
-            continue
-        rest = source.rest(row, used_columns(source)) if keep_rest else {}
-        yield line, replace(prompt, meta={**rest, **prompt.meta}) if rest else prompt
-
-
-def records_of(
-    source: Source, refuse: Refuse = stop, *, keep_rest: bool = False
-) -> Iterator[tuple[int, Demonstration | Prompt]]:
-    """The demonstrations or the prompts of a source that holds no pairs, with their lines."""
-    if source.kind == "demonstrations":
-        yield from demonstrations_of(source, refuse, keep_rest=keep_rest)
-    else:
-        yield from prompts_of(source, refuse, keep_rest=keep_rest)
-
-
-def _demonstrations_in(source: Source, row: Row, line: int) -> list[Demonstration]:
-    if source.foreign is not None:
-        made = source.foreign.parse(row, f"{source.path}:{line}", source.next_id(line))
-        return [item for item in made if isinstance(item, Demonstration)]
-    where, record_id = _place(source, row, line)
-    return [demonstration_of(row, where, record_id)]
-
-
-def _place(source: Source, row: Row, line: int) -> tuple[str, str]:
-    """A row's place for messages, and its id."""
-    where = f"{source.path}:{line}"
-    record_id = id_cell(row, "id", where, source.next_id(line))
-    return f"{where} (id {record_id})", record_id
-
-
 def _leave_out(lines_of: Mapping[str, list[int]], tally: Tally) -> None:
     for reason, lines in lines_of.items():
         for line in lines:
@@ -272,38 +183,6 @@ def read_documents(path: str | Path) -> DocumentFile:
         examples=reading.examples,
         unused_columns=reading.unused_columns,
     )
-
-
-def goes_on_with_a_human(source: Source, row: PairRow) -> bool:
-    """Whether a response of a transcript goes on with a turn of the human's, which the model wrote itself."""
-    if source.form != "hh_rlhf":
-        return False
-    return any(HUMAN in side[-1].content for side in (row.pair.chosen, row.pair.rejected))
-
-
-def oddities(row: PairRow, where: str) -> dict[str, str]:
-    """What is odd about a pair: reason -> message; the first reason is the one it is dropped for."""
-    chosen, rejected = row.pair.chosen[-1].content.strip(), row.pair.rejected[-1].content.strip()
-    choice = "Correct the record, or set `{}: drop` to leave such pairs out (the count is reported)."
-    found = {}
-    if row.context_differs:
-        found["context_differs"] = (
-            f"{where}: the conversations of chosen and rejected differ before the last answer; a pair needs two "
-            f"responses to one prompt. {choice.format('on_context_differs')}"
-        )
-    elif chosen == rejected:
-        found["identical"] = (
-            f"{where}: chosen and rejected are the same text ({len(chosen)} characters); a pair needs two different "
-            f"responses. {choice.format('on_identical')}"
-        )
-    for name, empty in (
-        ("chosen", not chosen),
-        ("rejected", not rejected),
-        ("prompt", not row.context_differs and not any(m.content.strip() for m in row.pair.prompt)),
-    ):
-        if empty:
-            found[f"empty_{name}"] = f"{where}: {name} is empty; expected text. {choice.format('on_empty')}"
-    return found
 
 
 def _chosen_conversations(rows: Iterator[tuple[int, PairRow]], tally: Tally) -> Iterator[Demonstration]:
