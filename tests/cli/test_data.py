@@ -115,9 +115,9 @@ def test_convert_says_what_is_lost_and_where_skipped_rows_are(call: Call, tmp_pa
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     stopped = call("data", "convert", path, "--to", "openai", "--out", out)
     assert stopped.code == 2 and not out.exists()
-    assert stopped.told == [
-        f'data error: {path}:2: "chosen": found a number, expected a list of messages {{"role", "content"}}.'
-    ]
+    (told,) = stopped.told
+    assert told.startswith(f'data error: {path}:2: "chosen": found a number, expected a list of messages')
+    assert told.endswith("--on-error skip.")
     ended = call("data", "convert", path, "--to", "openai", "--out", out, "--on-error", "skip")
     side = tmp_path / "o.jsonl.skipped.jsonl"
     assert ended.code == 0 and "lost in 1 records: id" in ended.out and str(side) in ended.out

@@ -175,6 +175,11 @@ def test_argilla_rankings_and_ratings_are_votes_of_their_users(tmp_path: Path) -
         ("one#1-3", "3", "1", 1.0),
         ("one#2-3", "3", "2", 1.0),
     ]
+    columns = {"order.responses": [ranking], "order.responses.users": ["u"], "order.responses.status": ["submitted"]}
+    flat = {"id": "flat", "status": "completed", "_server_id": "s", **fields, **columns, "order.suggestion": None}
+    path = lines(tmp_path / "a.jsonl", flat)
+    assert (detect_format(path), order(path)[0]) == ("argilla_columns", ("flat#1-2", "2", "1", 1.0))
+    assert read_pairs(path).unused_columns == ("_server_id", "order.suggestion")
     best = {"fields": fields, "id": "one", "responses": {"best": [{"value": "reply-1", "user_id": "u"}]}}
     with pytest.raises(DataError, match="names the best of 3 responses, which does not tell how the others compare"):
         read_pairs(lines(tmp_path / "a.jsonl", best))

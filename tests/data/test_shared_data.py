@@ -14,6 +14,7 @@ from boresight.data.tables import container_of
 from boresight.errors import DataError
 
 ROOT = Path(__file__).parents[2].parent / "shared" / "data"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "kube_assistant" / "data"
 NO_DATA = {"README.md", "LICENSE", "LICENSE-Apache-2.0", "LICENSE-rust_book-MIT", ".gitattributes"}
 OTHER_ROOMS = {"runs", "kuberay"}  # logs of training runs and Kubernetes schemas are no records
 
@@ -133,3 +134,20 @@ def test_a_file_is_imported_or_refused_with_a_reason(name: str) -> None:
         assert expected in str(refusal.value) and str(ROOT / name) in str(refusal.value)
     else:
         assert read(ROOT / name) == expected
+
+
+EMBEDDED = {
+    "demonstrations.jsonl": "conversations",
+    "docs.txt": "text",
+    "held_out.jsonl": "prompts",
+    "pairs.csv": "csv",
+    "pairs_dialogue.jsonl": "boresight",
+    "pairs_faulty.csv": "csv",
+    "prompts.jsonl": "prompts",
+}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLE.iterdir()), ids=lambda path: path.name)
+def test_a_file_of_the_embedded_example_is_imported(path: Path) -> None:
+    form, rows, records = read(path)
+    assert (form, records) == (EMBEDDED[path.name], rows) and rows > 0

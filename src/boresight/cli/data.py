@@ -160,7 +160,11 @@ def inspection_text(inspected: "Inspection", skipped: dict[str, Any]) -> str:
 @contextmanager
 def refusals(on_error: str) -> "Iterator[Callable[..., None]]":
     """What becomes of rows that cannot be read, as `--on-error` says."""
-    from boresight.data.refusals import RowsAside, stop
+    from boresight.data.refusals import RowsAside
+    from boresight.errors import DataError
+
+    def stop(error: DataError, line: int, found: object) -> None:
+        raise DataError(f"{error} To go on without such rows, and set them aside: --on-error skip.") from error
 
     if on_error not in ("stop", "skip"):
         raise typer.BadParameter(f"{on_error!r} is neither stop nor skip", param_hint="--on-error")

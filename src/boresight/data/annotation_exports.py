@@ -4,8 +4,9 @@ Each annotator's answer is a vote; a pair's p_chosen is the share of the votes, 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from boresight.data.forms import Form, Row, items_of, list_at, mapping_of, text_at
@@ -14,6 +15,7 @@ from boresight.data.rankings import number_of
 from boresight.data.votes import ranked_pairs, voted_pair, votes_of_scores
 from boresight.errors import DataError
 
+ANSWERS = ".responses"
 PROMPT_NAMES = ("prompt", "instruction", "question", "context", "input", "query", "source")
 RESPONSE_NAME = re.compile(
     r"(?:response|reply|completion|answer|generation|output|text|txt|option|candidate|summary|model)s?(\d+|[ab])"
@@ -124,6 +126,26 @@ def _argilla(row: Row, where: str, default_id: str) -> list[PairRow]:
     return [PairRow(replace(item.pair, annotators=tuple(judged))) for item in made]
 
 
+def _unflattened(row: Row) -> Row:
+    """A record of Argilla's data sets (`to_datasets`), whose answers stand in columns named after their questions."""
+    questions = [key.removesuffix(ANSWERS) for key in row if key.endswith(ANSWERS)]
+    responses = {}
+    for question in questions:
+        columns = [row.get(f"{question}{ANSWERS}{more}") or [] for more in ("", ".users", ".status")]
+        given = [items_of(column, f'"{question}{ANSWERS}"') for column in columns]
+        responses[question] = [
+            {"value": value, "user_id": user, "status": status}
+            for value, user, status in zip_longest(given[0], given[1], given[2])
+        ]
+    own = {"id", "status", "_server_id"}
+    fields = {key: value for key, value in row.items() if key not in own and "." not in key and isinstance(value, str)}
+    return {"id": row.get("id"), "fields": fields, "responses": responses}
+
+
+def _argilla_columns(row: Row, where: str, default_id: str) -> list[PairRow]:
+    return _argilla(_unflattened(row), where, default_id)
+
+
 def _answers(responses: Any, where: str) -> list[tuple[str, str, Any]]:
     """Question, user and value of every submitted answer, as Argilla 2 and Argilla 1 write them."""
     answers = []
@@ -179,14 +201,21 @@ def _is_argilla(row: Row) -> bool:
     return isinstance(row.get("fields"), dict) and "responses" in row
 
 
-def _form(
-    name: str, keys: set[str], fits: Callable[[Row], bool], parse: Callable[[Row, str, str], list[PairRow]]
-) -> Form:
-    return Form(name, "pairs", frozenset(keys), fits, parse)
+def _is_read(name: str) -> bool:
+    """Whether a column of a flat export holds the prompt, a response or answers."""
+    answers = name.endswith((ANSWERS, f"{ANSWERS}.users", f"{ANSWERS}.status"))
+    return answers or _plain(name) in PROMPT_NAMES or RESPONSE_NAME.fullmatch(_plain(name)) is not None
+
+
+def _is_argilla_columns(row: Row) -> bool:
+    return any(key.endswith(ANSWERS) and f"{key}.users" in row for key in row)
 
 
 FORMS = (
-    _form("label_studio", {"id", "data", "annotations"}, _is_task, _label_studio),
-    _form("label_studio_min", {"annotation_id", "annotator"}, _is_answer, _label_studio_min),
-    _form("argilla", {"id", "fields", "responses"}, _is_argilla, _argilla),
-)
+    Form("label_studio", "pairs", frozenset({"id", "data", "annotations"}), _is_task, _label_studio),
+    Form(
+        "label_studio_min", "pairs", frozenset({"annotation_id", "annotator"}), _is_answer, _label_studio_min, _is_read
+    ),
+    Form("argilla", "pairs", frozenset({"id", "fields", "responses"}), _is_argilla, _argilla),
+    Form("argilla_columns", "pairs", frozenset({"id", "status"}), _is_argilla_columns, _argilla_columns, _is_read),
+)  # fmt: skip

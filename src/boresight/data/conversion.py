@@ -138,7 +138,7 @@ def _written(record: Record, target: Target[Any], to: str, where: str, lost: Cou
 
 
 def _advice() -> str:
-    return "Choose a form with room for it (boresight holds everything), or leave such records out (--on-error skip)."
+    return "Choose a form with room for it (boresight holds everything), or leave such records out."
 
 
 def _stripped(messages: tuple[Message, ...]) -> list[tuple[str, str]]:

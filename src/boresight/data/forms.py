@@ -16,15 +16,21 @@ Parse = Callable[[Row, str, str], Sequence[PairRow | Demonstration]]
 ranking."""
 
 
+def _no_other(name: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`keys` are those that are read; what else a row has is kept in `meta` or listed."""
+    """`keys` are those that are read, and `also` tells of others by their names (an annotation program lets its users
+    name the columns); what else a row has is kept in `meta` or listed."""
 
     name: str
     kind: Kind
     keys: frozenset[str]
     fits: Callable[[Row], bool]
     parse: Parse
+    also: Callable[[str], bool] = _no_other
 
 
 def text_at(row: Row, key: str, where: str) -> str:

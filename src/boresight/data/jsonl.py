@@ -147,7 +147,16 @@ def _message(item: Any, where: str) -> Message:
     role, content = item.get("role"), item.get("content")
     if role not in ROLES:
         raise DataError(f'{where}: "role" is {role!r}; expected one of {", ".join(ROLES)}.')
-    return Message(role, _text(content, f'{where}: "content"'))
+    return Message(role, _content(content, f'{where}: "content"'))
+
+
+def _content(value: Any, where: str) -> str:
+    """A text, or the one text part that OpenAI's clients write in its place; several would lose where one ends."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        part = {key: held for key, held in value[0].items() if held is not None}
+        if part.keys() == {"type", "text"} and part["type"] == "text":
+            value = part["text"]
+    return _text(value, where)
 
 
 def _text(value: Any, where: str) -> str:

@@ -54,7 +54,8 @@ class PairStream:
     def used(self) -> frozenset[str]:
         """The columns that are read."""
         if self.source.foreign is not None:
-            return self.source.foreign.keys
+            form = self.source.foreign
+            return form.keys | {name for name in self.source.columns if form.also(name)}
         return frozenset(OWN_FIELDS if self.source.form == "boresight" else self._columns().used())
 
     def check_columns(self) -> None:
