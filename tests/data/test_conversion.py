@@ -119,6 +119,11 @@ def test_text_that_a_form_takes_for_its_marks_is_refused(tmp_path: Path) -> None
     assert "this form holds turns of user and assistant" in refused(odd, "alpaca", tmp_path)
 
 
+def test_a_cell_that_could_not_be_read_again_is_refused(tmp_path: Path) -> None:
+    long = replace(PAIR, chosen=(Message("assistant", "x" * 131_073),))
+    assert '"chosen" is longer than the 131,072 characters that a CSV cell holds' in refused(long, "csv", tmp_path)
+
+
 def test_white_space_at_the_ends_is_counted_where_transcripts_drop_it(tmp_path: Path) -> None:
     pair = replace(PAIR, chosen=(Message("assistant", "Hi, again.\n"),))
     done = convert_file(write(tmp_path, pair), "hh_rlhf", tmp_path / "out.jsonl")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from boresight.data.conversion import convert_file
 from boresight.data.inspection import inspect_file
 from boresight.data.refusals import RowsAside
 from boresight.errors import DataError
@@ -53,6 +54,17 @@ def test_turns_are_those_of_the_human_in_the_longer_conversation(tmp_path: Path)
     }
     figures = inspect_file(lines(tmp_path / "hh.jsonl", row)).figures
     assert (figures["format"], figures["turns_max"], figures["context_differs"]) == ("hh_rlhf", 3, 1)
+
+
+def test_a_converted_file_counts_the_same(tmp_path: Path) -> None:
+    differing = {"chosen": "\n\nHuman: A\n\nAssistant: B", "rejected": "\n\nHuman: C\n\nAssistant: D"}
+    usual = {"chosen": "\n\nHuman: A\n\nAssistant: B", "rejected": "\n\nHuman: A\n\nAssistant: D"}
+    figures = inspect_file(lines(tmp_path / "hh.jsonl", differing, usual)).figures
+    assert figures["context_differs"] == 1
+    for to in ("boresight", "trl_conversational", "openai", "sharegpt"):
+        convert_file(tmp_path / "hh.jsonl", to, tmp_path / "o.jsonl")
+        again = inspect_file(tmp_path / "o.jsonl").figures
+        assert {**again, "format": "hh_rlhf"} == figures
 
 
 def test_demonstrations_prompts_and_documents_are_counted(tmp_path: Path) -> None:

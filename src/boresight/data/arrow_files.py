@@ -14,7 +14,7 @@ from boresight.data.text_files import open_bytes
 from boresight.errors import DataError
 
 Row = dict[str, Any]
-BATCH_ROWS = 1024
+BATCH_ROWS = 256
 FREE = ("meta", "criteria", "expect")
 """Objects of any shape. A column has one type for all rows, so they stand in it as JSON text."""
 

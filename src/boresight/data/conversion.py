@@ -4,6 +4,7 @@ A field that comes back changed is counted as lost. Text that would come back as
 would be trained on it; only white space at the ends of messages, which transcripts do not keep, is counted instead.
 """
 
+import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -115,6 +116,8 @@ def _written(record: Record, target: Target[Any], to: str, where: str, lost: Cou
         rows = target.write(record)
     except DataError as error:
         raise DataError(f"{where}: cannot be written as {to}: {error} {_advice()}") from error
+    if target.tabular:
+        _check_cells(rows, where)
     try:
         back = target.read(rows)
     except DataError as error:
@@ -135,6 +138,16 @@ def _written(record: Record, target: Target[Any], to: str, where: str, lost: Cou
             )
     lost.update(changed)
     return rows
+
+
+def _check_cells(rows: list[Row], where: str) -> None:
+    limit = csv.field_size_limit()
+    name = next((key for row in rows for key, cell in row.items() if len(cell) > limit), None)
+    if name is not None:
+        raise DataError(
+            f'{where}: "{name}" is longer than the {limit:,} characters that a CSV cell holds when it is read again. '
+            f"{_advice()}"
+        )
 
 
 def _advice() -> str:

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar, cast, get_args
 
 from boresight.data.json_text import decode_object, kind_of, list_objects
 from boresight.data.refusals import Refuse, stop
-from boresight.data.text_files import decode, read_raw_lines
+from boresight.data.text_files import decode, first_character, read_raw_lines
 from boresight.errors import DataError
 from boresight.records import Demonstration, Message, Messages, PreferencePair, Prompt, Response, Role
 from boresight.storage import write_atomically
@@ -31,16 +31,14 @@ def read_objects(path: str | Path, refuse: Refuse = stop) -> Iterator[tuple[int,
     What is no JSON object in UTF-8 is refused with file and line: by default with a DataError.
     """
     path = Path(path)
-    first = True
+    if first_character(path) == "[":
+        yield from list_objects(path, refuse)
+        return
     for number, raw in read_raw_lines(path):
         try:
             line = decode(raw, path, number)
             if not line.strip():
                 continue
-            if first and line.lstrip().startswith("["):
-                yield from list_objects(path, refuse)
-                return
-            first = False
             row = decode_object(line.rstrip("\r\n"), f"{path}:{number}")
         except DataError as error:
             refuse(error, number, raw.decode("utf-8", errors="backslashreplace").rstrip("\r\n"))

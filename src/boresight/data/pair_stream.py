@@ -44,7 +44,7 @@ class PairStream:
             except DataError as error:
                 self.refuse(error, line, row.pair.id)
             else:
-                yield line, row
+                yield line, _told_apart(row)
 
     @property
     def unused_columns(self) -> tuple[str, ...]:
@@ -162,6 +162,13 @@ def oddities(row: PairRow, where: str) -> dict[str, str]:
         if empty:
             found[f"empty_{name}"] = f"{where}: {name} is empty; expected text. {choice.format('on_empty')}"
     return found
+
+
+def _told_apart(row: PairRow) -> PairRow:
+    """Responses of several messages say that the contexts differ, in forms too that give prompt and responses apart:
+    a file converted from whole conversations counts the same as they did."""
+    several = len(row.pair.chosen) > 1 or len(row.pair.rejected) > 1
+    return replace(row, context_differs=True) if several and not row.context_differs else row
 
 
 def take_id(path: Path, record_id: str, line: int, line_of: dict[str, int]) -> None:

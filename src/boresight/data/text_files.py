@@ -46,6 +46,16 @@ def open_text(path: Path) -> Iterator[TextIO]:
         yield io.TextIOWrapper(cast(io.BufferedReader, stream), "utf-8-sig", errors="surrogateescape", newline="")
 
 
+def first_character(path: Path) -> str:
+    """The first character that is no white space; "" where there is none. A list may be one line as long as the file,
+    so it is not lines that are looked at."""
+    with open_bytes(path) as stream:
+        text = stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+        while not text and (piece := stream.read(2**16)):
+            text = piece.lstrip()
+    return text[:1].decode("latin-1")
+
+
 def not_utf8(text: str, where: str) -> DataError | None:
     """The error for text of `open_text` in which a byte was not UTF-8."""
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from boresight.data.arrow_files import BATCH_ROWS, FREE
+from boresight.data.arrow_files import FREE
 from boresight.data.jsonl import write_lines
 from boresight.data.tables import Row, container_of
 from boresight.errors import DataError
@@ -34,6 +34,7 @@ TYPES: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+GROUP_ROWS = 1024  # rows of a Parquet row group
 USUAL: Mapping[tuple[str, ...], tuple[str, ...]] = MappingProxyType(
     {
         ("id", "prompt", "chosen", "rejected"): (
@@ -79,7 +80,8 @@ def _delimited(rows: Iterable[Row], delimiter: str) -> Iterator[str]:
     header = True
     for row in rows:
         buffer = io.StringIO(newline="")
-        writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")
+        # RFC 4180's line ends; a writer quotes only the line ends that it uses, and a lone \r has to stand in quotes.
+        writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n")
         if header:
             writer.writerow(row)
             header = False
@@ -91,13 +93,13 @@ def _write_parquet(path: Path, rows: Iterable[Row]) -> None:
     if path.suffix.lower() == ".gz":
         raise DataError(f"{path}: a Parquet file is packed inside already. Leave .gz out of the name.")
     stream = iter(rows)
-    first = list(islice(stream, BATCH_ROWS))
+    first = list(islice(stream, GROUP_ROWS))
     schema = _schema(first)
 
     def write(temporary: Path) -> None:
         with pyarrow.parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
             everything = chain(first, stream)
-            while batch := list(islice(everything, BATCH_ROWS)):
+            while batch := list(islice(everything, GROUP_ROWS)):
                 writer.write_batch(_batch(path, batch, schema))
 
     write_atomically(path, write)
@@ -108,7 +110,7 @@ def _batch(path: Path, rows: list[Row], schema: Any) -> Any:
     more = next((key for row in rows for key in row if key not in schema.names), None)
     if more is not None:
         raise DataError(
-            f"{path}: a row has the key {more!r}, which none of the first {BATCH_ROWS} has; Parquet has the same "
+            f"{path}: a row has the key {more!r}, which none of the first {GROUP_ROWS} has; Parquet has the same "
             "columns for all rows. Write .jsonl instead."
         )
     plain = [{key: _json(row[key]) if key in FREE else row[key] for key in row} for row in rows]
