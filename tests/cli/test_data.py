@@ -11,6 +11,7 @@ import pytest
 
 from boresight.cli import data
 from tests.cli.conftest import Call, boresight
+from tests.cli.test_main import LIMIT_SECONDS, least_seconds
 from tests.data.conftest import make_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,12 @@ def test_every_verb_teaches_with_an_example_and_is_listed(verb: str, call: Call)
     assert ended.code == 0 and line in " ".join(ended.out.split()) and f"boresight data {verb} " in ended.out
     listed = call("data", "--help")
     assert f"{verb} " in listed.out and line in listed.out
+
+
+@pytest.mark.parametrize("verb", data.SUBVERBS)
+def test_help_of_every_verb_answers_at_once(verb: str) -> None:
+    _, cpu = least_seconds("data", verb, "--help")
+    assert cpu < LIMIT_SECONDS
 
 
 def test_data_never_loads_torch(tmp_path: Path) -> None:

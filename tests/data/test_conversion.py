@@ -21,7 +21,7 @@ from boresight.data.readers import read_demonstrations, read_prompts
 from boresight.data.refusals import RowsAside
 from boresight.data.written_forms import DEMONSTRATION_TARGETS, PAIR_TARGETS, PROMPT_TARGETS
 from boresight.errors import DataError
-from boresight.records import Demonstration, Message, PreferencePair, Prompt
+from boresight.records import Demonstration, Message, Messages, PreferencePair, Prompt
 
 PAIR = PreferencePair(
     id="a",
@@ -248,6 +248,28 @@ def test_our_own_record_comes_back_exactly_from_any_container(pairs: list[Prefer
         done = convert_file(source, "boresight", out)
         assert ([row.pair for _, row in stream_pairs(out)], dict(done.lost)) == (pairs, {})
         assert all(as_record(pair) for pair in pairs)
+
+
+CONVERSATIONS = st.builds(lambda prompt, text: (*prompt, Message("assistant", text)), st.builds(
+    lambda turns, text: (*turns, Message("user", text)), TURNS, TEXT), TEXT)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    messages=CONVERSATIONS,
+    meta=st.dictionaries(st.text(), JSON, max_size=2),
+    to=st.sampled_from([*DEMONSTRATION_TARGETS]),
+)
+def test_no_demonstration_changes_unseen(messages: Messages, meta: dict[str, Any], to: str) -> None:
+    with tempfile.TemporaryDirectory() as name, RowsAside() as aside:
+        out = Path(name) / NAMES.get(to, "out.jsonl")
+        was = Demonstration(id="d", messages=messages, meta=meta)
+        done = convert_file(write(Path(name), was), to, out, refuse=aside)
+        assert done.records + aside.count == 1
+        if done.records:
+            (now,) = read_demonstrations(out).demonstrations
+            assert now.messages == messages
+            assert set(done.lost) == {field for field in ("id", "meta") if getattr(was, field) != getattr(now, field)}
 
 
 def _lines(path: Path) -> list[str]:
