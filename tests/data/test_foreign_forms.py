@@ -185,6 +185,25 @@ def test_argilla_rankings_and_ratings_are_votes_of_their_users(tmp_path: Path) -
         read_pairs(lines(tmp_path / "a.jsonl", best))
 
 
+def test_left_and_right_are_told_by_the_tags_of_the_comparison(tmp_path: Path) -> None:
+    result = {"type": "pairwise", "value": {"selected": "left"}, "to_name": "txt-2,txt-1"}
+    task = {"id": 1, "data": {"prompt": "Hi", "text1": "No.", "text2": "Hello."}, "annotations": [{"result": [result]}]}
+    assert read_pairs(lines(tmp_path / "l.jsonl", task)).pairs[0].chosen == (C,)
+    result["to_name"] = "left,right"
+    with pytest.raises(DataError, match=r"it was chosen among left, right, but the fields are prompt, text1, text2"):
+        read_pairs(lines(tmp_path / "l.jsonl", task))
+
+
+def test_two_questions_about_the_same_responses_are_refused(tmp_path: Path) -> None:
+    fields = {"prompt": "Hi", **{f"response_{n}": f"answer {n}" for n in (1, 10)}}
+    ratings = {f"response_{n}_helpful": [{"value": n, "user_id": "u"}] for n in (1, 10)}
+    record = {"fields": fields, "id": "r", "responses": ratings}
+    assert order(lines(tmp_path / "a.jsonl", record)) == [("r#1-2", "0", "1", 1.0)]
+    record["responses"] = {**ratings, "response_1_honest": [{"value": 1, "user_id": "u"}]}
+    with pytest.raises(DataError, match='"response_1_honest" and another question both compare the responses'):
+        read_pairs(lines(tmp_path / "a.jsonl", record))
+
+
 def test_unpaired_rows_join_side_by_side_and_the_rest_is_counted(tmp_path: Path) -> None:
     rows = [("Hi", "Hello.", True), ("Hi", "No.", False), ("Hi", "More.", True), ("Bye", "No.", False)]
     path = lines(tmp_path / "k.jsonl", *[{"prompt": p, "completion": c, "label": good} for p, c, good in rows])
@@ -248,6 +267,17 @@ def test_a_form_can_be_forced_and_an_unknown_one_is_told(tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"no form 'alpaka'; expected one of boresight, trl_explicit"):
         open_source(path, form="alpaka")
     assert len(set(FORM_NAMES)) == len(FORM_NAMES)
+
+
+def test_columns_of_pairs_and_conversations_say_more_than_a_question_and_an_answer(tmp_path: Path) -> None:
+    beside = {"question": "Hi", "answer": "Hello."}
+    pairs = lines(tmp_path / "p.jsonl", {**beside, "prompt": "Hi", "chosen": "Hello.", "rejected": "No."})
+    assert (detect_format(pairs), read_pairs(pairs).unused_columns) == ("trl_explicit", ("question", "answer"))
+    whole = lines(tmp_path / "d.jsonl", {**beside, "messages": [told("user", "Hi"), told("assistant", "Hello.")]})
+    assert (detect_format(whole), read_demonstrations(whole).unused_columns) == (
+        "conversations",
+        ("question", "answer"),
+    )
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

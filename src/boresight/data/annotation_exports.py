@@ -30,13 +30,20 @@ def _plain(name: str) -> str:
 
 
 def _fields(data: Mapping[str, Any], where: str, named: tuple[str, ...] = ()) -> tuple[str, list[str]]:
-    """The names of the prompt's field and of those of the responses, in the order of their numbers."""
-    responses = [name for name in named if isinstance(data.get(name), str)]
-    if len(responses) < 2:
-        responses = [
-            name for name, value in data.items() if isinstance(value, str) and RESPONSE_NAME.fullmatch(_plain(name))
-        ]
-        responses.sort(key=lambda name: _number(name))
+    """The names of the prompt's field and of those of the responses: in the order `named`, if those are fields or have
+    their numbers (a tag txt-2 shows the field text2), otherwise in the order of their numbers."""
+    texts = [name for name, value in data.items() if isinstance(value, str)]
+    responses = sorted((name for name in texts if RESPONSE_NAME.fullmatch(_plain(name))), key=_number)
+    if named and set(named) <= set(texts):
+        responses = list(named)
+    elif named:
+        by_number = {_number(name): name for name in responses}
+        if {_number(name) for name in named} != by_number.keys():
+            raise DataError(
+                f"{where}: it was chosen among {', '.join(named)}, but the fields are {', '.join(data)}; expected the "
+                "same names or numbers, to tell left from right. Rename the fields in the export."
+            )
+        responses = [by_number[_number(name)] for name in named]
     prompt = next((name for usual in PROMPT_NAMES for name in data if _plain(name) == usual), None)
     if len(responses) < 2 or prompt is None:
         raise DataError(
@@ -67,7 +74,7 @@ def _label_studio(row: Row, where: str, default_id: str) -> list[PairRow]:
             if side is not None:
                 votes.append(side)
                 judges.append(_annotator(annotation.get("completed_by"), number))
-                named = tuple(name.strip() for name in str(result.get("to_name", "")).split(","))
+                named = tuple(name.strip() for name in str(result.get("to_name") or "").split(",") if name.strip())
     return _pairwise(data, where, id_cell(row, "id", where, default_id), votes, judges, named)
 
 
@@ -114,7 +121,14 @@ def _argilla(row: Row, where: str, default_id: str) -> list[PairRow]:
     numbers = {_plain(name): number for number, name in enumerate(names)}
     by_user: dict[str, dict[int, float]] = {}
     for question, user, value in _answers(row.get("responses"), where):
-        by_user.setdefault(user, {}).update(_scores(question, value, numbers, where))
+        scores = by_user.setdefault(user, {})
+        found = _scores(question, value, numbers, where)
+        if found.keys() & scores.keys():
+            raise DataError(
+                f'{where}: "{question}" and another question both compare the responses; expected one, since two '
+                "cannot be made one preference. Export the question that decides."
+            )
+        scores.update(found)
     judged = {user: scores for user, scores in by_user.items() if len(scores) > 1}
     made = ranked_pairs(
         id_cell(row, "id", where, default_id),
@@ -185,8 +199,13 @@ def _scores(question: str, value: Any, numbers: Mapping[str, int], where: str) -
     if isinstance(value, str) and _plain(value) in TIES:
         return dict.fromkeys(numbers.values(), 0.0)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return {number: float(value) for name, number in numbers.items() if name in _plain(question)}
+        return {number: float(value) for name, number in numbers.items() if _about(question, name)}
     return {}
+
+
+def _about(question: str, response: str) -> bool:
+    """Whether a question's name holds that of a response: response1rating is not about response10."""
+    return re.search(rf"{response}(?!\d)", _plain(question)) is not None
 
 
 def _is_task(row: Row) -> bool:

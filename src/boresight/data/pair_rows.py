@@ -76,7 +76,7 @@ def find_columns(path: Path, found: Collection[str], named: Mapping[str, str] | 
         if part not in columns:
             raise DataError(
                 f"{path}: no column holds {part!r}; found the columns {', '.join(found)}; expected "
-                f"{' or '.join(USUAL_NAMES[part])}. Name it: `columns: {{{part}: NAME}}`."
+                f"{' or '.join(USUAL_NAMES[part])}. Name it: `columns: {{{part}: NAME}}`, or --column {part}=NAME."
             )
     return PairColumns(**columns)
 
@@ -103,7 +103,7 @@ def pair_form(path: Path, found: Collection[str], line: int, row: Row, columns: 
         raise DataError(
             f"{path}:{line}: no column holds the prompt, and {columns.chosen!r} is no transcript of Human and "
             f"Assistant turns; found the columns {', '.join(found)}. Add a prompt column, or name it: "
-            "`columns: {prompt: NAME}`."
+            "`columns: {prompt: NAME}`, or --column prompt=NAME."
         )
     raise DataError(
         f"{path}:{line}: {columns.chosen!r} is {kind_of(chosen)} and {columns.rejected!r} {kind_of(rejected)}; "
@@ -231,7 +231,8 @@ def _conversation(form: str, row: Row, column: str, where: str) -> Messages:
 def _explicit(row: Row, columns: PairColumns, where: str) -> tuple[Messages, Messages, Messages, bool]:
     if columns.prompt is None:
         raise DataError(
-            f"{where}: no column holds the prompt; found {', '.join(row)}. Name it: `columns: {{prompt: NAME}}`."
+            f"{where}: no column holds the prompt; found {', '.join(row)}. Name it: `columns: {{prompt: NAME}}`, or "
+            "--column prompt=NAME."
         )
     prompt = prompt_messages(row.get(columns.prompt), f'{where}: "{columns.prompt}"')
     sides: list[Messages] = []

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from boresight.data.jsonl import as_record
 from boresight.data.pair_rows import (
     OWN_FIELDS,
     USUAL_NAMES,
@@ -42,7 +43,7 @@ class PairStream:
             try:
                 take_id(self.source.path, row.pair.id, line, self._line_of)
             except DataError as error:
-                self.refuse(error, line, row.pair.id)
+                self.refuse(error, line, as_record(row.pair))
             else:
                 yield line, _told_apart(row)
 

@@ -98,6 +98,6 @@ def kind_meta(kind: str, meta: Mapping[str, Any]) -> dict[str, Any]:
 
 def unfit_columns(path: Path, columns: Collection[str], expected: str) -> DataError:
     return DataError(
-        f"{path}: found the columns {', '.join(columns)}; {expected}. Rename columns to these, say with "
-        "`columns` which of them hold a pair's parts, or force a form."
+        f"{path}: found the columns {', '.join(columns)}; {expected}. Rename columns to these, name "
+        "those of a pair's parts (`columns`, or --column chosen=NAME), or force a form (--format)."
     )

@@ -87,18 +87,18 @@ def open_source(
     Raises DataError for a file that cannot be read, has no rows, or has a form that is not known.
     """
     _check_form(form)
-    refused: list[DataError] = []
+    first_refusal: list[DataError] = []
 
-    def noting(error: DataError, line: int, row: Any) -> None:
-        refused.append(error) if not refused else None
+    def note(error: DataError, line: int, row: Any) -> None:
+        if not first_refusal:
+            first_refusal.append(error)
         refuse(error, line, row)
 
-    rows = iterate_rows(path, noting)
+    rows = iterate_rows(path, note)
     head = list(islice(rows, LOOKED_AT))
     if not head:
-        if refused:
-            raise refused[0]
-        raise DataError(f"{path}: the file holds no rows; expected at least one record.")
+        nothing = DataError(f"{path}: the file holds no rows; expected at least one record.")
+        raise (first_refusal or [nothing])[0]
     found = dict.fromkeys(key for _, row in head for key in row)
     name, kind, foreign = _form_of(path, form, found, head[0], columns, pairs)
     source = Source(path, container_of(path), name, kind, foreign, found, iter(()))
@@ -124,7 +124,9 @@ def _form_of(
 ) -> tuple[str, Kind, Form | None]:
     line, row = first
     foreign = form_named(given) if given else foreign_form(row) if not named else None
-    if foreign is not None:
+    # Columns that hold pairs or whole conversations say more than a question and an answer beside them.
+    fuller = given is None and (holds_pairs(found) or "messages" in found)
+    if foreign is not None and not (foreign.kind == "demonstrations" and fuller):
         return foreign.name, foreign.kind, foreign
     if given is not None:
         return given, ROW_FORMS.get(given, "pairs"), None
