@@ -91,7 +91,7 @@ def test_the_first_bad_row_stops_or_all_of_them_stand_aside(tmp_path: Path) -> N
         inspect_file(path)
     with RowsAside() as aside:
         figures = inspect_file(path, refuse=aside).figures
-        assert (aside.count, figures["rows"], figures["pairs"]) == (2, 2, 1)
+        assert (aside.count, figures["rows"], figures["pairs"]) == (2, 3, 1)
     with pytest.raises(DataError, match=r"q\.jsonl:1: not valid JSON"), RowsAside() as aside:
         inspect_file(lines(tmp_path / "q.jsonl", "{"), refuse=aside)
 

@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from boresight.data.pair_rows import PairRow, text_cell
 from boresight.data.pair_stream import goes_on_with_a_human, oddities, stream_pairs
 from boresight.data.record_rows import kind_meta, row_messages
 from boresight.data.record_stream import demonstrations_of, prompts_of, used_columns
+from boresight.data.refusals import stop
 from boresight.data.sources import open_source
 from boresight.data.tables import container_of
 from boresight.data.tally import Choice, Tally
@@ -73,21 +75,27 @@ def read_pairs(
     on_identical: Choice = "error",
     on_empty: Choice = "error",
     on_context_differs: Choice = "error",
+    on_unreadable: Literal["error", "drop"] = "error",
 ) -> PairFile:
     """Preference pairs of a file. `columns` names the columns of prompt, chosen, rejected, kind, p_chosen and id.
 
     Rows of two equal responses, an empty prompt or response, or differing contexts are refused, dropped or kept as
     the choices say; refused ones are collected, and one DataError tells all of them. Kept pairs of differing contexts
-    have responses of more than one message. Answers that go on with a turn of the human's are kept and counted.
+    have responses of more than one message. Answers that go on with a turn of the human's are kept and counted. A row
+    that cannot be read at all ends the reading, or is dropped as `unreadable`.
     """
     path = Path(path)
-    stream = stream_pairs(path, form=form, columns=columns)
+    tally = Tally(path)
+
+    def drop(error: DataError, line: int, found: object) -> None:
+        tally.leave_out("unreadable", line)
+
+    stream = stream_pairs(path, form=form, columns=columns, refuse=stop if on_unreadable == "error" else drop)
     choices: dict[str, Choice] = {
         "context_differs": on_context_differs,
         "identical": on_identical,
         **dict.fromkeys(("empty_chosen", "empty_rejected", "empty_prompt"), on_empty),
     }
-    tally = Tally(path)
     pairs = []
     for line, row in stream:
         if goes_on_with_a_human(stream.source, row):

@@ -1,5 +1,6 @@
 """A data file opened for reading: its form, told from its first rows or given, and its rows as they come."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -28,8 +29,9 @@ FORM_NAMES = (*PAIR_FORMS, *ROW_FORMS, *(form.name for form in FOREIGN))
 
 @dataclass
 class Source:
-    """`columns` are those met so far, `read` the number of rows; both grow as `rows` is gone through. `foreign` is
-    set for a form that is told by its keys. `unkept` counts values of columns that `rest` could not keep."""
+    """`columns` are those met so far; they grow as `rows` is gone through, and so do the counts of rows given and of
+    rows refused. `foreign` is set for a form that is told by its keys. `unkept` counts values of columns that `rest`
+    could not keep."""
 
     path: Path
     container: str
@@ -38,10 +40,15 @@ class Source:
     foreign: Form | None
     columns: dict[str, None]
     rows: Iterator[tuple[int, Row]]
-    read: int = field(default=0)
+    counts: Counter[str] = field(default_factory=Counter)
     unkept: dict[str, int] = field(default_factory=dict)
     _line: int = 0
     _nth_of_line: int = 1
+
+    @property
+    def read(self) -> int:
+        """Rows so far, those that could not be read among them."""
+        return self.counts.total()
 
     @property
     def shown(self) -> str:
@@ -88,8 +95,10 @@ def open_source(
     """
     _check_form(form)
     first_refusal: list[DataError] = []
+    counts: Counter[str] = Counter()
 
     def note(error: DataError, line: int, row: Any) -> None:
+        counts["refused"] += 1
         if not first_refusal:
             first_refusal.append(error)
         refuse(error, line, row)
@@ -101,14 +110,14 @@ def open_source(
         raise (first_refusal or [nothing])[0]
     found = dict.fromkeys(key for _, row in head for key in row)
     name, kind, foreign = _form_of(path, form, found, head[0], columns, pairs)
-    source = Source(path, container_of(path), name, kind, foreign, found, iter(()))
+    source = Source(path, container_of(path), name, kind, foreign, found, iter(()), counts)
     source.rows = _counted(source, chain(head, rows))
     return source
 
 
 def _counted(source: Source, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
     for line, row in rows:
-        source.read += 1
+        source.counts["given"] += 1
         for key in row:
             source.columns.setdefault(key)
         yield line, row
