@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from boresight.config.load import load_pipeline
+from boresight.data.sources import FORM_NAMES
+from boresight.data.written_forms import TARGET_NAMES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*/README.md"))]
@@ -53,3 +55,8 @@ def test_make_targets_that_are_named_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     named = {target for page in PAGES for target in re.findall(r"`?\bmake ([a-z]+)\b`?", page.read_text())}
     assert {"demo", "test"} <= named & targets
+
+
+def test_the_page_on_data_names_every_form_that_is_read_or_written() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert [name for name in (*FORM_NAMES, *TARGET_NAMES) if f"`{name}`" not in page] == []

@@ -222,3 +222,11 @@ def test_missing_key_and_repeated_id_are_refused(tmp_path: Path) -> None:
 def test_null_keys_of_a_message_stand_for_absent_ones() -> None:
     row = [{"role": "user", "content": "x", "name": None}]
     assert messages_from(row, "here") == (Message("user", "x"),)
+
+
+def test_a_single_text_part_is_a_text_and_several_are_refused() -> None:
+    part = {"type": "text", "text": "Hi", "image_url": None}
+    assert messages_from([{"role": "user", "content": [part]}], "f:1") == (Message("user", "Hi"),)
+    for parts in ([part, part], [{"type": "image_url", "image_url": {}}], []):
+        with pytest.raises(DataError, match=r'f:1, message 1: "content": found a list, expected a text'):
+            messages_from([{"role": "user", "content": parts}], "f:1")

@@ -124,6 +124,18 @@ def test_a_row_with_two_oddities_is_found_twice_and_dropped_once(tmp_path: Path)
     assert read.dropped == {"identical": 1}
 
 
+def test_rows_that_cannot_be_read_are_dropped_and_counted_where_that_is_set(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(
+        '{"prompt": "Hi", "chosen": "a", "rejected": "b"}\n{"prompt": 3, "chosen": "a", "rejected": "b"}\n{\n'
+    )
+    with pytest.raises(DataError, match=r"p\.jsonl:3: not valid JSON"):
+        read_pairs(path)
+    read = read_pairs(path, on_unreadable="drop")
+    assert (len(read.pairs), read.rows, read.dropped) == (1, 3, {"unreadable": 2})
+    assert sorted(read.examples["unreadable"]) == [2, 3]
+
+
 PROMPT = (Message("user", "Hi"),)
 CHOSEN, REJECTED = (Message("assistant", "Hello."),), (Message("assistant", "No."),)
 U, C, R = turn("user", "Hi"), turn("assistant", "Hello."), turn("assistant", "No.")

@@ -4,10 +4,12 @@
 """
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -22,8 +24,10 @@ VERBS = {
     "run": "Run a pipeline file, or go on with a run that was interrupted.",
     "report": "Write the report of a run: one self-contained HTML page.",
     "chat": "Talk to a model in the terminal.",
+    "data": "Look into preference and demonstration data, and convert it.",
 }
-"""Each verb is the function `command` of the module of its name; the line is what the list of verbs shows."""
+"""Each verb is the function `command` of the module of its name; the line is what the list of verbs shows. A module
+with `SUBVERBS` is a group: name -> module, function and line of each of its own verbs."""
 
 QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -40,24 +44,46 @@ RESUMING = ("run", "demo")
 class LazyVerb(TyperCommand):
     """A verb in the list: name and one line. Its module is imported when its arguments are to be read."""
 
-    def load(self) -> TyperCommand:
-        verb = str(self.name)
+    def __init__(self, name: str, module: str, function: str, **attributes: Any) -> None:
+        super().__init__(name, rich_markup_mode=None, **attributes)
+        self.module, self.function = module, function
+
+    def load(self) -> TyperCommand | TyperGroup:
+        module = importlib.import_module(self.module)
+        if self.function == "command" and hasattr(module, "SUBVERBS"):
+            return _group(str(self.name), module)
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        module = importlib.import_module(f"boresight.cli.{verb}")
-        app.command(verb, context_settings={"max_content_width": 100})(_guarded(verb, module.command))
-        command = typer.main.get_command(app)
-        assert isinstance(command, TyperCommand)
-        return command
+        command = _guarded(str(self.name), getattr(module, self.function))
+        app.command(self.name, context_settings={"max_content_width": 100})(command)
+        loaded = typer.main.get_command(app)
+        assert isinstance(loaded, TyperCommand)
+        return loaded
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         return self.load().make_context(info_name, args, parent, **extra)
+
+
+def _group(name: str, module: ModuleType) -> TyperGroup:
+    """A verb that has verbs of its own, none of them loaded."""
+    subverbs: dict[str, tuple[str, str, str]] = module.SUBVERBS
+    verbs: dict[str, Any] = {
+        verb: LazyVerb(verb, place, function, help=line) for verb, (place, function, line) in subverbs.items()
+    }
+    return TyperGroup(
+        name=name,
+        commands=verbs,
+        help=inspect.cleandoc(module.command.__doc__ or ""),
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        context_settings={"max_content_width": 100},
+    )
 
 
 class VerbGroup(TyperGroup):
     """All verbs, none of them loaded."""
 
     def __init__(self, **attributes: Any) -> None:
-        verbs = {name: LazyVerb(name, help=line, rich_markup_mode=None) for name, line in VERBS.items()}
+        verbs = {name: LazyVerb(name, f"boresight.cli.{name}", "command", help=line) for name, line in VERBS.items()}
         super().__init__(**{**attributes, "commands": verbs})
 
 

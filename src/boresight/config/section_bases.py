@@ -103,3 +103,6 @@ class PairReading(Section):
     """A pair with an empty response: stop, or leave it out and count it."""
     on_context_differs: Literal["error", "drop"] = "error"
     """A transcript pair whose two conversations differ before the last answer: stop, or leave it out and count it."""
+    on_unreadable: Literal["error", "drop"] = "error"
+    """A row that is damaged or lacks a part: stop, or leave it out and count it; `boresight data inspect FILE
+    --on-error skip` writes such rows aside with their reasons."""

@@ -7,43 +7,101 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from boresight.data.text_files import read_text
+from boresight.data.refusals import Refuse, stop
+from boresight.data.text_files import not_utf8, open_text
 from boresight.errors import DataError
 
 
-def list_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON list, each with the line that it starts on."""
-    text = read_text(path)
-    position = _skip_blank(text, text.index("[") + 1)
-    line, counted = 1, 0
-    empty = text[position : position + 1] == "]"
-    while not empty:
-        line, counted = line + text.count("\n", counted, position), position
-        where = f"{path}:{line}"
-        try:
-            value, end = _DECODER.raw_decode(text, position)
-        except (ValueError, RecursionError) as error:
-            raise _not_json(where, text[position:], error) from error
-        yield line, _checked_object(value, text[position:end], where)
-        position = _skip_blank(text, end)
-        if text[position : position + 1] == "]":
-            break
-        if text[position : position + 1] != ",":
+def list_objects(path: Path, refuse: Refuse = stop) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON list, each with the line that it starts on. The text is read piece by piece.
+
+    An item that is no record is refused; where the list itself is broken, what follows cannot be told and the reading
+    ends with a DataError.
+    """
+    with open_text(path) as stream:
+        window = _Window(stream)
+        window.skip_blank()
+        window.position += 1  # the opening bracket
+        window.skip_blank()
+        closed = window.peek() == "]"
+        while not closed:
+            line, where = window.line, f"{path}:{window.line}"
+            value, text = window.take_value(where)
+            try:
+                item = _checked_item(value, text, where)
+            except DataError as error:
+                refuse(error, line, value)
+            else:
+                yield line, item
+            window.skip_blank()
+            closed = window.peek() == "]"
+            if not closed:
+                window.take_comma(where)
+        window.position += 1
+        window.skip_blank()
+        if rest := window.peek(20):
+            raise DataError(f"{path}: there is more text after the JSON list: {rest!r}. Remove it.")
+
+
+class _Window:
+    """The part of a text that is being read; what lies before `position` is let go when more is read."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._text = ""
+        self._size = 2**16  # characters to read next; doubled while one item needs more
+        self.position = 0
+        self.line = 1
+
+    def peek(self, length: int = 1) -> str:
+        if len(self._text) < self.position + length:
+            self._more()
+        return self._text[self.position : self.position + length]
+
+    def skip_blank(self) -> None:
+        while (next_one := self.peek()) and next_one in " \t\r\n":
+            self.line += next_one == "\n"
+            self.position += 1
+
+    def take_value(self, where: str) -> tuple[Any, str]:
+        """The JSON value at the position, and its text."""
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self.position)
+                break
+            except (ValueError, RecursionError) as error:
+                if self._broken_here(error) or not self._more():
+                    raise _not_json(where, self._text[self.position :], error) from error
+        text = self._text[self.position : end]
+        self.line += text.count("\n")
+        self.position = end
+        self._size = 2**16
+        return value, text
+
+    def take_comma(self, where: str) -> None:
+        if self.peek() != ",":
             raise DataError(
-                f"{where}: after this object the JSON list goes on with {text[position : position + 20]!r}; expected a "
-                "comma or the closing bracket. The file may be cut off."
+                f"{where}: after this object the JSON list goes on with {self.peek(20)!r}; expected a comma or the "
+                "closing bracket. The file may be cut off."
             )
-        position = _skip_blank(text, position + 1)
-    if rest := text[position + 1 :].strip():
-        raise DataError(f"{path}: there is more text after the JSON list: {rest[:20]!r}. Remove it.")
+        self.position += 1
+        self.skip_blank()
 
+    def _broken_here(self, error: Exception) -> bool:
+        """Whether the fault is in the text that is there already, not at its end, where more text may mend it."""
+        if not isinstance(error, json.JSONDecodeError):
+            return True
+        return not error.msg.startswith("Unterminated string") and error.pos + 12 < len(self._text)
 
-def _skip_blank(text: str, position: int) -> int:
-    while position < len(text) and text[position] in " \t\r\n":
-        position += 1
-    return position
+    def _more(self) -> bool:
+        """Read on; False at the end of the text."""
+        piece = self._stream.read(self._size)
+        self._size *= 2
+        self._text = self._text[self.position :] + piece
+        self.position = 0
+        return bool(piece)
 
 
 def decode_object(text: str, where: str) -> dict[str, Any]:
@@ -53,6 +111,15 @@ def decode_object(text: str, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _not_json(where, text, error) from error
     return _checked_object(value, text, where)
+
+
+def is_json(value: Any) -> bool:
+    """Whether JSON can hold a value and give it back unchanged."""
+    try:
+        json.dumps(value, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, dict) or all(isinstance(key, str) for key in value)
 
 
 def kind_of(value: Any) -> str:
@@ -68,6 +135,12 @@ def kind_of(value: Any) -> str:
         dict: "an object",
     }
     return names.get(type(value), type(value).__name__)
+
+
+def _checked_item(value: Any, text: str, where: str) -> dict[str, Any]:
+    if error := not_utf8(text, where):
+        raise error
+    return _checked_object(value, text, where)
 
 
 def _checked_object(value: Any, text: str, where: str) -> dict[str, Any]:

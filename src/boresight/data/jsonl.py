@@ -7,13 +7,15 @@ import gzip
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import IO, Any, TypeVar, cast, get_args
 
 from boresight.data.json_text import decode_object, kind_of, list_objects
-from boresight.data.text_files import read_lines
+from boresight.data.refusals import Refuse, stop
+from boresight.data.text_files import decode, first_character, read_raw_lines
 from boresight.errors import DataError
 from boresight.records import Demonstration, Message, Messages, PreferencePair, Prompt, Response, Role
 from boresight.storage import write_atomically
@@ -23,21 +25,25 @@ R = TypeVar("R", Prompt, Demonstration, PreferencePair, Response)
 ROLES: tuple[str, ...] = get_args(Role)
 
 
-def read_objects(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_objects(path: str | Path, refuse: Refuse = stop) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line numbers (from 1) and JSON objects of a JSON Lines file or of a JSON list; blank lines are skipped.
 
-    Raises DataError with file and line for anything that is not a JSON object in UTF-8.
+    What is no JSON object in UTF-8 is refused with file and line: by default with a DataError.
     """
     path = Path(path)
-    first = True
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
-        if first and line.lstrip().startswith("["):
-            yield from list_objects(path)
-            return
-        first = False
-        yield number, decode_object(line, f"{path}:{number}")
+    if first_character(path) == "[":
+        yield from list_objects(path, refuse)
+        return
+    for number, raw in read_raw_lines(path):
+        try:
+            line = decode(raw, path, number)
+            if not line.strip():
+                continue
+            row = decode_object(line.rstrip("\r\n"), f"{path}:{number}")
+        except DataError as error:
+            refuse(error, number, raw.decode("utf-8", errors="backslashreplace").rstrip("\r\n"))
+        else:
+            yield number, row
 
 
 def read_records(path: str | Path, kind: type[R]) -> list[R]:
@@ -61,13 +67,20 @@ def write_records(path: str | Path, records: Iterable[Record | Mapping[str, Any]
     Equal records give equal bytes: keys of a record stand in the order of its fields, fields that hold their default
     are left out, and a packed file carries no time. Plain mappings are written as they are.
     """
-    lines = [_line(record) for record in records]
-    content = "".join(lines).encode("utf-8")
-    if str(path).endswith(".gz"):
-        content = gzip.compress(content, mtime=0)
+    write_lines(path, (_line(record) for record in records))
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write texts one after the other, packed where the name ends in `.gz`; whole or not at all."""
 
     def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
+        with ExitStack() as stack:
+            stream: IO[bytes] = stack.enter_context(temporary.open("wb"))
+            if str(path).endswith(".gz"):
+                packed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
+                stream = cast(IO[bytes], stack.enter_context(packed))
+            for line in lines:
+                stream.write(line.encode("utf-8"))
 
     write_atomically(Path(path), write)
 
@@ -132,7 +145,16 @@ def _message(item: Any, where: str) -> Message:
     role, content = item.get("role"), item.get("content")
     if role not in ROLES:
         raise DataError(f'{where}: "role" is {role!r}; expected one of {", ".join(ROLES)}.')
-    return Message(role, _text(content, f'{where}: "content"'))
+    return Message(role, _content(content, f'{where}: "content"'))
+
+
+def _content(value: Any, where: str) -> str:
+    """A text, or the one text part that OpenAI's clients write in its place; several would lose where one ends."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        part = {key: held for key, held in value[0].items() if held is not None}
+        if part.keys() == {"type", "text"} and part["type"] == "text":
+            value = part["text"]
+    return _text(value, where)
 
 
 def _text(value: Any, where: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from boresight.data.json_text import kind_of
 from boresight.data.jsonl import from_record, messages_from, probability
-from boresight.data.tables import Row, Table
+from boresight.data.tables import Row
 from boresight.data.transcripts import HUMAN, is_transcript, parse_transcript
 from boresight.errors import DataError
 from boresight.records import Message, Messages, PreferencePair
@@ -76,25 +76,24 @@ def find_columns(path: Path, found: Collection[str], named: Mapping[str, str] | 
         if part not in columns:
             raise DataError(
                 f"{path}: no column holds {part!r}; found the columns {', '.join(found)}; expected "
-                f"{' or '.join(USUAL_NAMES[part])}. Name it: `columns: {{{part}: NAME}}`."
+                f"{' or '.join(USUAL_NAMES[part])}. Name it: `columns: {{{part}: NAME}}`, or --column {part}=NAME."
             )
     return PairColumns(**columns)
 
 
-def holds_pairs(table: Table) -> bool:
-    """Whether a table has columns that by their usual names hold chosen and rejected responses."""
-    spelled = {_spelling(name) for name in table.columns}
+def holds_pairs(columns: Collection[str]) -> bool:
+    """Whether there are columns that by their usual names hold chosen and rejected responses."""
+    spelled = {_spelling(name) for name in columns}
     return all(spelled & set(USUAL_NAMES[part]) for part in ("chosen", "rejected"))
 
 
-def pair_form(path: Path, table: Table, columns: PairColumns) -> str:
+def pair_form(path: Path, found: Collection[str], line: int, row: Row, columns: PairColumns) -> str:
     """The form of a file's rows, told from its first row. Raises DataError for a form that is not known."""
-    line, row = table.rows[0]
     chosen, rejected = row.get(columns.chosen), row.get(columns.rejected)
     if isinstance(chosen, list) and isinstance(rejected, list):
         if columns.prompt is None:
             return "trl_implicit"
-        own = isinstance(row.get(columns.prompt), list) and set(table.columns) <= set(OWN_FIELDS) and "id" in row
+        own = isinstance(row.get(columns.prompt), list) and set(found) <= set(OWN_FIELDS) and "id" in row
         return "boresight" if own else "trl_explicit"
     if isinstance(chosen, str) and isinstance(rejected, str):
         if columns.prompt is not None:
@@ -103,8 +102,8 @@ def pair_form(path: Path, table: Table, columns: PairColumns) -> str:
             return "hh_rlhf"
         raise DataError(
             f"{path}:{line}: no column holds the prompt, and {columns.chosen!r} is no transcript of Human and "
-            f"Assistant turns; found the columns {', '.join(table.columns)}. Add a prompt column, or name it: "
-            "`columns: {prompt: NAME}`."
+            f"Assistant turns; found the columns {', '.join(found)}. Add a prompt column, or name it: "
+            "`columns: {prompt: NAME}`, or --column prompt=NAME."
         )
     raise DataError(
         f"{path}:{line}: {columns.chosen!r} is {kind_of(chosen)} and {columns.rejected!r} {kind_of(rejected)}; "
@@ -230,7 +229,11 @@ def _conversation(form: str, row: Row, column: str, where: str) -> Messages:
 
 
 def _explicit(row: Row, columns: PairColumns, where: str) -> tuple[Messages, Messages, Messages, bool]:
-    assert columns.prompt is not None  # what `pair_form` calls explicit has a prompt column
+    if columns.prompt is None:
+        raise DataError(
+            f"{where}: no column holds the prompt; found {', '.join(row)}. Name it: `columns: {{prompt: NAME}}`, or "
+            "--column prompt=NAME."
+        )
     prompt = prompt_messages(row.get(columns.prompt), f'{where}: "{columns.prompt}"')
     sides: list[Messages] = []
     for name in (columns.chosen, columns.rejected):

@@ -5,37 +5,21 @@ is left out and counted by reason; columns that are not read are listed.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from boresight.data.pair_rows import (
-    OWN_FIELDS,
-    USUAL_NAMES,
-    PairColumns,
-    PairRow,
-    find_columns,
-    holds_pairs,
-    id_cell,
-    pair_form,
-    parse_pair,
-    refuse_misspelt,
-    text_cell,
-)
-from boresight.data.record_rows import (
-    PROMPT_FIELDS,
-    RESPONSE_NAMES,
-    demonstration_of,
-    kind_meta,
-    prompt_of,
-    row_form,
-    row_messages,
-    unfit_columns,
-)
-from boresight.data.tables import Row, Table, container_of, read_table
+from boresight.data.pair_rows import PairRow, text_cell
+from boresight.data.pair_stream import goes_on_with_a_human, oddities, stream_pairs
+from boresight.data.record_rows import kind_meta, row_messages
+from boresight.data.record_stream import demonstrations_of, prompts_of, used_columns
+from boresight.data.refusals import stop
+from boresight.data.sources import open_source
+from boresight.data.tables import container_of
 from boresight.data.tally import Choice, Tally
 from boresight.data.text_files import read_text
-from boresight.data.transcripts import HUMAN, render_transcript
+from boresight.data.transcripts import render_transcript
 from boresight.errors import DataError
 from boresight.records import Demonstration, Messages, PreferencePair, Prompt
 
@@ -77,110 +61,114 @@ class DocumentFile(FileReading):
 
 
 def detect_format(path: str | Path) -> str:
-    """The form of a file: csv, tsv, boresight, trl_explicit, trl_implicit, hh_rlhf, conversations, prompt_response,
-    prompts, documents, text. Raises DataError that lists the columns of an unknown form."""
+    """The form of a file: csv, tsv, text, or one of `sources.FORM_NAMES`. Raises DataError that lists the columns of an
+    unknown form."""
     path = Path(path)
-    if container_of(path) == "text":
-        return "text"
-    table = read_table(path)
-    form = pair_form(path, table, find_columns(path, table.columns)) if holds_pairs(table) else row_form(path, table)
-    return _shown(table, form)
+    return "text" if container_of(path) == "text" else open_source(path).shown
 
 
 def read_pairs(
     path: str | Path,
     *,
     columns: Mapping[str, str] | None = None,
+    form: str | None = None,
     on_identical: Choice = "error",
     on_empty: Choice = "error",
     on_context_differs: Choice = "error",
+    on_unreadable: Literal["error", "drop"] = "error",
 ) -> PairFile:
     """Preference pairs of a file. `columns` names the columns of prompt, chosen, rejected, kind, p_chosen and id.
 
     Rows of two equal responses, an empty prompt or response, or differing contexts are refused, dropped or kept as
     the choices say; refused ones are collected, and one DataError tells all of them. Kept pairs of differing contexts
-    have responses of more than one message. Answers that go on with a turn of the human's are kept and counted.
+    have responses of more than one message. Answers that go on with a turn of the human's are kept and counted. A row
+    that cannot be read at all ends the reading, or is dropped as `unreadable`.
     """
     path = Path(path)
-    table = read_table(path)
-    names = find_columns(path, table.columns, columns)
-    form = pair_form(path, table, names)
+    tally = Tally(path)
+
+    def drop(error: DataError, line: int, found: object) -> None:
+        tally.leave_out("unreadable", line)
+
+    stream = stream_pairs(path, form=form, columns=columns, refuse=stop if on_unreadable == "error" else drop)
     choices: dict[str, Choice] = {
         "context_differs": on_context_differs,
         "identical": on_identical,
         **dict.fromkeys(("empty_chosen", "empty_rejected", "empty_prompt"), on_empty),
     }
-    tally = Tally(path)
     pairs = []
-    for line, row in _pair_rows(path, table, names, form):
-        sides = (row.pair.chosen[-1].content, row.pair.rejected[-1].content)
-        if form == "hh_rlhf" and any(HUMAN in side for side in sides):
+    for line, row in stream:
+        if goes_on_with_a_human(stream.source, row):
             tally.note("human_turn_in_response", line)
-        if tally.judge(_oddities(row, f"{path}:{line} (id {row.pair.id})"), choices, line):
+        if tally.judge(oddities(row, f"{path}:{line} (id {row.pair.id})"), choices, line):
             pairs.append(row.pair)
+    _leave_out(stream.left_out, tally)
     tally.raise_refusals()
     return PairFile(
-        format=_shown(table, form),
-        rows=len(table.rows),
+        format=stream.source.shown,
+        rows=stream.source.read,
         pairs=pairs,
         found=tally.found,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=_unused(table, OWN_FIELDS if form == "boresight" else names.used()),
+        unused_columns=stream.unused_columns,
     )
 
 
-def read_demonstrations(path: str | Path) -> DemonstrationFile:
-    """Conversations to imitate: rows with `messages`, or with `prompt` and `response` (or `completion`); of preference
-    files the chosen conversations, each once and none with an empty answer (what is left out is counted)."""
+def read_demonstrations(path: str | Path, *, form: str | None = None) -> DemonstrationFile:
+    """Conversations to imitate: rows with `messages`, or with `prompt` and `response` (or `completion`), and the forms
+    of others; of preference files the chosen conversations, each once and none with an empty answer (what is left out
+    is counted)."""
     path = Path(path)
-    table = read_table(path)
+    source = open_source(path, form=form)
     tally = Tally(path)
-    if holds_pairs(table):
-        names = find_columns(path, table.columns)
-        form, used = pair_form(path, table, names), names.used() | set(OWN_FIELDS)
-        demonstrations = list(_chosen_conversations(_pair_rows(path, table, names, form), tally))
+    if source.kind == "pairs":
+        stream = stream_pairs(path, form=form)
+        source, used = stream.source, set(stream.used)
+        demonstrations = list(_chosen_conversations(iter(stream), tally))
+        _leave_out(stream.left_out, tally)
     else:
-        form, used = row_form(path, table), {"id", "kind", "messages", "prompt", "meta", *RESPONSE_NAMES}
-        if "messages" not in table.columns and form != "prompt_response":
-            raise unfit_columns(path, table, "demonstrations need `messages`, or `prompt` and `response`")
-        refuse_misspelt(path, table.columns, ("id", "kind", "messages", "meta"))
-        demonstrations = [demonstration_of(row, where, record_id) for row, where, record_id in _rows(path, table)]
+        used = used_columns(source, demonstrations=True)
+        demonstrations = [item for _, item in demonstrations_of(source)]
     return DemonstrationFile(
-        format=_shown(table, form),
-        rows=len(table.rows),
+        format=source.shown,
+        rows=source.read,
         demonstrations=demonstrations,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=_unused(table, used),
+        unused_columns=source.unused(used),
     )
 
 
-def read_prompts(path: str | Path) -> PromptFile:
+def read_prompts(path: str | Path, *, form: str | None = None) -> PromptFile:
     """Prompts: prompt records, or rows with a `prompt`; of demonstrations and preference pairs what comes before the
     last answer. Of pairs each prompt is taken once, and one without text or that ends with an assistant message is
     left out (what is left out is counted)."""
     path = Path(path)
-    table = read_table(path)
+    source = open_source(path, form=form)
     tally = Tally(path)
-    if holds_pairs(table):
-        names = find_columns(path, table.columns)
-        form, used = pair_form(path, table, names), names.used() | set(OWN_FIELDS)
-        prompts = list(_prompts_of_pairs(_pair_rows(path, table, names, form), tally))
+    if source.kind == "pairs":
+        stream = stream_pairs(path, form=form)
+        source, used = stream.source, set(stream.used)
+        prompts = list(_prompts_of_pairs(iter(stream), tally))
+        _leave_out(stream.left_out, tally)
     else:
-        form, used = row_form(path, table), {*PROMPT_FIELDS, "prompt", *RESPONSE_NAMES}
-        if form == "documents":
-            raise unfit_columns(path, table, "prompts need `messages` or `prompt`")
-        refuse_misspelt(path, table.columns, PROMPT_FIELDS)
-        prompts = [prompt_of(row, where, record_id) for row, where, record_id in _rows(path, table)]
+        used = used_columns(source)
+        prompts = [item for _, item in prompts_of(source)]
     return PromptFile(
-        format=_shown(table, form),
-        rows=len(table.rows),
+        format=source.shown,
+        rows=source.read,
         prompts=prompts,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=_unused(table, used),
+        unused_columns=source.unused(used),
     )
+
+
+def _leave_out(lines_of: Mapping[str, list[int]], tally: Tally) -> None:
+    for reason, lines in lines_of.items():
+        for line in lines:
+            tally.leave_out(reason, line)
 
 
 def read_documents(path: str | Path) -> DocumentFile:
@@ -203,49 +191,6 @@ def read_documents(path: str | Path) -> DocumentFile:
         examples=reading.examples,
         unused_columns=reading.unused_columns,
     )
-
-
-def _pair_rows(path: Path, table: Table, names: PairColumns, form: str) -> Iterator[tuple[int, PairRow]]:
-    refuse_misspelt(path, table.columns, OWN_FIELDS if form == "boresight" else tuple(USUAL_NAMES))
-    line_of: dict[str, int] = {}
-    for line, row in table.rows:
-        parsed = parse_pair(form, row, names, f"{path}:{line}", _default_id(path, line))
-        _take_id(path, parsed.pair.id, line, line_of)
-        yield line, parsed
-
-
-def _rows(path: Path, table: Table) -> Iterator[tuple[Row, str, str]]:
-    """Rows that are no pairs, each with its place for messages and its id."""
-    line_of: dict[str, int] = {}
-    for line, row in table.rows:
-        record_id = id_cell(row, "id", f"{path}:{line}", _default_id(path, line))
-        _take_id(path, record_id, line, line_of)
-        yield row, f"{path}:{line} (id {record_id})", record_id
-
-
-def _oddities(row: PairRow, where: str) -> dict[str, str]:
-    """What is odd about a pair: reason -> message; the first reason is the one it is dropped for."""
-    chosen, rejected = row.pair.chosen[-1].content.strip(), row.pair.rejected[-1].content.strip()
-    choice = "Correct the record, or set `{}: drop` to leave such pairs out (the count is reported)."
-    found = {}
-    if row.context_differs:
-        found["context_differs"] = (
-            f"{where}: the conversations of chosen and rejected differ before the last answer; a pair needs two "
-            f"responses to one prompt. {choice.format('on_context_differs')}"
-        )
-    elif chosen == rejected:
-        found["identical"] = (
-            f"{where}: chosen and rejected are the same text ({len(chosen)} characters); a pair needs two different "
-            f"responses. {choice.format('on_identical')}"
-        )
-    for name, empty in (
-        ("chosen", not chosen),
-        ("rejected", not rejected),
-        ("prompt", not row.context_differs and not any(m.content.strip() for m in row.pair.prompt)),
-    ):
-        if empty:
-            found[f"empty_{name}"] = f"{where}: {name} is empty; expected text. {choice.format('on_empty')}"
-    return found
 
 
 def _chosen_conversations(rows: Iterator[tuple[int, PairRow]], tally: Tally) -> Iterator[Demonstration]:
@@ -277,44 +222,24 @@ def _prompts_of_pairs(rows: Iterator[tuple[int, PairRow]], tally: Tally) -> Iter
 
 
 def _row_documents(path: Path) -> tuple[list[str], FileReading]:
-    table = read_table(path)
-    if holds_pairs(table) or (form := row_form(path, table)) == "prompt_response":
+    source = open_source(path)
+    if source.kind == "pairs" or source.foreign is not None or source.form == "prompt_response":
         demonstrations = read_demonstrations(path)
         return [render_transcript(d.messages) for d in demonstrations.demonstrations], demonstrations
     tally = Tally(path)
     documents = []
-    for line, row in table.rows:
+    for line, row in source.rows:
         where = f"{path}:{line}"
-        text = text_cell(row, "text", where) if form == "documents" else render_transcript(row_messages(row, where))
+        documentary = source.form == "documents"
+        text = text_cell(row, "text", where) if documentary else render_transcript(row_messages(row, where))
         if text.strip():
             documents.append(text)
         else:
             tally.leave_out("empty", line)
     return documents, FileReading(
-        format=_shown(table, form),
-        rows=len(table.rows),
+        format=source.shown,
+        rows=source.read,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=_unused(table, {"text"} if form == "documents" else {"messages", "prompt"}),
+        unused_columns=source.unused({"text"} if source.form == "documents" else {"messages", "prompt"}),
     )
-
-
-def _shown(table: Table, form: str) -> str:
-    return table.container if table.container in ("csv", "tsv") else form
-
-
-def _unused(table: Table, used: Collection[str]) -> tuple[str, ...]:
-    return tuple(name for name in table.columns if name not in used)
-
-
-def _default_id(path: Path, line: int) -> str:
-    return f"{path.name.split('.')[0]}:{line}"
-
-
-def _take_id(path: Path, record_id: str, line: int, line_of: dict[str, int]) -> None:
-    if record_id in line_of:
-        raise DataError(
-            f"{path}:{line}: the id {record_id!r} is that of line {line_of[record_id]} too; ids must differ, because "
-            "counts and messages go by them. Rename one of them."
-        )
-    line_of[record_id] = line

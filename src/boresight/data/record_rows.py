@@ -1,14 +1,14 @@
 """Rows that are no preference pairs, as demonstrations and prompts."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from boresight.data.json_text import kind_of
 from boresight.data.jsonl import from_record, messages_from
 from boresight.data.pair_rows import prompt_messages, text_cell
-from boresight.data.tables import Row, Table
+from boresight.data.tables import Row
 from boresight.errors import DataError
 from boresight.records import Demonstration, Message, Messages, Prompt
 
@@ -16,20 +16,19 @@ PROMPT_FIELDS = tuple(spec.name for spec in fields(Prompt))
 RESPONSE_NAMES = ("response", "completion")
 
 
-def row_form(path: Path, table: Table) -> str:
+def row_form(path: Path, columns: Collection[str], first: Row) -> str:
     """The form of rows that are no pairs; DataError that lists the columns of an unknown one."""
-    columns = set(table.columns)
     if "messages" in columns:
-        messages = table.rows[0][1].get("messages")
+        messages = first.get("messages")
         last = messages[-1] if isinstance(messages, list) and messages else None
         return "conversations" if isinstance(last, dict) and last.get("role") == "assistant" else "prompts"
     if "prompt" in columns:
-        return "prompt_response" if columns & set(RESPONSE_NAMES) else "prompts"
+        return "prompt_response" if set(columns) & set(RESPONSE_NAMES) else "prompts"
     if "text" in columns:
         return "documents"
     raise unfit_columns(
         path,
-        table,
+        columns,
         "expected prompt, chosen and rejected (pairs), messages or prompt and response (demonstrations), prompt "
         "(prompts), or text (documents)",
     )
@@ -43,7 +42,7 @@ def row_messages(row: Row, where: str) -> Messages:
         messages = prompt_messages(row["prompt"], f'{where}: "prompt"')
         response = next((name for name in RESPONSE_NAMES if name in row), None)
         if response is not None:
-            messages = (*messages, Message("assistant", text_cell(row, response, where)))
+            messages += _response_messages(row, response, where)
     else:
         raise DataError(f"{where}: found neither `messages` nor `prompt`; the row has {', '.join(row)}.")
     if not messages:
@@ -51,19 +50,33 @@ def row_messages(row: Row, where: str) -> Messages:
     return messages
 
 
+def _response_messages(row: Row, column: str, where: str) -> Messages:
+    """A response given as text, or as messages (TRL's conversational form)."""
+    if isinstance(row[column], list):
+        return messages_from(row[column], f'{where}: "{column}"')
+    return (Message("assistant", text_cell(row, column, where)),)
+
+
 def demonstration_of(row: Row, where: str, record_id: str) -> Demonstration:
     """A row as a demonstration. Raises DataError where it does not end with an assistant's text."""
-    messages = row_messages(row, where)
-    if messages[-1].role != "assistant" or not messages[-1].content.strip():
-        found = "is empty" if messages[-1].role == "assistant" else f"has the role {messages[-1].role}"
+    meta = row.get("meta")
+    if meta is not None and not isinstance(meta, dict):
+        raise DataError(f'{where}: "meta" is {kind_of(meta)}, expected an object.')
+    closed = closed_demonstration(record_id, row_messages(row, where), where)
+    return replace(closed, meta=kind_meta(text_cell(row, "kind", where), meta or {}))
+
+
+def closed_demonstration(record_id: str, messages: Messages, where: str) -> Demonstration:
+    """A conversation as a demonstration. Raises DataError where it does not end with an assistant's text."""
+    if not messages or messages[-1].role != "assistant" or not messages[-1].content.strip():
+        found = "is absent" if not messages else "is empty"
+        if messages and messages[-1].role != "assistant":
+            found = f"has the role {messages[-1].role}"
         raise DataError(
             f"{where}: the last message {found}; a demonstration ends with what the assistant should say. Correct the "
             "record, or leave it out."
         )
-    meta = row.get("meta")
-    if meta is not None and not isinstance(meta, dict):
-        raise DataError(f'{where}: "meta" is {kind_of(meta)}, expected an object.')
-    return Demonstration(id=record_id, messages=messages, meta=kind_meta(text_cell(row, "kind", where), meta or {}))
+    return Demonstration(id=record_id, messages=messages)
 
 
 def prompt_of(row: Row, where: str, record_id: str) -> Prompt:
@@ -83,5 +96,8 @@ def kind_meta(kind: str, meta: Mapping[str, Any]) -> dict[str, Any]:
     return {**meta, "kind": kind} if kind else dict(meta)
 
 
-def unfit_columns(path: Path, table: Table, expected: str) -> DataError:
-    return DataError(f"{path}: found the columns {', '.join(table.columns)}; {expected}. Rename columns to these.")
+def unfit_columns(path: Path, columns: Collection[str], expected: str) -> DataError:
+    return DataError(
+        f"{path}: found the columns {', '.join(columns)}; {expected}. Rename columns to these, name "
+        "those of a pair's parts (`columns`, or --column chosen=NAME), or force a form (--format)."
+    )

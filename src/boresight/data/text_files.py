@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 from boresight.errors import DataError
 
@@ -34,28 +34,66 @@ def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
         ) from error
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers (from 1) and lines without their ends (\\n or \\r\\n)."""
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """A file's text as a stream, line ends as they are. A byte that is not UTF-8 becomes half a surrogate pair, so that
+    the rows around it can be read: `not_utf8` finds it."""
     with open_bytes(path) as stream:
-        for number, raw in enumerate(stream, start=1):
-            yield number, _decode(raw, path, number).rstrip("\r\n")
+        mark = stream.read(2)
+        if mark in UTF16_MARKS:
+            raise _utf16(path)
+        stream.seek(0)
+        yield io.TextIOWrapper(cast(io.BufferedReader, stream), "utf-8-sig", errors="surrogateescape", newline="")
+
+
+def first_character(path: Path) -> str:
+    """The first character that is no white space; "" where there is none. A list may be one line as long as the file,
+    so it is not lines that are looked at."""
+    with open_bytes(path) as stream:
+        text = stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+        while not text and (piece := stream.read(2**16)):
+            text = piece.lstrip()
+    return text[:1].decode("latin-1")
+
+
+def not_utf8(text: str, where: str) -> DataError | None:
+    """The error for text of `open_text` in which a byte was not UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return DataError(_bad_byte(where, ord(text[error.start]) & 0xFF))
+    return None
+
+
+def read_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Line numbers (from 1) and the bytes of each line."""
+    with open_bytes(path) as stream:
+        yield from enumerate(stream, start=1)
 
 
 def read_text(path: Path) -> str:
     """A whole text file, line ends as they are."""
     with open_bytes(path) as stream:
-        return _decode(stream.read(), path, 1)
+        return decode(stream.read(), path, 1)
 
 
-def _decode(raw: bytes, path: Path, first_line: int) -> str:
-    """Text of UTF-8 bytes; a byte-order mark at the start of the file is left out."""
+def decode(raw: bytes, path: Path, first_line: int) -> str:
+    """Text of UTF-8 bytes that begin on this line; a byte-order mark at the start of the file is left out."""
     if first_line == 1 and raw.startswith(UTF16_MARKS):
-        raise DataError(f"{path}:1: the file is UTF-16; expected UTF-8. Save it as UTF-8.")
+        raise _utf16(path)
     try:
         return raw.decode("utf-8-sig" if first_line == 1 else "utf-8")
     except UnicodeDecodeError as error:
         line = first_line + raw.count(b"\n", 0, error.start)
-        raise DataError(
-            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not UTF-8. Save the file as UTF-8 (one from an older "
-            "spreadsheet program is often Windows-1252)."
-        ) from error
+        raise DataError(_bad_byte(f"{path}:{line}", raw[error.start])) from error
+
+
+def _bad_byte(where: str, byte: int) -> str:
+    return (
+        f"{where}: byte 0x{byte:02x} is not UTF-8. Save the file as UTF-8 (one from an older spreadsheet program is "
+        "often Windows-1252)."
+    )
+
+
+def _utf16(path: Path) -> DataError:
+    return DataError(f"{path}:1: the file is UTF-16; expected UTF-8. Save it as UTF-8.")

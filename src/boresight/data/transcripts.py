@@ -6,6 +6,7 @@ from boresight.errors import DataError
 from boresight.records import Message, Messages
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+MARKERS = {"user": HUMAN, "assistant": ASSISTANT}
 _MARKER = re.compile(r"\n\n(Human|Assistant):")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
 _NAMES = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}

@@ -95,9 +95,14 @@ def _reader(stage: StageSection, field_name: str, path: Path) -> tuple[tuple[Any
     columns = None
     if isinstance(stage, PreferencesStage) and COLUMN_FILE.search(path.name):
         columns = {str(part): name for part, name in stage.columns.items()}
-    choices = (stage.on_identical, stage.on_empty, stage.on_context_differs)
+    choices = (stage.on_identical, stage.on_empty, stage.on_context_differs, stage.on_unreadable)
     return ("pairs", path, str(columns), *choices), lambda: read_pairs(
-        path, columns=columns, on_identical=choices[0], on_empty=choices[1], on_context_differs=choices[2]
+        path,
+        columns=columns,
+        on_identical=choices[0],
+        on_empty=choices[1],
+        on_context_differs=choices[2],
+        on_unreadable=choices[3],
     )
 
 

@@ -132,5 +132,6 @@ def _source_pairs(
         on_identical=config.on_identical,
         on_empty=config.on_empty,
         on_context_differs=config.on_context_differs,
+        on_unreadable=config.on_unreadable,
     )
     return read.pairs, read.rows, read.dropped

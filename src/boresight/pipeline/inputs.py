@@ -53,6 +53,7 @@ def read_stage_pairs(context: StageContext, source: str, choices: PairReading) -
         on_identical=choices.on_identical,
         on_empty=choices.on_empty,
         on_context_differs=choices.on_context_differs,
+        on_unreadable=choices.on_unreadable,
     )
     return Records(file.pairs, {source: file.rows}, file.dropped)
 
