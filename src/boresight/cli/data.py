@@ -100,7 +100,7 @@ def convert(
     would come back as other text is refused. With --on-error skip such records, and rows that cannot be read, go to
     a file beside --out, NAME.skipped.jsonl, with their reason. Columns that are not read are kept in a record's meta.
 
-    
+    \b
     Example:
       boresight data convert hh.jsonl.gz --to boresight --out pairs.jsonl
       boresight data convert pairs.jsonl --to csv --out pairs.csv --json
