@@ -1,0 +1,104 @@
+"""A record as the checks see it: texts and words taken apart once, whatever the number of checks."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from boresight.data.preferences import prompt_key
+from boresight.records import Demonstration, Messages, PreferencePair
+
+WORD = re.compile(r"\w+")
+SOURCE_UNKNOWN = "imported"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One response: `text` without white space at the ends, `words` in lower case."""
+
+    messages: Messages
+    text: str
+    words: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A preference pair, or a demonstration (then `rejected` is None). `position` counts from 0 over all splits.
+
+    `part` is what must not be pooled: the kind, else the criterion, else the source, each beside the split's name.
+    `question` is the last thing the user said.
+    """
+
+    position: int
+    id: str
+    split: str
+    part: str
+    prompt: Messages
+    prompt_hash: int
+    question: str
+    question_words: list[str]
+    chosen: Answer
+    rejected: Answer | None
+    pair: PreferencePair | None
+
+    def answers(self) -> tuple[Answer, ...]:
+        return (self.chosen,) if self.rejected is None else (self.chosen, self.rejected)
+
+    def texts(self) -> Iterator[str]:
+        for message in self.prompt:
+            yield message.content
+        for answer in self.answers():
+            for message in answer.messages:
+                yield message.content
+
+
+def row_of(record: PreferencePair | Demonstration, position: int, split: str) -> Row:
+    if isinstance(record, PreferencePair):
+        prompt, chosen, rejected, pair = record.prompt, record.chosen, answer_of(record.rejected), record
+        part = _part(record)
+    else:
+        prompt, chosen, rejected, pair = record.messages[:-1], record.messages[-1:], None, None
+        part = str(record.meta.get("kind", ""))
+    question = question_of(prompt)
+    return Row(
+        position=position,
+        id=record.id,
+        split=split,
+        part=part,
+        prompt=prompt,
+        prompt_hash=fingerprint(prompt_key(prompt)),
+        question=question,
+        question_words=words_of(question),
+        chosen=answer_of(chosen),
+        rejected=rejected,
+        pair=pair,
+    )
+
+
+def answer_of(messages: Messages) -> Answer:
+    text = messages[-1].content.strip() if len(messages) == 1 else "\n".join(m.content for m in messages).strip()
+    return Answer(messages, text, words_of(text))
+
+
+def question_of(messages: Messages) -> str:
+    """What the user said last; "" where no user speaks."""
+    return next((message.content for message in reversed(messages) if message.role == "user"), "")
+
+
+def words_of(text: str) -> list[str]:
+    """Runs of letters and digits, in lower case."""
+    return WORD.findall(text.lower())
+
+
+def fingerprint(*parts: str) -> int:
+    """64 bits that are the same for equal texts in every process."""
+    joined = "\x1f".join(parts).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(joined, digest_size=8).digest())
+
+
+def _part(pair: PreferencePair) -> str:
+    if pair.kind:
+        return pair.kind
+    if len(pair.criteria) == 1:
+        return str(next(iter(pair.criteria)))
+    return "" if pair.source == SOURCE_UNKNOWN else pair.source
