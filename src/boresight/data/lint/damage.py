@@ -84,8 +84,8 @@ class SpecialTokens:
     tokens: Counter[str] = field(default_factory=Counter)
 
     def see(self, row: Row) -> None:
-        found = {token for text in row.texts() if "<" in text or "[" in text for token in SPECIAL_TOKEN.findall(text)}
-        if found:
+        text = row.everything
+        if ("<" in text or "[" in text) and (found := set(SPECIAL_TOKEN.findall(text))):
             self.marks.add(row.position)
             if len(self.tokens) < 1000:
                 self.tokens.update(found)
@@ -103,10 +103,7 @@ class EncodingDamage:
     kinds: Counter[str] = field(default_factory=Counter)
 
     def see(self, row: Row) -> None:
-        found: set[str] = set()
-        for text in row.texts():
-            found |= encoding_damage(text)
-        if found:
+        if found := encoding_damage(row.everything):
             self.marks.add(row.position)
             self.kinds.update(found)
 
@@ -120,13 +117,9 @@ class EncodingDamage:
 
 def encoding_damage(text: str) -> set[str]:
     """What is broken in a text: replacement characters, control characters, UTF-8 read as Windows-1252 (mojibake)."""
-    found: set[str] = set()
-    if text.isascii():
-        return {"control characters"} if CONTROL.search(text) else found
-    if "\ufffd" in text:
-        found.add("replacement characters")
-    if MOJIBAKE.search(text):
+    found = {"replacement characters"} if "\ufffd" in text else set()
+    if not text.isascii() and MOJIBAKE.search(text):
         found.add("mojibake")
-    elif CONTROL.search(text):
+    elif not text.replace("\n", " ").isprintable() and CONTROL.search(text):
         found.add("control characters")
     return found

@@ -18,7 +18,9 @@ KEY = re.compile(
     r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|"
     r"\bsk-[A-Za-z0-9_-]{20,}|\bxox[abpr]-[A-Za-z0-9-]{10,}|\bAIza[0-9A-Za-z_-]{35}\b|\bhf_[A-Za-z0-9]{30,}\b"
 )
-DIGITS = re.compile(r"\d{3}")
+KEY_BEGINNINGS = ("PRIVATE KEY", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "sk-", "xox", "AIza", "hf_")
+"""What stands in every key; to look for these first is several times faster."""
+DIGITS = re.compile("[0-9]{3}")
 MANY = 0.01
 
 
@@ -29,7 +31,7 @@ class PersonalData:
     counts: Counter[str] = field(default_factory=Counter)
 
     def see(self, row: Row) -> None:
-        found = {kind for text in row.texts() for kind in kinds_in(text)}
+        found = set(kinds_in(row.everything))
         self.counts.update(found)
         if "key" in found:
             self.keys.add(row.position)
@@ -53,5 +55,5 @@ def kinds_in(text: str) -> Iterator[str]:
         yield "email"
     if DIGITS.search(text) and PHONE.search(text):
         yield "phone"
-    if ("_" in text or "-" in text or "AKIA" in text or "AIza" in text) and KEY.search(text):
+    if any(beginning in text for beginning in KEY_BEGINNINGS) and KEY.search(text):
         yield "key"

@@ -1,7 +1,6 @@
 """A record as the checks see it: texts and words taken apart once, whatever the number of checks."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -14,10 +13,11 @@ SOURCE_UNKNOWN = "imported"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One response: `text` without white space at the ends, `words` in lower case."""
+    """One response: `text` without white space at the ends, `lower` and `words` in lower case."""
 
     messages: Messages
     text: str
+    lower: str
     words: list[str]
 
 
@@ -26,7 +26,7 @@ class Row:
     """A preference pair, or a demonstration (then `rejected` is None). `position` counts from 0 over all splits.
 
     `part` is what must not be pooled: the kind, else the criterion, else the source, each beside the split's name.
-    `question` is the last thing the user said.
+    `question` is the last thing the user said, `everything` all texts of the record with line ends between.
     """
 
     position: int
@@ -40,25 +40,19 @@ class Row:
     chosen: Answer
     rejected: Answer | None
     pair: PreferencePair | None
+    everything: str
 
     def answers(self) -> tuple[Answer, ...]:
         return (self.chosen,) if self.rejected is None else (self.chosen, self.rejected)
-
-    def texts(self) -> Iterator[str]:
-        for message in self.prompt:
-            yield message.content
-        for answer in self.answers():
-            for message in answer.messages:
-                yield message.content
 
 
 def row_of(record: PreferencePair | Demonstration, position: int, split: str) -> Row:
     if isinstance(record, PreferencePair):
         prompt, chosen, rejected, pair = record.prompt, record.chosen, answer_of(record.rejected), record
-        part = _part(record)
+        part, messages = _part(record), (*record.prompt, *record.chosen, *record.rejected)
     else:
         prompt, chosen, rejected, pair = record.messages[:-1], record.messages[-1:], None, None
-        part = str(record.meta.get("kind", ""))
+        part, messages = str(record.meta.get("kind", "")), record.messages
     question = question_of(prompt)
     return Row(
         position=position,
@@ -72,12 +66,14 @@ def row_of(record: PreferencePair | Demonstration, position: int, split: str) ->
         chosen=answer_of(chosen),
         rejected=rejected,
         pair=pair,
+        everything="\n".join(message.content for message in messages),
     )
 
 
 def answer_of(messages: Messages) -> Answer:
     text = messages[-1].content.strip() if len(messages) == 1 else "\n".join(m.content for m in messages).strip()
-    return Answer(messages, text, words_of(text))
+    lower = text.lower()
+    return Answer(messages, text, lower, WORD.findall(lower))
 
 
 def question_of(messages: Messages) -> str:

@@ -8,25 +8,42 @@ answers is a note: what it teaches is to leave it out.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from boresight.data.lint.finding import Finding, Marks, Severity, of_rows, percent
 from boresight.data.lint.row import Row
 from boresight.stats.intervals import wilson
 
+
+class Cue(NamedTuple):
+    """A pattern of text in lower case, and pieces of which one stands in every match: looked for first, as that is
+    fast. Without pieces every match holds a sign outside ASCII."""
+
+    pattern: re.Pattern[str]
+    pieces: tuple[str, ...] = ()
+
+    def marks(self, text: str) -> bool:
+        possible = any(piece in text for piece in self.pieces) if self.pieces else not text.isascii()
+        return possible and self.pattern.search(text) is not None
+
+
 CUES = {
-    "list": re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+\S", re.MULTILINE),
-    "markdown": re.compile(r"\*\*[^*\n]+\*\*|^#{1,6} |```|^\|.+\|$", re.MULTILINE),
-    "apology": re.compile(r"\b(?:i(?:'m| am) (?:very |so )?sorry|i apologi[sz]e|my apologies)\b", re.IGNORECASE),
-    "as_an_ai": re.compile(r"\bas an? (?:ai|artificial|large language|language model)\b", re.IGNORECASE),
-    "praise": re.compile(
-        r"\b(?:(?:great|good|excellent|lovely|wonderful) (?:question|thinking|idea|point)|you(?: a|')re (?:so |very |"
-        r"absolutely )?(?:smart|right|brilliant|doing an? (?:amazing|great)))",
-        re.IGNORECASE,
+    "list": Cue(re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+\S", re.MULTILINE), ("- ", "* ", "• ", ". ", ") ")),
+    "markdown": Cue(re.compile(r"\*\*[^*\n]+\*\*|^#{1,6} |```|^\|.+\|$", re.MULTILINE), ("**", "# ", "```", "|")),
+    "apology": Cue(
+        re.compile(r"\b(?:i(?:['’]m| am) (?:very |so )?sorry|i apologi[sz]e|my apologies)\b"), ("sorry", "apolog")
     ),
-    "exclamation": re.compile("!"),
-    "emoji": re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]"),
-    "question_back": re.compile(r"\?\s*$"),
+    "as_an_ai": Cue(re.compile(r"\bas an? (?:ai|artificial|large language|language model)\b"), ("as a",)),
+    "praise": Cue(
+        re.compile(
+            r"\b(?:(?:great|good|excellent|lovely|wonderful) (?:question|thinking|idea|point)"
+            r"|you(?: a|['’])re (?:so |very |absolutely )?(?:smart|right|brilliant|doing an? (?:amazing|great)))"
+        ),
+        ("question", "thinking", "idea", "point", "smart", "right", "brilliant", "doing"),
+    ),
+    "exclamation": Cue(re.compile("!"), ("!",)),
+    "emoji": Cue(re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")),
+    "question_back": Cue(re.compile(r"\?$"), ("?",)),
 }
 FREQUENT, ONE_SIDED = 0.02, 2 / 3
 ENOUGH = 20
@@ -43,9 +60,8 @@ class StyleCues:
         if row.rejected is None:
             return
         self.pairs += 1
-        for name, pattern in CUES.items():
-            chosen = pattern.search(row.chosen.text) is not None
-            rejected = pattern.search(row.rejected.text) is not None
+        for name, cue in CUES.items():
+            chosen, rejected = cue.marks(row.chosen.lower), cue.marks(row.rejected.lower)
             if chosen and not rejected:
                 self.chosen_only[name] += 1
                 self.marks[name].add(row.position)
