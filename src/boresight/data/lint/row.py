@@ -49,7 +49,7 @@ class Row:
 def row_of(record: PreferencePair | Demonstration, position: int, split: str) -> Row:
     if isinstance(record, PreferencePair):
         prompt, chosen, rejected, pair = record.prompt, record.chosen, answer_of(record.rejected), record
-        part, messages = _part(record), (*record.prompt, *record.chosen, *record.rejected)
+        part, messages = part_of(record), (*record.prompt, *record.chosen, *record.rejected)
     else:
         prompt, chosen, rejected, pair = record.messages[:-1], record.messages[-1:], None, None
         part, messages = str(record.meta.get("kind", "")), record.messages
@@ -92,7 +92,8 @@ def fingerprint(*parts: str) -> int:
     return int.from_bytes(blake2b(joined, digest_size=8).digest())
 
 
-def _part(pair: PreferencePair) -> str:
+def part_of(pair: PreferencePair) -> str:
+    """What must not be pooled: the pair's kind, else its one criterion, else its source; "" where none is told."""
     if pair.kind:
         return pair.kind
     if len(pair.criteria) == 1:
