@@ -134,18 +134,26 @@ def first_of_equal(values: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def near_groups(minima: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """For each row the first row of its group. Rows that share a band are compared with the row before them in the
-    band and with the first one, so that the work grows with the rows, not with their square."""
+    """For each row the first row of its group: rows that a chain of links joins."""
     parent = np.arange(len(minima))
-    for start in range(0, minima.shape[1], BAND):
+    for one, other in near_links(minima):
+        roots = _root(parent, one), _root(parent, other)
+        parent[max(roots)] = min(roots)
+    return np.array([_root(parent, i) for i in range(len(parent))], dtype=np.int64)
+
+
+def near_links(minima: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
+    """Pairs of rows that are near duplicates. Rows that share a band are compared with the row before them in the
+    band and with the first one, so that the work grows with the rows, not with their square."""
+    for start in range(0, minima.shape[1] if len(minima) else 0, BAND):
         _, bucket = np.unique(_band_hash(minima[:, start : start + BAND]), return_inverse=True)
         order = np.argsort(bucket, kind="stable")
-        begins = np.concatenate(([True], np.diff(bucket[order]) != 0)) if len(order) else np.zeros(0, dtype=bool)
+        begins = np.concatenate(([True], np.diff(bucket[order]) != 0))
         heads = order[np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))]
-        for one, other in ((order[:-1][~begins[1:]], order[1:][~begins[1:]]), (heads[~begins], order[~begins])):
+        later = np.flatnonzero(~begins)
+        for one, other in ((order[later - 1], order[later]), (heads[later], order[later])):
             agreeing = _agreement(minima, one, other) >= NEAR
-            _join(parent, one[agreeing], other[agreeing])
-    return np.array([_root(parent, i) for i in range(len(parent))], dtype=np.int64)
+            yield from zip(one[agreeing].tolist(), other[agreeing].tolist(), strict=True)
 
 
 def _band_hash(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
@@ -162,12 +170,6 @@ def _agreement(minima: NDArray[np.uint32], one: NDArray[np.int64], other: NDArra
         chunk = slice(start, start + (1 << 16))
         agreeing[chunk] = (minima[one[chunk]] == minima[other[chunk]]).mean(axis=1)
     return agreeing
-
-
-def _join(parent: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
-    for a, b in zip(one.tolist(), other.tolist(), strict=True):
-        roots = _root(parent, a), _root(parent, b)
-        parent[max(roots)] = min(roots)
 
 
 def _root(parent: NDArray[np.int64], node: int) -> int:
