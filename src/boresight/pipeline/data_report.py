@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from boresight.data.lint.catalogue import CATALOGUE
 from boresight.data.lint.finding import Finding
@@ -85,7 +85,7 @@ def render(done: Lint, profile: Profile, records: Mapping[str, Record]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"], environment.filters["percent"] = number, percent
+    environment.filters.update(number=number, percent=percent, code=_with_code)
     return environment.get_template("data_report.html.j2").render(page=_page(done, profile, records))
 
 
@@ -175,6 +175,14 @@ def _agreement(profile: Profile) -> list[Markup]:
         ),
         Markup("Of two votes on one pair, {} agree.").format(percent(profile.agreement)),
     ]
+
+
+def _with_code(text: str) -> Markup:
+    """What stands between backticks as code."""
+    pieces = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece) for i, piece in enumerate(pieces)
+    )
 
 
 def _counted(number_of: int, word: str) -> str:
