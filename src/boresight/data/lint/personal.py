@@ -19,8 +19,8 @@ KEY = re.compile(
     r"\bsk-[A-Za-z0-9_-]{20,}|\bxox[abpr]-[A-Za-z0-9-]{10,}|\bAIza[0-9A-Za-z_-]{35}\b|\bhf_[A-Za-z0-9]{30,}\b"
 )
 KEY_BEGINNINGS = ("PRIVATE KEY", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "sk-", "xox", "AIza", "hf_")
-"""What stands in every key; to look for these first is several times faster."""
-DIGITS = re.compile("[0-9]{3}")
+"""What stands in every key, as `PHONE_PIECE` does in every number; to look for these first is several times faster."""
+PHONE_PIECE = re.compile(r"[0-9]{3}[ .-][0-9]{4}|\+[0-9]")
 MANY = 0.01
 
 
@@ -53,7 +53,7 @@ def kinds_in(text: str) -> Iterator[str]:
     """email, phone, key: each that stands in the text."""
     if "@" in text and any(not EXAMPLE_MAIL.search(found) for found in EMAIL.findall(text)):
         yield "email"
-    if DIGITS.search(text) and PHONE.search(text):
+    if PHONE_PIECE.search(text) and PHONE.search(text):
         yield "phone"
     if any(beginning in text for beginning in KEY_BEGINNINGS) and KEY.search(text):
         yield "key"
