@@ -105,8 +105,11 @@ def inspect(path: Path) -> dict[str, int]:
 def compare_near_search(path: Path, rows: int) -> None:
     """Our search (rensa, 8 bands of 8) and datasketch's (as many permutations, the same threshold), one after the
     other on the same shingles."""
-    from datasketch import MinHash, MinHashLSH
-
+    try:
+        from datasketch import MinHash, MinHashLSH
+    except ImportError:
+        print("datasketch is not installed (pip install datasketch): no comparison of the near-duplicate search")
+        return
     pairs = [pair for pair, _ in zip(stream(path), range(rows), strict=False)]
     documents = [shingles(row_of(pair, i, "")) for i, pair in enumerate(pairs)]
     sketch = rensa_sketch()

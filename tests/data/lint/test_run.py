@@ -1,9 +1,12 @@
 """The lint as a whole."""
 
+import ast
 import json
+from pathlib import Path
 
 import pytest
 
+from boresight.data.lint import run
 from boresight.data.lint.catalogue import CATALOGUE
 from boresight.data.lint.finding import ORDER
 from boresight.data.lint.run import lint
@@ -39,3 +42,16 @@ def test_rows_are_streamed_once_and_progress_is_told() -> None:
 def test_equal_rows_give_equal_findings() -> None:
     one, other = (lint({"data": sound_pairs(200)}).findings for _ in range(2))
     assert [finding.as_json() for finding in one] == [finding.as_json() for finding in other]
+
+
+def test_the_catalogue_lists_exactly_the_findings_of_the_code() -> None:
+    """Every finding is made by a call that spells its id, or handed to one by the function around it."""
+    folder = Path(run.__file__).parent
+    spelled = {
+        node.value
+        for file in folder.glob("*.py")
+        if file.name not in ("catalogue.py", "select.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert set(CATALOGUE) <= spelled
