@@ -210,6 +210,18 @@ def test_pairs_that_contradict_each_other_are_a_warning_with_examples_and_advice
     assert "--drop-lint contradictory" in message(done, "contradictory")
 
 
+def test_demonstrations_of_one_narrow_kind_are_a_warning(check: Checker, home: Path) -> None:
+    rows = [
+        {"id": f"d{n}", "messages": user(f"What is {n} and {n}?") + assistant(f"It is {2 * n}.")} for n in range(60)
+    ]
+    write(home / "demonstrations.jsonl", rows)
+    done = check({"compare.prompts": "prompts.jsonl", "gate": None})
+    assert {("warning", name, "demo") for name in ("prompt_kinds", "no_small_talk", "no_multi_turn")} <= set(
+        named(done)
+    )
+    assert "small talk" in message(done, "no_small_talk")
+
+
 def test_the_lint_sees_what_the_filters_left(check: Checker, home: Path) -> None:
     rows = [json.loads(line) for line in (home / "pairs.jsonl").read_text().splitlines()]
     write(home / "pairs.jsonl", rows + rows)

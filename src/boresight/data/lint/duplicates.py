@@ -44,8 +44,8 @@ class Duplicates:
             self.split_names.append(row.split)
         self.splits.append(self.split_names.index(row.split))
         self.prompts.append(row.prompt_hash)
-        roles = [f"{message.role}\x1e{message.content}" for message in row.prompt]
-        self.exact.append(fingerprint(*roles, *(answer.text for answer in row.answers())))
+        parts = (row.prompt, *(answer.messages for answer in row.answers()))
+        self.exact.append(fingerprint(*(f"{m.role}\x1e{m.content}" for part in parts for m in part)))
         if self.sketch is not None:
             self.waiting.append(shingles(row))
             if len(self.waiting) >= BATCH:

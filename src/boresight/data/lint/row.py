@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from boresight.data.preferences import prompt_key
+from boresight.data.preferences import prompt_key, response_text
 from boresight.records import Demonstration, Messages, PreferencePair
 
 WORD = re.compile(r"\w+")
@@ -13,7 +13,8 @@ SOURCE_UNKNOWN = "imported"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One response: `text` without white space at the ends, `lower` and `words` in lower case."""
+    """One response: `text` is what it says last, without white space at the ends, `lower` and `words` in lower case.
+    Only where the contexts of a pair differ does a response hold more than one message."""
 
     messages: Messages
     text: str
@@ -71,7 +72,7 @@ def row_of(record: PreferencePair | Demonstration, position: int, split: str) ->
 
 
 def answer_of(messages: Messages) -> Answer:
-    text = messages[-1].content.strip() if len(messages) == 1 else "\n".join(m.content for m in messages).strip()
+    text = response_text(messages)
     lower = text.lower()
     return Answer(messages, text, lower, WORD.findall(lower))
 

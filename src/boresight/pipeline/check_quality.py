@@ -1,9 +1,9 @@
-"""What the lint says of a pipeline's preference data, and of prompts that its reward model has seen the like of."""
+"""What the lint says of a pipeline's pairs and demonstrations, and of prompts that its reward model saw the like of."""
 
 from collections.abc import Iterator, Sequence
 
 from boresight.config.pipeline import Pipeline
-from boresight.config.sections import DPOStage, ORPOStage, PolicyStage, PreferencesStage, RewardModelStage
+from boresight.config.sections import DPOStage, ORPOStage, PolicyStage, PreferencesStage, RewardModelStage, SFTStage
 from boresight.data.filters import Filters, filter_pairs
 from boresight.data.lint.coverage import Coverage
 from boresight.data.lint.finding import Finding as LintFinding
@@ -14,14 +14,28 @@ from boresight.pipeline.check_data import PipelineData
 from boresight.pipeline.check_findings import Finding
 from boresight.records import PreferencePair
 
+OF_DEMONSTRATIONS = (
+    "prompt_kinds",
+    "no_small_talk",
+    "no_multi_turn",
+    "special_tokens",
+    "encoding_damage",
+    "secret_key",
+)
+"""What a pipeline tells of demonstrations; repeated ones, such as greetings, are often meant."""
 
-def pair_findings(pipeline: Pipeline, data: PipelineData) -> Iterator[Finding]:
-    """Warnings and errors of the lint on each stage's own pairs, as they are after its filters; notes are left to
-    `boresight data lint`."""
+
+def quality_findings(pipeline: Pipeline, data: PipelineData) -> Iterator[Finding]:
+    """Warnings and errors of the lint on each stage's own records, pairs as they are after its filters; notes are left
+    to `boresight data lint`."""
     for name, stage in pipeline.stages.items():
         if isinstance(stage, PreferencesStage | RewardModelStage | DPOStage | ORPOStage):
             if pairs := _kept_pairs(pipeline, data, name):
                 yield from _told(name, lint({name: pairs}).findings)
+        elif isinstance(stage, SFTStage):
+            if demonstrations := data.stages[name].demonstrations:
+                found = lint({name: demonstrations}).findings
+                yield from _told(name, [finding for finding in found if finding.id in OF_DEMONSTRATIONS])
         elif isinstance(stage, PolicyStage):
             yield from _told(name, _coverage(pipeline, data, name, stage))
 
