@@ -35,7 +35,7 @@ SOURCE = Path(__file__).parents[2] / "shared" / "data" / "hh_rlhf"
 EXCHANGED = 0.35
 """Share of the words of a made row that are drawn anew; far more than near duplicates may differ in."""
 EXACT, NEARLY = 0.02, 0.02
-"""Shares of rows that repeat an earlier one, word for word and in other case and spacing."""
+"""Shares of rows that repeat an earlier one, word for word and with some words in capitals."""
 KEPT_BACK = 1000
 """Earlier rows that duplicates are drawn from."""
 
@@ -52,7 +52,7 @@ def make(source: Path, path: Path, rows: int, seed: int = 1) -> None:
             if earlier and draw < EXACT:
                 pair = rng.choice(earlier)
             elif earlier and draw < EXACT + NEARLY:
-                pair = _respelled(rng.choice(earlier))
+                pair = _respelled(rng, rng.choice(earlier))
             else:
                 pair = _varied(rng, rng.choice(published), vocabulary)
                 if len(earlier) < KEPT_BACK:
@@ -74,11 +74,12 @@ def _exchanged(rng: random.Random, words: list[str], vocabulary: Sequence[str]) 
     return words
 
 
-def _respelled(pair: PreferencePair) -> PreferencePair:
-    def respell(messages: Messages) -> Messages:
-        return tuple(Message(m.role, m.content.lower().replace(" ", "  ") + "!") for m in messages)
+def _respelled(rng: random.Random, pair: PreferencePair) -> PreferencePair:
+    def respell(message: Message) -> Message:
+        words = [word.upper() if rng.random() < 0.3 else word for word in message.content.split(" ")]
+        return Message(message.role, " ".join(words) + "!" * rng.randrange(1, 4))
 
-    return replace(pair, prompt=pair.prompt[:-1] + respell(pair.prompt[-1:]), chosen=respell(pair.chosen))
+    return replace(pair, chosen=tuple(map(respell, pair.chosen)), rejected=tuple(map(respell, pair.rejected)))
 
 
 def stream(path: Path) -> Iterator[PreferencePair]:
@@ -144,7 +145,7 @@ def measure(path: Path, rows: int) -> None:
         elif count % 100_000 == 0:
             print(f"{count:,} rows", file=sys.stderr, flush=True)
 
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     counts = inspect(path)
     inspected = time.perf_counter() - began
     print(f"inspect  {inspected:7.1f} s  {rows / inspected:9,.0f} rows/s  {counts}", flush=True)
@@ -152,8 +153,9 @@ def measure(path: Path, rows: int) -> None:
     done = lint({"pairs": stream(path)}, progress=told)
     linted = time.perf_counter() - began
     print(f"lint     {linted:7.1f} s  {rows / linted:9,.0f} rows/s  {len(done.findings)} findings")
-    print(f"both     {inspected + linted:7.1f} s  {rows / (inspected + linted):9,.0f} rows/s")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB, one core")
+    both, own = inspected + linted, time.process_time() - began_cpu
+    print(f"both     {both:7.1f} s  {rows / both:9,.0f} rows/s; {own:.1f} s of processor time, one core")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
     for finding in done.findings:
         print(f"  {finding.severity:<7} {finding.id:<20} {finding.count:>9,} of {finding.of:,}")
 

@@ -52,6 +52,8 @@ def test_bad_requests_are_refused(source: Path, tmp_path: Path) -> None:
         filter_file(source, tmp_path / "kept.jsonl", Filters())
     with pytest.raises(DataError, match=r"kept\.csv: records are written as JSON Lines; expected a name that ends in"):
         filter_file(source, tmp_path / "kept.csv", Filters(ties="drop"))
+    with pytest.raises(DataError, match="expected --balance-length"):
+        filter_file(source, tmp_path / "kept.jsonl", Filters(), drop_lint=["length_bias"])
     with pytest.raises(DataError, match="this is the file that is read"):
         filter_file(source, source, Filters(ties="drop"))
 

@@ -55,6 +55,11 @@ def filter_file(
     """
     if filters == Filters() and not drop_lint and not only_lint:
         raise DataError("filter: no filter is named; expected one or more, such as --max-length-ratio 2.")
+    if "length_bias" in drop_lint:
+        raise DataError(
+            "filter: to drop every pair whose chosen response is longer would bias the rest the other way; expected "
+            "--balance-length, which drops the excess, or --max-length-ratio."
+        )
     _check_out(out, source)
     pairs = read_all_pairs(source, columns)
     prompts = read_all_prompts(evaluation)

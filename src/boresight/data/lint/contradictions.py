@@ -14,6 +14,7 @@ from boresight.data.lint.finding import Finding, Marks, by_share, counted, of_ro
 from boresight.data.lint.row import Row, fingerprint
 
 SOME = 0.01
+SMALLEST_RING = 3
 
 
 @dataclass(slots=True)
@@ -85,13 +86,13 @@ def _in_rings(
     """Rows between answers that lie on a ring of preferences, those contradicted outright left aside."""
     candidates = np.flatnonzero(~both_ways)
     order = candidates[np.argsort(prompts[candidates], kind="stable")]
-    bounds = np.flatnonzero(np.diff(prompts[order])) + 1
+    bounds = np.concatenate(([0], np.flatnonzero(np.diff(prompts[order])) + 1, [len(order)]))
     found: list[int] = []
-    for group in np.split(order, bounds):
-        if len(group) >= 3:
-            edges = [(int(winners[i]), int(losers[i])) for i in group]
-            ringed = _ringed_nodes(edges)
-            found.extend(int(i) for i, edge in zip(group, edges, strict=True) if set(edge) <= ringed)
+    for begin in np.flatnonzero(np.diff(bounds) >= SMALLEST_RING):
+        group = order[bounds[begin] : bounds[begin + 1]]
+        edges = [(int(winners[i]), int(losers[i])) for i in group]
+        ringed = _ringed_nodes(edges)
+        found.extend(int(i) for i, edge in zip(group, edges, strict=True) if set(edge) <= ringed)
     return np.array(sorted(found), dtype=np.int64)
 
 
