@@ -4,7 +4,7 @@ import builtins
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boresight.data.filters import (
@@ -20,6 +20,8 @@ from boresight.data.filters import (
 from boresight.errors import DataError
 from boresight.records import PreferencePair
 from tests.data.lint.making import pair
+
+properties = settings(deadline=None, max_examples=50)
 
 TEXTS = st.sampled_from(["", " ", "one", "one two", "one two three four five", "水泵", "One  two"])
 
@@ -42,6 +44,7 @@ def some_filters() -> st.SearchStrategy[Filters]:
     )
 
 
+@properties
 @given(some_pairs(), some_filters())
 def test_kept_and_dropped_make_up_what_was_read(pairs: list[PreferencePair], filters: Filters) -> None:
     done = filter_pairs(pairs, filters)
@@ -50,12 +53,14 @@ def test_kept_and_dropped_make_up_what_was_read(pairs: list[PreferencePair], fil
     assert [p for p in pairs if p in done.kept] == done.kept
 
 
+@properties
 @given(some_pairs(), some_filters())
 def test_what_was_filtered_passes_the_filters_again(pairs: list[PreferencePair], filters: Filters) -> None:
     kept = filter_pairs(pairs, filters).kept
     assert filter_pairs(kept, filters).kept == kept
 
 
+@properties
 @given(some_pairs())
 def test_no_filter_drops_nothing(pairs: list[PreferencePair]) -> None:
     assert filter_pairs(pairs, Filters()).kept == pairs

@@ -1,12 +1,14 @@
 """Length balancing: a rule that sees length alone ends at chance, with no pair more than needed."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boresight.data.length_balance import excess_pairs
 from boresight.data.preferences import length_counts
 from boresight.records import PreferencePair
 from tests.data.lint.making import pair
+
+properties = settings(deadline=None, max_examples=60)
 
 
 def of_gaps(gaps: list[int], **more: object) -> list[PreferencePair]:
@@ -18,6 +20,7 @@ def left(pairs: list[PreferencePair]) -> list[PreferencePair]:
     return [p for i, p in enumerate(pairs) if i not in gone]
 
 
+@properties
 @given(st.lists(st.integers(-40, 40), max_size=60))
 def test_as_many_longer_as_shorter_stay_and_only_the_excess_goes(gaps: list[int]) -> None:
     pairs = of_gaps(gaps)
@@ -25,6 +28,7 @@ def test_as_many_longer_as_shorter_stay_and_only_the_excess_goes(gaps: list[int]
     assert length_counts(left(pairs)) == (min(longer, shorter), min(longer, shorter), equal)
 
 
+@properties
 @given(st.lists(st.tuples(st.integers(-40, 40), st.sampled_from(["helpful", "harmless"])), max_size=60))
 def test_each_kind_is_balanced_by_itself(rows: list[tuple[int, str]]) -> None:
     pairs = [pair(n, f"q{n}", "x" * (50 + gap), "x" * 50, kind=kind) for n, (gap, kind) in enumerate(rows)]

@@ -1,7 +1,7 @@
 """Splits that leak nothing and stay as they are when rows are added."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boresight.data.preferences import prompt_key
@@ -26,11 +26,14 @@ ROWS = st.lists(TURNS, max_size=30).map(
     lambda rows: [pair(n, conversation(turns), "a", "b") for n, turns in enumerate(rows)]
 )
 
+properties = settings(deadline=None, max_examples=40)
+
 
 def places(split: Split) -> dict[str, str]:
     return {p.id: name for name, pairs in split.parts.items() for p in pairs} | {p.id: "aside" for p in split.aside}
 
 
+@properties
 @given(ROWS, st.integers(0, 3))
 def test_every_row_is_in_one_part_or_aside(pairs: list[PreferencePair], seed: int) -> None:
     split = split_pairs(pairs, SHARES, seed)
@@ -38,6 +41,7 @@ def test_every_row_is_in_one_part_or_aside(pairs: list[PreferencePair], seed: in
     assert sorted(p.id for p in rows) == sorted(p.id for p in pairs)
 
 
+@properties
 @given(ROWS, st.integers(0, 3))
 def test_no_prompt_and_no_beginning_of_a_conversation_is_in_two_parts(pairs: list[PreferencePair], seed: int) -> None:
     split = split_pairs(pairs, SHARES, seed)
@@ -48,6 +52,7 @@ def test_no_prompt_and_no_beginning_of_a_conversation_is_in_two_parts(pairs: lis
                 assert part_of.setdefault(prompt_key(row.prompt[:length]), name) == name
 
 
+@properties
 @given(ROWS, ROWS, st.integers(0, 3))
 def test_added_rows_move_no_row(before: list[PreferencePair], added: list[PreferencePair], seed: int) -> None:
     more = [pair(1000 + n, p.prompt, "a", "b") for n, p in enumerate(added)]

@@ -2,10 +2,12 @@
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data.lint.making import found, ids, pair, sound_pairs
+
+properties = settings(deadline=None, max_examples=40)
 
 A, B, C, D = "open the gate now", "close the gate now", "paint the gate red", "sell the gate soon"
 
@@ -30,6 +32,7 @@ def test_a_ring_of_three_is_a_cycle_and_its_tail_is_not_on_it() -> None:
     assert found(pairs, "contradictory") is None
 
 
+@properties
 @given(st.permutations(range(5)))
 def test_pairs_of_a_ranking_never_contradict(order: list[int]) -> None:
     texts = [f"answer number {word}" for word in ("one", "two", "three", "four", "five")]

@@ -1,7 +1,7 @@
 """Text that should not be as it is."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boresight.data.lint.damage import encoding_damage
@@ -9,6 +9,7 @@ from boresight.data.lint.run import lint
 from boresight.records import Message
 from tests.data.lint.making import found, ids, pair, sound_pairs
 
+properties = settings(deadline=None, max_examples=60)
 USER, ASSISTANT, SYSTEM = Message("user", "q"), Message("assistant", "a"), Message("system", "s")
 
 
@@ -62,6 +63,7 @@ def test_broken_encodings_are_named(text: str, kind: str) -> None:
     assert kind in encoding_damage(text)
 
 
+@properties
 @given(st.text(st.characters(categories=["Lu", "Ll", "Nd", "Zs", "Po"], max_codepoint=0x7F)))
 def test_plain_text_is_never_damaged(text: str) -> None:
     assert encoding_damage(text) == set()
@@ -74,6 +76,7 @@ def test_letters_of_other_languages_are_not_damaged(text: str) -> None:
     assert encoding_damage(text) == set()
 
 
+@properties
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_any_text_can_be_linted(prompt: str, chosen: str, rejected: str) -> None:
     pairs = [pair(n, prompt, chosen, rejected) for n in range(3)]
