@@ -1,6 +1,6 @@
 """One self-contained HTML page of a data set: what the lint found, with examples, and the pictures behind it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,18 +60,23 @@ class Page:
 
 
 def lint_with_report(
-    splits: Mapping[str, Sequence[PreferencePair]] | Mapping[str, Sequence[Demonstration]],
+    splits: Mapping[str, Iterable[PreferencePair]] | Mapping[str, Iterable[Demonstration]],
     path: Path,
     *,
     evaluation: Sequence[Prompt] = (),
     prompts: Sequence[Prompt] = (),
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Lint:
-    """Lint the records and write the page. Raises DataError where there is none, StorageError where the page cannot
-    be written."""
+    """Lint the records and write the page. They are gone through twice: the second time for the examples alone.
+
+    Raises DataError where there is no record, StorageError where the page cannot be written.
+    """
     profile = Profile()
     done = lint(splits, evaluation=evaluation, prompts=prompts, also=(profile,), progress=progress)
-    records = {record.id: record for rows in splits.values() for record in rows}
+    wanted = {record_id for finding in done.findings for record_id in finding.examples}
+    records: dict[str, Record] = {}
+    for rows in splits.values():
+        records.update({record.id: record for record in rows if record.id in wanted})
     write_text(path, render(done, profile, records))
     return done
 
