@@ -48,6 +48,11 @@ def test_refusals_are_counted_by_side(text: str) -> None:
     assert finding is not None and finding.effect == {"chosen": 1, "rejected": 1, "rejected_only": 1}
 
 
+def test_refusals_in_demonstrations_speak_of_no_chosen_answer() -> None:
+    finding = found([demonstration(1, "q", "I cannot provide this."), demonstration(2, "q", "Do this.")], "refusal")
+    assert finding is not None and finding.message == "answers that open with a refusal: 1 row (50.0%)"
+
+
 def test_an_answer_that_speaks_of_refusing_later_is_no_refusal() -> None:
     text = "Open the valve. " * 30 + "I cannot help you with the gate."
     assert found([pair(1, "q", text, "b")], "refusal") is None

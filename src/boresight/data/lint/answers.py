@@ -81,8 +81,10 @@ class Refusal:
     rejected_only: int = 0
     chosen: int = 0
     rejected: int = 0
+    pairs: int = 0
 
     def see(self, row: Row) -> None:
+        self.pairs += row.rejected is not None
         chosen = is_refusal(row.chosen)
         rejected = row.rejected is not None and is_refusal(row.rejected)
         self.chosen += chosen
@@ -94,9 +96,12 @@ class Refusal:
     def findings(self, ids: Sequence[str]) -> Iterator[Finding]:
         if not self.chosen and not self.rejected:
             return
+        only = f"{counted(len(self.chosen_only), 'row')} ({percent(len(self.chosen_only) / len(ids))})"
         message = (
             f"answers that open with a refusal: {self.chosen:,} chosen, {self.rejected:,} rejected; only the "
-            f"chosen one does in {counted(len(self.chosen_only), 'row')} ({percent(len(self.chosen_only) / len(ids))})"
+            f"chosen one does in {only}"
+            if self.pairs
+            else f"answers that open with a refusal: {only}"
         )
         effect = {"chosen": self.chosen, "rejected": self.rejected, "rejected_only": self.rejected_only}
         severity = by_share(len(self.chosen_only), len(ids), 0.25)
