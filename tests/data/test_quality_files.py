@@ -71,6 +71,7 @@ def test_parts_of_a_split_are_files_and_ids_stay_apart(source: Path, tmp_path: P
     parts = {name: read_records(path, PreferencePair) for name, path in done.files.items() if path.exists()}
     assert set(parts) == {"train", "test"} and all(parts.values())
     assert len({record.id for rows in parts.values() for record in rows}) == done.rows == 44
+    assert done.strata == {"pairs.jsonl": {name: len(rows) for name, rows in parts.items()}}
     assert not {r.prompt for r in parts["train"]} & {r.prompt for r in parts["test"]}
 
 

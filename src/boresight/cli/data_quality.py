@@ -189,8 +189,8 @@ def split_text(done: "SplitFiles") -> str:
     from boresight.cli.tables import table
 
     parts = done.split.parts
-    rows = [["part", "rows", *(strata := done.split.strata())]]
-    rows += [[name, f"{len(pairs):,}", *(f"{strata[s][name]:,}" for s in strata)] for name, pairs in parts.items()]
+    rows = [["rows", *parts], ["all", *(f"{len(pairs):,}" for pairs in parts.values())]]
+    rows += [[stratum, *(f"{counts[name]:,}" for name in parts)] for stratum, counts in done.strata.items()]
     lines = [f"{done.rows:,} rows, {done.split.groups:,} beginnings of conversations"]
     lines.append(table(rows, right=range(1, len(rows[0]))))
     if done.split.aside:

@@ -8,6 +8,7 @@ from typing import Any
 
 from boresight.data.filters import Filtered, Filters, Reasons, filter_pairs, marked
 from boresight.data.jsonl import write_records
+from boresight.data.lint.row import part_of
 from boresight.data.lint.select import rows_of_findings
 from boresight.data.lint.sources import Columns, read_all_pairs, read_all_prompts
 from boresight.data.preferences import join_pairs
@@ -79,9 +80,12 @@ def filter_file(
 
 @dataclass(frozen=True, slots=True)
 class SplitFiles:
+    """`strata` are rows of each kind by part; of several sources also told apart by their file."""
+
     rows: int
     files: dict[str, Path]
     split: Split
+    strata: dict[str, dict[str, int]]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -91,7 +95,7 @@ class SplitFiles:
             },
             "aside": {"file": str(self.files["aside"]) if self.split.aside else None, "rows": len(self.split.aside)},
             "groups": self.split.groups,
-            "strata": self.split.strata(),
+            "strata": self.strata,
             "near_duplicates_searched": self.split.searched,
         }
 
@@ -103,8 +107,11 @@ def split_files(
     for name in shares:
         if name == "aside" or Path(name).name != name or name.startswith("."):
             raise DataError(f"split: {name!r} is no name for a part; expected a plain word such as train or test.")
-    pairs = join_pairs([read_all_pairs(path, columns) for path in sources])
+    read = [read_all_pairs(path, columns) for path in sources]
+    pairs = join_pairs(read)
     split = split_pairs(pairs, shares, seed)
+    origins = [path.name for path, rows in zip(sources, read, strict=True) for _ in rows]
+    origin_of = {pair.id: origin for pair, origin in zip(pairs, origins, strict=True)}
     files = {name: folder / f"{name}.jsonl" for name in (*shares, "aside")}
     for path in files.values():
         _check_out(path, *sources)
@@ -112,7 +119,11 @@ def split_files(
         write_records(files[name], rows)
     if split.aside:
         write_records(files["aside"], split.aside)
-    return SplitFiles(len(pairs), files, split)
+
+    def name_of(pair: PreferencePair) -> str:
+        return " ".join(filter(None, (origin_of[pair.id] if len(sources) > 1 else "", part_of(pair))))
+
+    return SplitFiles(len(pairs), files, split, split.strata(name_of))
 
 
 def dropped_path(out: Path) -> Path:

@@ -8,7 +8,8 @@ would leak either way.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -29,13 +30,11 @@ class Split:
     groups: int
     searched: bool
 
-    def strata(self) -> dict[str, dict[str, int]]:
-        """Rows of each kind (or criterion, or source) by part."""
-        names = dict.fromkeys(part_of(pair) for pairs in self.parts.values() for pair in pairs)
-        return {
-            name or "(none)": {part: sum(part_of(pair) == name for pair in pairs) for part, pairs in self.parts.items()}
-            for name in sorted(names)
-        }
+    def strata(self, name_of: Callable[[PreferencePair], str] = part_of) -> dict[str, dict[str, int]]:
+        """Rows of each kind (or criterion, or source; or what else `name_of` tells) by part."""
+        counts = {part: Counter(name_of(pair) or "(none)" for pair in pairs) for part, pairs in self.parts.items()}
+        names = sorted({name for count in counts.values() for name in count})
+        return {name: {part: count[name] for part, count in counts.items()} for name in names}
 
 
 @dataclass(slots=True)
