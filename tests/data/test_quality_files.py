@@ -36,9 +36,10 @@ def test_only_the_rows_of_a_finding_can_be_kept(source: Path, tmp_path: Path) ->
     assert (done.kept, done.dropped) == (1, {"not_in_finding": 21})
 
 
-def test_nothing_dropped_leaves_no_side_file(source: Path, tmp_path: Path) -> None:
+def test_the_side_file_is_that_of_this_filter_also_where_nothing_is_dropped(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept.dropped.jsonl").write_text("of an earlier filter")
     done = filter_file(source, tmp_path / "kept.jsonl", Filters(max_length_ratio=100.0))
-    assert done.dropped_file is None and not (tmp_path / "kept.dropped.jsonl").exists()
+    assert done.dropped == {} and done.dropped_file.read_bytes() == b""
 
 
 def test_all_dropped_leaves_an_empty_file(source: Path, tmp_path: Path) -> None:
@@ -68,8 +69,9 @@ def test_contamination_is_dropped_against_the_evaluation_file(source: Path, tmp_
 
 def test_parts_of_a_split_are_files_and_ids_stay_apart(source: Path, tmp_path: Path) -> None:
     done = split_files([source, source], tmp_path / "out", {"train": 0.5, "test": 0.5}, seed=1)
-    parts = {name: read_records(path, PreferencePair) for name, path in done.files.items() if path.exists()}
-    assert set(parts) == {"train", "test"} and all(parts.values())
+    assert done.files["aside"].read_bytes() == b"" and set(done.files) == {"train", "test", "aside"}
+    parts = {name: read_records(done.files[name], PreferencePair) for name in ("train", "test")}
+    assert all(parts.values())
     assert len({record.id for rows in parts.values() for record in rows}) == done.rows == 44
     assert done.strata == {"pairs.jsonl": {name: len(rows) for name, rows in parts.items()}}
     assert not {r.prompt for r in parts["train"]} & {r.prompt for r in parts["test"]}

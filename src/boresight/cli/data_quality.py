@@ -180,8 +180,7 @@ def lint_text(done: "Lint") -> str:
 def filter_text(done: "FilteredFile") -> str:
     lines = [f"{done.out}: {done.kept:,} of {done.rows:,} pairs kept"]
     lines += [f"  left out, {reason}: {count:,}" for reason, count in done.dropped.items()]
-    if done.dropped_file is not None:
-        lines.append(f"  what was left out: {done.dropped_file}")
+    lines.append(f"  what was left out: {done.dropped_file}")
     return "\n".join(lines)
 
 

@@ -21,13 +21,13 @@ WRITTEN = (".jsonl", ".jsonl.gz")
 
 @dataclass(frozen=True, slots=True)
 class FilteredFile:
-    """`dropped_file` is None where nothing was dropped."""
+    """`dropped_file` is written where nothing was dropped too, so that none of an earlier run stands in its place."""
 
     rows: int
     kept: int
     dropped: dict[str, int]
     out: Path
-    dropped_file: Path | None
+    dropped_file: Path
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -35,7 +35,7 @@ class FilteredFile:
             "kept": self.kept,
             "dropped": self.dropped,
             "out": str(self.out),
-            "dropped_file": None if self.dropped_file is None else str(self.dropped_file),
+            "dropped_file": str(self.dropped_file),
         }
 
 
@@ -71,10 +71,10 @@ def filter_file(
         done = done.then(_found(done.kept, drop_lint, prompts))
     filtered = filter_pairs(done.kept, filters)
     dropped = [*done.dropped, *filtered.dropped]
-    beside = dropped_path(out) if dropped else None
+    beside = dropped_path(out)
+    _check_out(beside, source)
     write_records(out, filtered.kept)
-    if beside is not None:
-        write_records(beside, [marked(item) for item in dropped])
+    write_records(beside, [marked(item) for item in dropped])
     return FilteredFile(len(pairs), len(filtered.kept), dict(Counter(item.reason for item in dropped)), out, beside)
 
 
@@ -93,7 +93,7 @@ class SplitFiles:
             "parts": {
                 name: {"file": str(self.files[name]), "rows": len(pairs)} for name, pairs in self.split.parts.items()
             },
-            "aside": {"file": str(self.files["aside"]) if self.split.aside else None, "rows": len(self.split.aside)},
+            "aside": {"file": str(self.files["aside"]), "rows": len(self.split.aside)},
             "groups": self.split.groups,
             "strata": self.strata,
             "near_duplicates_searched": self.split.searched,
@@ -115,10 +115,8 @@ def split_files(
     files = {name: folder / f"{name}.jsonl" for name in (*shares, "aside")}
     for path in files.values():
         _check_out(path, *sources)
-    for name, rows in split.parts.items():
+    for name, rows in {**split.parts, "aside": split.aside}.items():
         write_records(files[name], rows)
-    if split.aside:
-        write_records(files["aside"], split.aside)
 
     def name_of(pair: PreferencePair) -> str:
         return " ".join(filter(None, (origin_of[pair.id] if len(sources) > 1 else "", part_of(pair))))
