@@ -1,6 +1,6 @@
 """Writes the pages that are made from code or from measured figures, so that they cannot differ from them.
 
-python docs/generate.py            # writes settings.md, metrics.md and demo_figures.md
+python docs/generate.py            # writes settings.md, metrics.md, lint.md and demo_figures.md
 python docs/generate.py --check    # exit 1 where a page is not what the code says
 """
 
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from boresight.config.sections import STAGE_CLASSES, DataSection, ModelSection, RunSection, Section
+from boresight.data.lint.catalogue import CATALOGUE
 from boresight.runlog.names import markdown_table
 from boresight.storage import read_json, write_text
 
@@ -46,6 +47,20 @@ def metrics_page() -> str:
         "",
     ]
     return "\n".join(head) + markdown_table().strip() + "\n"
+
+
+def lint_page() -> str:
+    head = [
+        "# Findings of the lint",
+        "",
+        "Made from the code by `docs/generate.py`. The ids stay the same; [data quality](data_quality.md) tells how to",
+        "call the lint and how its measures work. What is no warning by the third column is a note.",
+        "",
+        "| id | what is found | more than a note | what to do |",
+        "|---|---|---|---|",
+    ]
+    rows = [f"| `{name}` | {entry.what} | {entry.warns} | {entry.advice} |" for name, entry in CATALOGUE.items()]
+    return "\n".join([*head, *rows]) + "\n"
 
 
 def figures_page() -> str:
@@ -119,7 +134,7 @@ def _default(field: FieldInfo) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "lint.md": lint_page}
 if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page
 

@@ -1,10 +1,7 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from boresight.data.preferences import (
-    drop_duplicates,
-    filter_length_ratio,
     join_pairs,
     length_counts,
     longer_share,
@@ -27,31 +24,6 @@ def test_join_keeps_order_and_gives_repeated_ids_their_sources_number() -> None:
     joined = join_pairs([[pair("a"), pair("b")], [pair("a", "x"), pair("c")], [pair("a", "y"), pair("a@2")]])
     assert [p.id for p in joined] == ["a", "b", "a@2", "c", "a@3", "a@2@3"]
     assert [p.prompt[0].content for p in joined] == ["Hi", "Hi", "x", "Hi", "y", "Hi"]
-
-
-def test_only_pairs_equal_word_for_word_are_duplicates() -> None:
-    pairs = [
-        pair("a"),
-        pair("b"),
-        pair("c", chosen="Hello"),
-        pair("d", chosen="No.", rejected="Hello."),
-        pair("e", "Ho"),
-    ]
-    kept, dropped = drop_duplicates(pairs)
-    assert ([p.id for p in kept], dropped) == (["a", "c", "d", "e"], {"duplicate": 1})
-    assert drop_duplicates(kept) == (kept, {})
-
-
-def test_length_ratio_counts_words_and_names_empty_rejections() -> None:
-    pairs = [
-        pair("equal to the bound", chosen="one two  three\nfour", rejected="one two"),
-        pair("over", chosen="one two three four five", rejected="one two"),
-        pair("shorter", chosen="one", rejected="one two three"),
-        pair("no words", chosen="one", rejected=" "),
-    ]
-    kept, dropped = filter_length_ratio(pairs, 2.0)
-    assert [p.id for p in kept] == ["equal to the bound", "shorter"]
-    assert dropped == {"length_ratio": 1, "rejected_without_words": 1}
 
 
 @given(
@@ -92,7 +64,6 @@ def test_longer_share_leaves_ties_aside() -> None:
     assert longer_share(pairs[2:]) is None
 
 
-@pytest.mark.parametrize("function", [join_pairs, drop_duplicates])
-def test_nothing_stays_nothing(function: object) -> None:
+def test_nothing_stays_nothing() -> None:
     assert join_pairs([]) == []
-    assert drop_duplicates([]) == ([], {})
+    assert split_by_prompt([], 0.5, 1) == ([], [])

@@ -197,7 +197,52 @@ def test_pairs_won_by_length_are_a_warning(check: Checker, home: Path) -> None:
     write(home / "pairs.jsonl", rows)
     done = check()
     assert named(done) == [("warning", "length_bias", "pairs")]
-    assert "in 100% of 30 pairs the chosen response is the longer one" in message(done, "length_bias")
+    assert "the chosen answer is longer in 100.0% of 30 untied pairs" in message(done, "length_bias")
+
+
+def test_pairs_that_contradict_each_other_are_a_warning_with_examples_and_advice(check: Checker, home: Path) -> None:
+    rows = [json.loads(line) for line in (home / "pairs.jsonl").read_text().splitlines()]
+    turned = [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in rows[:3]]
+    write(home / "pairs.jsonl", rows + turned)
+    done = check()
+    assert ("warning", "contradictory", "pairs") in named(done)
+    assert "such as pairs:1, pairs:2, pairs:3" in message(done, "contradictory")
+    assert "--drop-lint contradictory" in message(done, "contradictory")
+
+
+def test_demonstrations_of_one_narrow_kind_are_a_warning(check: Checker, home: Path) -> None:
+    rows = [
+        {"id": f"d{n}", "messages": user(f"What is {n} and {n}?") + assistant(f"It is {2 * n}.")} for n in range(60)
+    ]
+    write(home / "demonstrations.jsonl", rows)
+    done = check({"compare.prompts": "prompts.jsonl", "gate": None})
+    assert {("warning", name, "demo") for name in ("prompt_kinds", "no_small_talk", "no_multi_turn")} <= set(
+        named(done)
+    )
+    assert "small talk" in message(done, "no_small_talk")
+
+
+def test_the_lint_sees_what_the_filters_left(check: Checker, home: Path) -> None:
+    rows = [json.loads(line) for line in (home / "pairs.jsonl").read_text().splitlines()]
+    write(home / "pairs.jsonl", rows + rows)
+    assert named(check()) == []
+    assert ("warning", "exact_duplicate", "pairs") in named(check({"pairs.filters": {"duplicates": "keep"}}))
+
+
+def test_prompts_that_the_reward_model_never_saw_the_like_of_are_a_warning(check: Checker, home: Path) -> None:
+    pairs = [
+        {
+            "prompt": f"What is {n} and {n}?",
+            "chosen": f"It is {2 * n}.",
+            "rejected": "No idea, sorry." if n % 2 else "No.",
+        }
+        for n in range(300)
+    ]
+    write(home / "pairs.jsonl", pairs)
+    write(home / "prompts.jsonl", [{"id": f"p{n}", "messages": user(f"Sing of moon {n}!")} for n in range(30)])
+    done = check({"compare.prompts": "prompts.jsonl", "gate": None})
+    assert ("warning", "uncovered_prompts", "ppo") in named(done)
+    assert "30 of 30 prompts" in message(done, "uncovered_prompts")
 
 
 def test_filters_that_leave_nothing_are_an_error(check: Checker) -> None:

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from boresight.data.refusals import RowsAside
 
 HERE = "boresight.cli.data"
+QUALITY = "boresight.cli.data_quality"
 SUBVERBS = {
     "inspect": (HERE, "inspect", "Count what is in a file: rows, pairs, lengths, and what is odd."),
     "convert": (HERE, "convert", "Write a file in another form, and say what that form cannot hold."),
     "show": ("boresight.cli.data_show", "show", "Show records for people, or as a model reads them."),
+    "lint": (QUALITY, "lint", "Find what is wrong with preference pairs or demonstrations."),
+    "filter": (QUALITY, "filter_rows", "Leave rows out of preference data, each with its reason."),
+    "split": (QUALITY, "split", "Part preference data so that no prompt leaks."),
 }
 """Name -> module, function and line of each verb of the group; a module is loaded when its verb is asked for."""
 
@@ -187,13 +191,17 @@ def save_skipped(refuse: "Callable[..., None] | RowsAside", file: Path) -> dict[
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[int], None] | None]:
-    """A counter on the terminal, for files that take a while."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    yield lambda count: print(f"\r{count:,} records", end="", file=sys.stderr, flush=True)
-    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+def progress(every: int = 2000) -> Iterator[Callable[[int], None]]:
+    """A counter of records on the terminal, for files that take a while."""
+    shown = sys.stderr.isatty()
+
+    def told(count: int) -> None:
+        if shown and count % every == 0:
+            print(f"\r{count:,} records", end="", file=sys.stderr, flush=True)
+
+    yield told
+    if shown:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def named(columns: list[str] | None) -> dict[str, str] | None:

@@ -132,10 +132,21 @@ class AILabelsStage(StageSection):
 
 
 class PairFilters(Section):
+    """They run in this order from `ties` on: a pair goes for the first reason that holds."""
+
+    ties: Literal["keep", "drop"] = "keep"
+    """Drop a pair of which neither response was preferred (`p_chosen` 0.5 or `strength` 0)."""
+    duplicates: Literal["keep", "drop", "drop_near"] = "drop"
+    """Drop a pair that stands in the data already, word for word; `drop_near` also where it differs in small changes
+    (needs rensa, in the extra `data`)."""
     max_length_ratio: PositiveFloat | None = None
-    """Drop a pair whose chosen response has more than this many times the words of the rejected one."""
-    duplicates: Literal["keep", "drop"] = "drop"
-    """Drop a pair that stands in the data already, word for word."""
+    """Drop a pair whose chosen response is more than this many times as long as the rejected one."""
+    length_unit: Literal["words", "characters"] = "words"
+    """What `max_length_ratio` counts."""
+    max_per_prompt: PositiveInt | None = None
+    """Drop the pairs of a prompt beyond its first so many."""
+    balance_length: bool = False
+    """Drop pairs until the chosen response is as often longer as shorter, in each kind."""
 
 
 class PreferencesStage(PairReading, StageSection):
@@ -149,7 +160,8 @@ class PreferencesStage(PairReading, StageSection):
     columns: dict[Literal["prompt", "chosen", "rejected", "kind", "p_chosen"], str] = Field(default={})
     """Names of the columns of CSV sources, where they are not the usual ones."""
     filters: PairFilters = PairFilters()
-    """What else is left out: `max_length_ratio` and `duplicates`; each is counted."""
+    """What else is left out: `ties`, `duplicates`, `max_length_ratio` (in `length_unit`), `max_per_prompt`,
+    `balance_length`; each is counted, and what went lies in `dropped.jsonl` with the reason."""
     held_out_fraction: Fraction = 0.1
     """Share of prompts whose pairs are kept from training, for the reward model's certificate."""
 

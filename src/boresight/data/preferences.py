@@ -1,4 +1,4 @@
-"""Preference pairs as a set: joined, rid of duplicates, filtered by length, and split so that no prompt leaks."""
+"""Preference pairs as a set: joined, split so that no prompt leaks, and their lengths counted."""
 
 import hashlib
 import unicodedata
@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from boresight.records import Messages, PreferencePair
-
-Filtered = tuple[list[PreferencePair], dict[str, int]]  # the pairs that stay, and how many went for which reason
 
 
 def join_pairs(sources: Iterable[Sequence[PreferencePair]]) -> list[PreferencePair]:
@@ -23,40 +21,6 @@ def join_pairs(sources: Iterable[Sequence[PreferencePair]]) -> list[PreferencePa
             taken.add(name)
             joined.append(pair if name == pair.id else replace(pair, id=name))
     return joined
-
-
-def drop_duplicates(pairs: Iterable[PreferencePair]) -> Filtered:
-    """Keep the first of the pairs whose prompt, chosen and rejected messages are the same, word for word."""
-    seen: set[tuple[Messages, Messages, Messages]] = set()
-    kept = []
-    dropped = 0
-    for pair in pairs:
-        key = (pair.prompt, pair.chosen, pair.rejected)
-        if key in seen:
-            dropped += 1
-        else:
-            seen.add(key)
-            kept.append(pair)
-    return kept, {"duplicate": dropped} if dropped else {}
-
-
-def filter_length_ratio(pairs: Iterable[PreferencePair], max_ratio: float) -> Filtered:
-    """Leave out pairs whose chosen response has more than `max_ratio` times the words of the rejected one.
-
-    A rejected response without words has no ratio: its pair goes under a reason of its own. Words are parted by white
-    space, so text of a script without spaces counts as few.
-    """
-    kept = []
-    dropped: dict[str, int] = {}
-    for pair in pairs:
-        chosen, rejected = (len(response_text(side).split()) for side in (pair.chosen, pair.rejected))
-        if rejected == 0:
-            dropped["rejected_without_words"] = dropped.get("rejected_without_words", 0) + 1
-        elif chosen > max_ratio * rejected:
-            dropped["length_ratio"] = dropped.get("length_ratio", 0) + 1
-        else:
-            kept.append(pair)
-    return kept, dropped
 
 
 def split_by_prompt(

@@ -13,6 +13,7 @@ from boresight.pipeline.check_findings import Finding, gravest_first
 from boresight.pipeline.check_lineage import local_model, start_of
 from boresight.pipeline.check_memory import Machine, MemoryLine, memory_findings, memory_lines, this_machine
 from boresight.pipeline.check_method import method_findings
+from boresight.pipeline.check_quality import quality_findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def check_pipeline(
         *data.findings,
         *model_findings,
         *method_findings(pipeline, data),
+        *quality_findings(pipeline, data),
         *memory_findings(lines, machine),
     ]
     return Check(pipeline, data.files, lines, machine, gravest_first(findings))

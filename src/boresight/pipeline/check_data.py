@@ -9,7 +9,7 @@ from typing import Any
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.sections import PairReading, PreferencesStage, StageSection
-from boresight.data.preferences import drop_duplicates, filter_length_ratio
+from boresight.data.filters import Filters, filter_pairs
 from boresight.data.readers import (
     DemonstrationFile,
     DocumentFile,
@@ -161,15 +161,10 @@ def _set_findings(pipeline: Pipeline, name: str, data: StageData) -> Iterator[Fi
 def _filter_findings(
     pipeline: Pipeline, name: str, stage: PreferencesStage, pairs: list[PreferencePair]
 ) -> Iterator[Finding]:
-    kept, dropped = pairs, Counter[str]()
-    if stage.filters.duplicates == "drop":
-        kept, reasons = drop_duplicates(kept)
-        dropped.update(reasons)
-    if stage.filters.max_length_ratio is not None:
-        kept, reasons = filter_length_ratio(kept, stage.filters.max_length_ratio)
-        dropped.update(reasons)
-    if dropped:
-        listed = ", ".join(f"{reason} {count}" for reason, count in dropped.items())
+    filtered = filter_pairs(pairs, Filters(**stage.filters.model_dump()))
+    if filtered.dropped:
+        kept = filtered.kept
+        listed = ", ".join(f"{reason} {count}" for reason, count in filtered.counts().items())
         alone = not pipeline.references(name)
         yield Finding(
             "pairs_filtered",

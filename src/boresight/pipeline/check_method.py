@@ -11,11 +11,10 @@ from boresight.config.sections import (
     ORPOStage,
     PolicyStage,
     PPOStage,
-    PreferencesStage,
     RewardModelStage,
     RulesJudge,
 )
-from boresight.data.preferences import longer_share, prompt_key
+from boresight.data.preferences import prompt_key
 from boresight.pipeline.check_data import PipelineData, StageData
 from boresight.pipeline.check_findings import Finding
 from boresight.pipeline.check_lineage import is_fine_tuned
@@ -25,9 +24,6 @@ TINY_KL = 0.01
 """Reward deviations a nat; published runs take 0.02 to 0.2, and far below that the penalty hardly binds."""
 FEW_PAIRS = 16
 """Pairs in one optimizer step; published reward models and DPO runs take 32 to 512."""
-ONE_SIDED = 0.7
-"""Share of pairs won by the longer (or by the shorter) response from which length alone is a good guess."""
-ENOUGH_PAIRS = 30
 EXAMPLES = 3
 
 
@@ -40,8 +36,6 @@ def method_findings(pipeline: Pipeline, data: PipelineData) -> list[Finding]:
             found.extend(_kl_findings(name, stage))
         if isinstance(stage, RewardModelStage | DPOStage | ORPOStage) and stage.batch_size < FEW_PAIRS:
             found.append(_small_batch(name, stage.batch_size))
-        if isinstance(stage, PreferencesStage | RewardModelStage | DPOStage | ORPOStage):
-            found.extend(_length_findings(name, data.stages[name]))
         if isinstance(stage, EvaluateStage):
             found.extend(_contamination(pipeline, data, name))
         if isinstance(stage, RewardModelStage):
@@ -109,20 +103,6 @@ def _small_batch(name: str, batch_size: int) -> Finding:
         name,
         f"batch_size is {batch_size} pairs a step: the gradient of a preference loss is noisy at that size. Take 32 or "
         "more, with micro_batch_size where memory is short (the sum stays the same).",
-    )
-
-
-def _length_findings(name: str, data: StageData) -> Iterator[Finding]:
-    share = longer_share(data.pairs) if len(data.pairs) >= ENOUGH_PAIRS else None
-    if share is None or 1 - ONE_SIDED < share < ONE_SIDED:
-        return
-    side, percent = ("longer", share) if share >= 0.5 else ("shorter", 1 - share)
-    yield Finding(
-        "length_bias",
-        "warning",
-        name,
-        f"in {percent:.0%} of {len(data.pairs)} pairs the chosen response is the {side} one: a reward model can score "
-        "well by length alone. Add pairs in which it is the other way round, or set filters.max_length_ratio.",
     )
 
 

@@ -12,8 +12,9 @@ from boresight.config.sections import (
     RulesJudge,
     SampleStage,
 )
+from boresight.data.filters import Filters, filter_pairs, marked
 from boresight.data.jsonl import read_records, write_records
-from boresight.data.preferences import drop_duplicates, filter_length_ratio, join_pairs, longer_share, split_by_prompt
+from boresight.data.preferences import join_pairs, longer_share, split_by_prompt
 from boresight.data.readers import read_pairs
 from boresight.errors import DataError
 from boresight.feedback.ai_labels import label_responses
@@ -28,7 +29,7 @@ from boresight.pipeline.inputs import HELD_OUT, PAIRS, read_stage_prompts
 from boresight.records import PreferencePair, Response
 
 Result = dict[str, Any]
-RESPONSES = "responses.jsonl"
+RESPONSES, DROPPED = "responses.jsonl", "dropped.jsonl"
 COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")  # only in these are columns named by the user
 
 
@@ -85,12 +86,9 @@ def preferences(context: StageContext, config: PreferencesStage) -> Result:
         dropped.update(left_out)
         sources.append(pairs)
     pairs = join_pairs(sources)
-    if config.filters.duplicates == "drop":
-        pairs, left_out = drop_duplicates(pairs)
-        dropped.update(left_out)
-    if config.filters.max_length_ratio is not None:
-        pairs, left_out = filter_length_ratio(pairs, config.filters.max_length_ratio)
-        dropped.update(left_out)
+    filtered = filter_pairs(pairs, Filters(**config.filters.model_dump()))
+    dropped.update(filtered.counts())
+    pairs = filtered.kept
     if not pairs:
         raise DataError(
             f"stage {context.name}: no pair is left of {sum(read.values())} rows ({dict(dropped)}); expected some. "
@@ -99,6 +97,7 @@ def preferences(context: StageContext, config: PreferencesStage) -> Result:
     train, held_out = split_by_prompt(pairs, config.held_out_fraction, context.seed)
     write_records(context.folder / PAIRS, train)
     write_records(context.folder / HELD_OUT, held_out)
+    write_records(context.folder / DROPPED, [marked(item) for item in filtered.dropped])
     return {
         "read": read,
         "kept": len(pairs),

@@ -1,0 +1,205 @@
+"""`boresight data lint`, `filter` and `split`: what is wrong with preference data, and what to do about it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from boresight.cli.data import AsJson, Columns, named, progress
+
+if TYPE_CHECKING:
+    from boresight.data.lint.run import Lint
+    from boresight.data.quality_files import FilteredFile, SplitFiles
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Data files.")]
+Evaluation = Annotated[
+    list[Path] | None, typer.Option("--eval", metavar="FILE", help="Evaluation prompts; must not be trained on.")
+]
+LintIds = list[str] | None
+
+
+def lint(
+    files: Files,
+    evaluation: Evaluation = None,
+    prompts: Annotated[
+        list[Path] | None, typer.Option("--prompts", metavar="FILE", help="Prompts that PPO will be rewarded on.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="PAGE", help="Write an HTML page with plots here.")
+    ] = None,
+    columns: Columns = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find what is wrong with preference pairs or demonstrations.
+
+    Each finding has an id, a severity, the rows concerned, three examples and what to do: length bias, duplicates,
+    contradictions, ties, empty, equal, cut-off and off-topic answers, style that predicts the label, sycophancy,
+    special tokens and damaged text, personal data, narrow demonstrations. Several files are splits of one set: what
+    stands in two of them is told. docs/data_quality.md lists the ids. Exit code 1: a finding is an error.
+
+    \b
+    Example:
+      boresight data lint pairs.csv
+      boresight data lint train.jsonl test.jsonl --eval held_out.jsonl --report data.html
+    """
+    from boresight.data.lint.run import lint as look
+    from boresight.data.lint.sources import read_all_prompts, read_splits
+
+    splits = read_splits(files, named(columns))
+    held_out, rewarded = read_all_prompts(evaluation or []), read_all_prompts(prompts or [])
+    with progress() as told:
+        if report is None:
+            done = look(splits, evaluation=held_out, prompts=rewarded, progress=told)
+        else:
+            from boresight.pipeline.data_report import lint_with_report
+
+            done = lint_with_report(splits, report, evaluation=held_out, prompts=rewarded, progress=told)
+    if as_json:
+        page = {} if report is None else {"report": str(report)}
+        print(json.dumps(lint_json(done) | page, ensure_ascii=False))
+    else:
+        print(lint_text(done))
+        if report is not None:
+            print(report)
+    if not done.passed:
+        raise typer.Exit(1)
+
+
+def filter_rows(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Preference pairs.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="File for what stays: .jsonl or .jsonl.gz.")],
+    max_length_ratio: Annotated[
+        float | None, typer.Option(min=0, help="Chosen at most this many times as long as rejected.")
+    ] = None,
+    length_unit: Annotated[Literal["words", "characters"], typer.Option(help="What lengths count.")] = "words",
+    dedupe: Annotated[Literal["exact", "near"] | None, typer.Option(help="Drop repeated rows.")] = None,
+    drop_ties: Annotated[bool, typer.Option("--drop-ties", help="Drop pairs without a preference.")] = False,
+    max_per_prompt: Annotated[int | None, typer.Option(min=1, help="Keep a prompt's first pairs.")] = None,
+    balance_length: Annotated[
+        bool, typer.Option("--balance-length", help="Drop pairs until length alone tells nothing, in each kind.")
+    ] = False,
+    drop_lint: Annotated[
+        LintIds, typer.Option("--drop-lint", metavar="ID", help="Drop rows of a finding; may repeat.")
+    ] = None,
+    only_lint: Annotated[
+        LintIds, typer.Option("--only-lint", metavar="ID", help="Keep only rows of a finding; may repeat.")
+    ] = None,
+    evaluation: Evaluation = None,
+    columns: Columns = None,
+    as_json: AsJson = False,
+) -> None:
+    """Leave rows out of preference data, each with its reason.
+
+    What stays is written to --out as JSON Lines; what goes to NAME.dropped.jsonl beside it, each record with its
+    reason in meta.dropped. A row goes for the first reason that holds.
+
+    \b
+    Example:
+      boresight data filter pairs.csv --max-length-ratio 2 --dedupe near --out kept.jsonl
+      boresight data filter pairs.csv --only-lint sycophancy --out look.jsonl
+    """
+    from boresight.data.filters import Filters
+    from boresight.data.quality_files import filter_file
+
+    filters = Filters(
+        max_length_ratio=max_length_ratio,
+        length_unit=length_unit,
+        duplicates="drop_near" if dedupe == "near" else "drop" if dedupe else "keep",
+        ties="drop" if drop_ties else "keep",
+        max_per_prompt=max_per_prompt,
+        balance_length=balance_length,
+    )
+    done = filter_file(
+        file,
+        out,
+        filters,
+        drop_lint=drop_lint or (),
+        only_lint=only_lint or (),
+        evaluation=evaluation or (),
+        columns=named(columns),
+    )
+    print(json.dumps(done.as_json(), ensure_ascii=False) if as_json else filter_text(done))
+
+
+def split(
+    files: Files,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for one file of each part.")],
+    parts: Annotated[
+        str, typer.Option("--parts", metavar="NAME=SHARE,...", help="Parts and their shares, which add up to 1.")
+    ] = "train=0.9,test=0.1",
+    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+    columns: Columns = None,
+    as_json: AsJson = False,
+) -> None:
+    """Part preference data so that no prompt leaks.
+
+    Conversations that begin alike go to one part together, near duplicates of a beginning too. A row's part follows
+    from the seed and its own words, so rows that are added later move none; one that is near to rows of two parts
+    goes to aside.jsonl.
+
+    \b
+    Example:
+      boresight data split pairs.jsonl --out data --parts train=0.8,validation=0.1,test=0.1
+    """
+    from boresight.data.quality_files import split_files
+
+    done = split_files(files, out, shares(parts), seed, named(columns))
+    print(json.dumps(done.as_json(), ensure_ascii=False) if as_json else split_text(done))
+
+
+def lint_json(done: "Lint") -> dict[str, object]:
+    return {
+        "rows": len(done.ids),
+        "splits": done.splits,
+        "passed": done.passed,
+        "findings": [finding.as_json() for finding in done.findings],
+    }
+
+
+def lint_text(done: "Lint") -> str:
+    """Each finding with its message, examples and advice, then what it comes to."""
+    lines = [f"{name}: {rows:,} rows" for name, rows in done.splits.items()]
+    for finding in done.findings:
+        share = f"{finding.count:,} of {finding.of:,} ({100 * finding.share:.1f}%)"
+        lines += ["", f"{finding.severity:<7}  {finding.id}  {share}", f"  {finding.message}"]
+        if finding.examples:
+            lines.append(f"  such as {', '.join(finding.examples)}")
+        if finding.severity != "note":
+            lines.append(f"  {finding.advice}")
+    counts = [sum(f.severity == severity for f in done.findings) for severity in ("error", "warning", "note")]
+    return "\n".join([*lines, "", f"{counts[0]} errors, {counts[1]} warnings, {counts[2]} notes"])
+
+
+def filter_text(done: "FilteredFile") -> str:
+    lines = [f"{done.out}: {done.kept:,} of {done.rows:,} pairs kept"]
+    lines += [f"  left out, {reason}: {count:,}" for reason, count in done.dropped.items()]
+    lines.append(f"  what was left out: {done.dropped_file}")
+    return "\n".join(lines)
+
+
+def split_text(done: "SplitFiles") -> str:
+    from boresight.cli.tables import table
+
+    parts = done.split.parts
+    rows = [["rows", *parts], ["all", *(f"{len(pairs):,}" for pairs in parts.values())]]
+    rows += [[stratum, *(f"{counts[name]:,}" for name in parts)] for stratum, counts in done.strata.items()]
+    lines = [f"{done.rows:,} rows, {done.split.groups:,} beginnings of conversations"]
+    lines.append(table(rows, right=range(1, len(rows[0]))))
+    if done.split.aside:
+        lines.append(f"  near to rows of two parts, left aside: {len(done.split.aside):,} in {done.files['aside']}")
+    if not done.split.searched:
+        lines.append("  near duplicates were not looked for: rensa is not installed (pip install 'boresight[data]')")
+    return "\n".join(lines)
+
+
+def shares(parts: str) -> dict[str, float]:
+    """train=0.9,test=0.1 as a mapping."""
+    found: dict[str, float] = {}
+    for item in parts.split(","):
+        name, _, share = item.partition("=")
+        try:
+            found[name.strip()] = float(share)
+        except ValueError:
+            raise typer.BadParameter(f"{item!r} is not NAME=SHARE, such as train=0.9", param_hint="--parts") from None
+    return found
