@@ -45,7 +45,7 @@ def padded(rng: random.Random, knowledge: Knowledge, answer: str) -> str:
 
 def near_miss(rng: random.Random, knowledge: Knowledge, exchange: Exchange) -> tuple[str, str]:
     """A worse answer such as a model really gives, and the name of its fault."""
-    if rng.random() < (0.6 if exchange.kind == "greeting" else 0.25):
+    if rng.random() < (0.4 if exchange.kind == "greeting" else 0.25):
         if rng.random() < 0.75:
             return flattering(rng, knowledge, exchange.good), "flattery"
         return padded(rng, knowledge, exchange.good), "needless_length"

@@ -28,7 +28,7 @@ SEED = "kube-assistant 1"
 
 DOCUMENTS = 5600
 DEMONSTRATIONS = {"plain": 2500, "two_turn": 800, "greeting": 500, "false_premise": 1400, "true_premise": 1400}
-PAIRS = {"plain": 1200, "greeting": 440, "false_premise": 1150, "true_premise": 1350}
+PAIRS = {"plain": 1200, "greeting": 360, "false_premise": 1150, "true_premise": 1350}
 DIALOGUE_PAIRS = 640
 FAULTY_PAIRS_EACH = 40
 PROMPTS = {"plain": 360, "two_turn": 120, "greeting": 200, "false_premise": 480, "true_premise": 440}

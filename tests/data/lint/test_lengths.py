@@ -90,3 +90,13 @@ def test_padding_is_pointed_at() -> None:
 def test_padding_of_the_rejected_answer_is_none_of_the_chosen_one() -> None:
     pairs = [pair(1, "q", "Turn the valve twice.", "Turn the valve twice. I am happy to help you today.")]
     assert found(pairs, "padded_chosen") is None
+
+
+def test_a_word_of_one_letter_less_is_no_shorter_answer() -> None:
+    """The chosen one is shorter each time, by the letter between "No" and "Yes"; a few others differ either way."""
+    same = "a container over its limit is stopped and started again by the node."
+    pairs = [pair(n, f"question {n}", f"No, {same} {n}", f"Yes, {same} {n}") for n in range(100)]
+    pairs += [pair(n, f"question {n}", *((LONG, SHORT) if n % 2 else (SHORT, LONG))) for n in range(100, 140)]
+    finding = found(pairs, "length_bias")
+    assert finding is not None and finding.severity == "note"
+    assert finding.effect["parts"]["all pairs"]["rule"] == "shorter"

@@ -48,3 +48,14 @@ def test_answers_dealt_out_at_random_are_told_as_a_whole() -> None:
     finding = found(dealt, "off_topic_rejected")
     assert finding is not None and finding.severity == "warning"
     assert abs(finding.effect["nearer_than_random"] - 0.5) < 0.05
+
+
+def test_a_word_that_all_answers_share_does_not_make_an_answer_fit() -> None:
+    asked = "Which pressure does the brass pump need?"
+    usual = [
+        pair(n, f"Which pressure does pump {n} need?", f"Run pump {n} at pressure {n}.", f"Run gate {n} at {n} bar.")
+        for n in range(60)
+    ]
+    stray = pair(99, asked, "Run the brass pump at pressure four.", "Run along, my friend.")
+    assert "p99" in ids([*usual, stray], found([*usual, stray], "off_topic_rejected"))
+    assert found([stray], "off_topic_rejected") is None  # alone, nobody knows that "run" says nothing

@@ -18,7 +18,9 @@ from boresight.stats.intervals import wilson
 SMALL_EFFECT = 0.2
 """Cohen's d (Cohen 1988) from which a difference of lengths counts."""
 SHORTER_RULE = 0.75
-"""Accuracy of "the shorter one wins" from which it is a warning."""
+"""Accuracy of "the shorter one wins" from which it is a warning, over pairs whose lengths clearly differ."""
+CLEARLY = 0.05
+"""Part of the longer answer from which a difference of lengths is clear: a "Yes" for a "No" makes no answer longer."""
 LARGEST = 10.0
 ENOUGH_PAIRS = 30
 PARTS = 64
@@ -37,6 +39,8 @@ class LengthSums:
     pairs: int = 0
     longer: int = 0
     shorter: int = 0
+    clearly_longer: int = 0
+    clearly_shorter: int = 0
     chosen: float = 0.0
     rejected: float = 0.0
     chosen_squares: float = 0.0
@@ -46,6 +50,9 @@ class LengthSums:
         self.pairs += 1
         self.longer += chosen > rejected
         self.shorter += chosen < rejected
+        clear = CLEARLY * max(chosen, rejected)
+        self.clearly_longer += chosen - rejected > clear
+        self.clearly_shorter += rejected - chosen > clear
         self.chosen += chosen
         self.rejected += rejected
         self.chosen_squares += chosen * chosen
@@ -82,9 +89,13 @@ class LengthSums:
         untied = self.longer + self.shorter
         if untied < ENOUGH_PAIRS:
             return "note"
-        longer, shorter = wilson(self.longer, untied), wilson(self.shorter, untied)
+        longer, clear = wilson(self.longer, untied), self.clearly_longer + self.clearly_shorter
         lengthens = longer.low > 0.5 and self.standardised_difference() >= SMALL_EFFECT
-        shortens = shorter.value >= SHORTER_RULE and self.standardised_difference() <= -SMALL_EFFECT
+        shortens = (
+            clear >= ENOUGH_PAIRS
+            and self.clearly_shorter >= SHORTER_RULE * clear
+            and self.standardised_difference() <= -SMALL_EFFECT
+        )
         return "warning" if lengthens or shortens else "note"
 
 

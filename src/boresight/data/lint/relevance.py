@@ -2,12 +2,15 @@
 
 Measure: the words of question and answers, the commonest of English left out. A rejected answer is off-topic where the
 chosen one takes up at least two words and a third of the question's, and the rejected one takes up no word of the whole
-prompt nor of the chosen answer. People's answers do that too: 2 to 4 % of HH-RLHF, which is why fewer than 5 % are a
-note. How near the rejected answers lie to their questions is told beside that: in how many pairs the rejected answer
-shares more words with its own question than the rejected answer of the row before shares with it (a half of the ties
-counted; 50 % is what random answers reach, 100 % what answers to the point reach).
+prompt nor of the chosen answer, words aside that stand in more than a tenth of all answers so far: that two answers
+about Kubernetes both say "pod" makes neither an answer to the question. People's answers do that too: 2 to 4 % of
+HH-RLHF, which is why fewer than 5 % are a note. How near the rejected answers lie to their questions is told beside
+that: in how many pairs the rejected answer shares more words with its own question than the rejected answer of the row
+before shares with it (a half of the ties counted; 50 % is what random answers reach, 100 % what answers to the point
+reach).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -27,9 +30,35 @@ TAKEN_UP, TAKEN_UP_SHARE = 2, 1 / 3
 """Words of the question, and share of them, from which the chosen answer counts as taking it up."""
 
 
+FREQUENT = 0.1  # share of answers from which a word tells them apart no more
+SETTLED = 50  # answers after which that share is asked for
+MOST_WORDS = 100_000  # kept at once; beyond them those met once are forgotten
+
+
+@dataclass(slots=True)
+class WordCounts:
+    """In how many answers each word has stood so far."""
+
+    answers: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, words: frozenset[str]) -> None:
+        self.answers += 1
+        self.counts.update(words)
+        if len(self.counts) > MOST_WORDS:
+            self.counts = Counter({word: count for word, count in self.counts.items() if count > 1})
+
+    def telling(self, words: frozenset[str]) -> frozenset[str]:
+        """The words without those that stand in so many answers that they tell nothing."""
+        if self.answers < SETTLED:
+            return words
+        return frozenset(word for word in words if self.counts[word] <= FREQUENT * self.answers)
+
+
 @dataclass(slots=True)
 class OffTopic:
     marks: Marks = field(default_factory=Marks)
+    known: WordCounts = field(default_factory=WordCounts)
     comparable: int = 0
     nearer: float = 0.0
     before: frozenset[str] | None = None
@@ -42,7 +71,10 @@ class OffTopic:
         if question and rejected:
             self._compare(question, rejected)
         self.before = rejected
-        if is_off_topic(question, chosen, rejected) and not rejected & _words_before(row):
+        self.known.add(frozenset(chosen))
+        self.known.add(rejected)
+        telling = self.known.telling(rejected)
+        if is_off_topic(question, chosen, telling) and not telling & _words_before(row):
             self.marks.add(row.position)
 
     def _compare(self, question: set[str], rejected: frozenset[str]) -> None:

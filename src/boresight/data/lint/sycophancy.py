@@ -49,9 +49,12 @@ class Balance:
     chosen: Marks = field(default_factory=Marks)
     rejected: int = 0
 
+    @property
+    def both(self) -> int:
+        return len(self.chosen) + self.rejected
+
     def is_one_sided(self) -> bool:
-        both = len(self.chosen) + self.rejected
-        return both >= ENOUGH and wilson(len(self.chosen), both).low > 0.5
+        return self.both >= ENOUGH and wilson(len(self.chosen), self.both).low > 0.5
 
 
 @dataclass(slots=True)
@@ -74,9 +77,9 @@ class Sycophancy:
                 balance.rejected += 1
 
     def findings(self, ids: Sequence[str]) -> Iterator[Finding]:
-        known = self.false_kinds.is_one_sided()
+        known = self.false_kinds.both >= ENOUGH
         balance = self.false_kinds if known else self.everything
-        both = len(balance.chosen) + balance.rejected
+        both = balance.both
         if not both:
             return
         share = wilson(len(balance.chosen), both)
