@@ -1,7 +1,7 @@
 """`boresight data lint`, `filter` and `split`, called as the command calls them."""
 
-import gzip
 import csv
+import gzip
 import json
 import subprocess
 import sys

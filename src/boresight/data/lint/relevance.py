@@ -3,7 +3,7 @@
 Measure: the words of question and answers, the commonest of English left out. A rejected answer is off-topic where the
 chosen one takes up at least two words and a third of the question's, and the rejected one takes up no word of the whole
 prompt nor of the chosen answer, words aside that stand in more than a tenth of all answers so far: that two answers
-about Kubernetes both say "pod" makes neither an answer to the question. People's answers do that too: 2 to 4 % of
+about Kubernetes both say "pod" makes neither an answer to the question. People's answers do that too: up to 4.4 % of
 HH-RLHF, which is why fewer than 5 % are a note. How near the rejected answers lie to their questions is told beside
 that: in how many pairs the rejected answer shares more words with its own question than the rejected answer of the row
 before shares with it (a half of the ties counted; 50 % is what random answers reach, 100 % what answers to the point
