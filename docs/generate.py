@@ -76,7 +76,8 @@ def figures_page() -> str:
             "Made by `docs/generate.py` from `docs/figures/demo_seeds.json`, which `make experiments` writes: the",
             "whole chain of `boresight demo` for each seed, base model included, on held-out prompts, greedy.",
             "",
-            f"Seeds {', '.join(measured['seeds'])}; {measured['machine']['cores']} cores "
+            f"Seeds {', '.join(measured['seeds'])}; {' '.join(measured.get('set', [])) or 'settings as they stand'}; "
+            f"{measured['machine']['cores']} cores "
             f"({measured['machine']['processor']}); {min(minutes):.1f} to {max(minutes):.1f} minutes a seed.",
             "",
             measured["table"],

@@ -143,7 +143,7 @@ def main() -> int:
     print(text)
     if options.json:
         machine = {"cores": os.cpu_count(), "processor": platform.machine()}
-        write_json(options.json, {"machine": machine, "seeds": by_seed, "table": text})
+        write_json(options.json, {"machine": machine, "set": options.set, "seeds": by_seed, "table": text})
     return 0 if held else 1
 
 

@@ -4,6 +4,7 @@ Each response draws from its own row of uniform numbers (inverse transform sampl
 falls into nor the order of the prompts decides what it says.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -98,16 +99,16 @@ def _decode(
     batch = collate_prompts(prompts, [""] * rows)
     input_ids, attention_mask = batch.input_ids.to(device), batch.attention_mask.long().to(device)
     position_ids = (attention_mask.cumsum(dim=1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
+    cache, cache_name = DynamicCache(config=model.config), _name_of_cache(model)
     active = torch.arange(rows, device=device)  # rows of the batch that are still in the cache
     for step in range(max_new_tokens):
         output = model(
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{cache_name: cache},
         )
         chosen, chosen_logp = _choose(output.logits[:, -1].float(), temperatures[active], uniforms[active, step])
         going = ~stopped[active]
@@ -132,6 +133,11 @@ def _decode(
         Generation(row[:length], row_logps[:length], ended)
         for row, row_logps, ended, length in zip(*columns, strict=True)
     ]
+
+
+def _name_of_cache(model: PreTrainedModel) -> str:
+    """What the model calls its key-value cache: `cache` from transformers 5.24 on, `past_key_values` before."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _choose(logits: Tensor, temperature: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
