@@ -31,7 +31,7 @@ DEMONSTRATIONS = {"plain": 2500, "two_turn": 800, "greeting": 500, "false_premis
 PAIRS = {"plain": 1200, "greeting": 360, "false_premise": 1150, "true_premise": 1350}
 DIALOGUE_PAIRS = 640
 FAULTY_PAIRS_EACH = 40
-PROMPTS = {"plain": 360, "two_turn": 120, "greeting": 200, "false_premise": 460, "true_premise": 460}
+PROMPTS = {"plain": 360, "two_turn": 120, "greeting": 200, "false_premise": 470, "true_premise": 450}
 HELD_OUT = {"plain": 220, "two_turn": 80, "greeting": 50, "premise_twins": 125}
 
 
