@@ -1,0 +1,105 @@
+"""What must hold before the first update: the policy is the reference, and both engines agree on log-probabilities."""
+
+import math
+
+from boresight.diagnosis.rules.rule import Finding, Rule, evidence
+from boresight.diagnosis.signals import PAIR_METHODS, RL_METHODS, LoggedRun
+
+_START = "docs/concepts.md, invariants of the first step: KL 0, ratio 1, DPO loss log 2"
+
+
+def begins_at_start(run: LoggedRun) -> bool:
+    """The log's first row is that of the first updates, not of the middle of a run."""
+    rate = run.get("optim/learning_rate")
+    epoch = run.get("data/epoch")
+    warming = rate is not None and len(rate) > 2 and rate.values[0] <= 0.1 * rate.values.max()
+    return (run.first_step <= 2 and (epoch is None or epoch.values[0] < 0.05 or run.steps > 20)) or warming
+
+
+def reference_mismatch(run: LoggedRun) -> Finding | None:
+    """DPO's first row: the implicit rewards are those of a policy that has not moved."""
+    chosen, rejected, loss = run.get("reward/chosen"), run.get("reward/rejected"), run.get("loss/total")
+    if run.method != "dpo" or not begins_at_start(run) or chosen is None or rejected is None:
+        return None
+    size = max(abs(float(chosen.values[0])), abs(float(rejected.values[0])))
+    if size < 1.0:
+        return None
+    started = (
+        f", and the loss {loss.values[0]:.3g} where it must be log 2 = {math.log(2):.3g}" if loss is not None else ""
+    )
+    return Finding(
+        "reference_mismatch",
+        "error",
+        f"In the first row the implicit rewards are already {size:.3g}{started}: the reference is not the model that "
+        "training starts from, or its log-probabilities are computed another way (template, truncation, dtype, "
+        "dropout).",
+        evidence(chosen, rejected, loss),
+        "Load the reference from the very checkpoint that training starts from, with the same template, maximal length "
+        "and dtype; compute its log-probabilities anew, and see that the first loss is 0.693.",
+        "Rafailov et al. 2023 (arXiv:2305.18290), eq. 7: the loss is log 2 where policy and reference are equal",
+    )
+
+
+def logprob_mismatch(run: LoggedRun) -> Finding | None:
+    return _sampler(run) or _first_kl(run)
+
+
+def _sampler(run: LoggedRun) -> Finding | None:
+    """The engine that samples and the one that trains give one token different probabilities."""
+    gap, kl = run.get("policy/sampler_probability_gap"), run.get("policy/sampler_kl")
+    factor = run.get("policy/sampler_probability_factor")
+    bad = [
+        *([gap] if gap is not None and gap.late > 0.05 else []),
+        *([kl] if kl is not None and abs(kl.late) > 0.05 else []),
+        *([factor] if factor is not None and factor.late > 1.1 else []),
+    ]
+    if not bad:
+        return None
+    return Finding(
+        "logprob_mismatch",
+        "warning",
+        f"The engine that samples and the one that trains disagree: {bad[0].source} is {bad[0].late:.3g}. Ratios and "
+        "KL are then wrong before any update.",
+        evidence(*bad),
+        "Use the same dtype, temperature and weights in both engines; recompute the log-probabilities of the rollout "
+        "in the trainer, and truncate importance weights at 2.",
+        "verl, docs/algo/rollout_corr.md: weights outside 0.5 to 2 call for a fix",
+    )
+
+
+def _first_kl(run: LoggedRun) -> Finding | None:
+    """A KL in the first rollout, before there was an update."""
+    kl = run.first_of("policy/kl_to_reference", "policy/kl_per_token")
+    if kl is None or run.first_step > 1 or kl.steps[0] > 1:
+        return None
+    limit = 1.0 if kl.name == "policy/kl_to_reference" else 0.05
+    if abs(kl.values[0]) < limit:
+        return None
+    return Finding(
+        "logprob_mismatch",
+        "warning",
+        f"{kl.source} is {kl.values[0]:.3g} in the first rollout, before any update, where it must be 0: policy and "
+        "reference differ at the start (another checkpoint, an adapter that is not zero, dropout, temperature).",
+        evidence(kl),
+        "Start from the reference itself, in eval mode for rollouts, and divide logits by the "
+        "temperature in every log-probability.",
+        _START,
+    )
+
+
+RULES = (
+    Rule(
+        "reference_mismatch",
+        "DPO rewards above 1 in the first row, where policy and reference must be equal",
+        reference_mismatch,
+        (("reward/chosen",), ("reward/rejected",)),
+        PAIR_METHODS,
+    ),
+    Rule(
+        "logprob_mismatch",
+        "KL above 0 before the first update, or sampler and trainer that disagree on probabilities",
+        logprob_mismatch,
+        (("policy/kl_to_reference", "policy/kl_per_token", "policy/sampler_kl", "policy/sampler_probability_gap"),),
+        RL_METHODS,
+    ),
+)
