@@ -15,7 +15,7 @@ DEEPEST = 4
 """Levels of nested objects that are taken apart, as `outer/inner`."""
 
 
-BATCH = 50_000
+BATCH = 20_000
 """Rows that are held as objects before they become numbers."""
 
 
@@ -62,9 +62,12 @@ def _convert(
 
 
 def _add(parts: dict[str, list[Column]], key: str, where: Numbers, column: tuple[Any, ...]) -> None:
-    if set(map(type, column)) == {float}:
-        parts.setdefault(key, []).append(Column(where, np.array(column, dtype=np.float64)))
-        return
+    if set(map(type, column)) <= {float, int}:
+        try:
+            parts.setdefault(key, []).append(Column(where, np.array(column, dtype=np.float64)))
+            return
+        except OverflowError:
+            pass  # a whole number beyond the range of floats: each is converted by itself below
     nested = [place for place, value in enumerate(column) if isinstance(value, dict)]
     if nested:
         flat = gather([flattened(column[place]) for place in nested])

@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from boresight.errors import DataError
 
 NESTED = ("log_history", "history", "metrics", "logs", "data", "rows")
 """Names under which exports keep their rows."""
+
+
+LINES_AT_ONCE = 5_000
 
 
 def read_raw(path: Path) -> RawLog:
@@ -84,21 +87,20 @@ def _json_lines(text: str) -> RawLog:
 
 
 def _line_rows(text: str, skipped: list[int]) -> Iterator[Row]:
-    lines = io.StringIO(text)
-    number = 0
-    while batch := list(islice(lines, 20_000)):
+    lines = text.split("\n")
+    for begin in range(0, len(lines), LINES_AT_ONCE):
+        batch = lines[begin : begin + LINES_AT_ONCE]
         try:
             rows = json.loads("[" + ",".join(batch) + "]")
         except (ValueError, RecursionError):
-            rows = [parsed(line) for line in batch]
+            rows = []
         if len(rows) != len(batch):
             rows = [parsed(line) for line in batch]
-        for place, row in enumerate(rows, start=number + 1):
+        for place, row in enumerate(rows):
             if isinstance(row, dict):
-                yield _unwrapped(row)
-            elif batch[place - number - 1].strip():
-                skipped.append(place)
-        number += len(batch)
+                yield _unwrapped(row) if "split" in row else row
+            elif batch[place].strip():
+                skipped.append(begin + place + 1)
 
 
 def _unwrapped(row: dict[str, Any]) -> Row:
