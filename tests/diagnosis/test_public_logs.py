@@ -1,11 +1,17 @@
 """The figures that experiments print, held: labelled logs of real runs, and speed."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from boresight.diagnosis.diagnose import diagnose
+from boresight.diagnosis.readers.align import align
+from boresight.diagnosis.readers.columns import Column, RawLog
+from boresight.diagnosis.readers.files import read_raw
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT.parent / "shared" / "data" / "runs"
@@ -29,6 +35,24 @@ def test_figures_on_labelled_logs() -> None:
     assert figures["cases"] == 36
     assert figures["accuracy"] >= 0.85, [case for case in cases if case.scored and not case.right]
     assert figures["false_alarms"] <= 1
+
+
+@pytest.mark.skipif(not LOGS.is_dir(), reason="the labelled logs are not beside this checkout (../shared/data/runs)")
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_a_healthy_log_that_ends_early_raises_no_alarm(share: float) -> None:
+    cases = [case for case in experiment("doctor_on_public_logs").measure(LOGS) if case.labels == ["healthy"]]
+    assert len(cases) >= 9
+    for case in cases:
+        meta = json.loads((LOGS / case.name / "meta.json").read_text(encoding="utf-8"))
+        diagnosis = diagnose(align(begun(read_raw(LOGS / case.name / meta["log"]), share)))
+        assert [finding.id for finding in diagnosis.findings if finding.severity != "note"] == [], case.name
+
+
+def begun(raw: RawLog, share: float) -> RawLog:
+    """The first rows of a log."""
+    rows = max(int(raw.rows * share), 1)
+    columns = {name: Column(c.rows[c.rows < rows], c.values[c.rows < rows]) for name, c in raw.columns.items()}
+    return raw._replace(columns={name: c for name, c in columns.items() if len(c.rows)}, rows=rows)
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def _settle_kl(signals: dict[str, Series], framework: str) -> dict[str, str]:
 def _settle_rest(signals: dict[str, Series], line: Timeline) -> None:
     """What follows from other signals: no stop token counted is a stop rate of 0; progress from the planned steps."""
     counted = signals.get("rollout/stop_count")
-    if counted is not None and "rollout/stop_rate" not in signals and not counted.values.any():
+    if counted is not None and "rollout/stop_rate" not in signals and len(counted) > 2 and not counted.values.any():
         signals["rollout/stop_rate"] = Series("rollout/stop_rate", counted.steps, counted.values, counted.source)
     if "run/progress" not in signals and line.total and signals:
         last = max(float(series.steps[-1]) for series in signals.values())

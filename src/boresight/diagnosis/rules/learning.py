@@ -123,7 +123,7 @@ def _preferences_flat(run: LoggedRun) -> Finding | None:
     if run.method != "dpo" or loss is None or len(loss) < 20:
         return None
     undecided = accuracy is None or 0.4 < accuracy.late < 0.58
-    if abs(loss.late - math.log(2)) > 0.01 or fell(loss) or not undecided:
+    if abs(loss.late - math.log(2)) > 0.01 or trend(loss.values).z < -LIKELY or not undecided:
         return None
     return Finding(
         "no_learning",

@@ -78,7 +78,9 @@ def rm_at_chance(run: LoggedRun) -> Finding | None:
     if accuracy is None or (held is None and len(accuracy) < 5):
         return None
     end = accuracy.evidence().end if len(accuracy) < 10 else accuracy.late
-    trained = len(accuracy) >= 2 or loss is not None
+    epoch = run.get("data/epoch")
+    later = epoch is not None and float(epoch.values[-1]) > 0 and accuracy.steps[-1] >= epoch.steps[-1]
+    trained = len(accuracy) >= 2 or later or (loss is not None and len(loss) >= 2)
     if not trained or not 0.4 < end < 0.55 or (held is None and loss is not None and loss.late < 0.6):
         return None
     return Finding(
@@ -137,7 +139,7 @@ RULES = (
         "a margin above 8 with a loss below 0.02, or above 15",
         dpo_margin_overfit,
         (("reward/margin",),),
-        PAIR_METHODS,
+        ("dpo",),
     ),
 )
 RULES_SCORER = (
@@ -162,7 +164,7 @@ RULES_FINE = (
         "both DPO rewards fall and the margin widens: harmless by itself",
         dpo_both_falling_ok,
         (("reward/chosen", "eval/chosen"), ("reward/rejected", "eval/rejected")),
-        PAIR_METHODS,
+        ("dpo",),
     ),
     Rule(
         "batch_too_small",

@@ -20,7 +20,7 @@ def missing_eos(run: LoggedRun) -> Finding | None:
     cut = "No answer ends" if stops.values.max() <= 0 else f"Only {max(stops.median, 0):.0%} of the answers end"
     return Finding(
         "missing_eos",
-        "error" if never else "warning",
+        "error" if never and len(stops) >= 2 else "warning",
         f"{cut} with the stop token ({stops.source}); the others are cut at the limit, so their reward is that of a "
         "text without an end.",
         evidence(stops, length),

@@ -3,7 +3,7 @@
 import math
 
 from boresight.diagnosis.rules.rule import Finding, Rule, evidence
-from boresight.diagnosis.signals import PAIR_METHODS, RL_METHODS, LoggedRun
+from boresight.diagnosis.signals import RL_METHODS, LoggedRun
 
 _START = "docs/concepts.md, invariants of the first step: KL 0, ratio 1, DPO loss log 2"
 
@@ -19,9 +19,10 @@ def begins_at_start(run: LoggedRun) -> bool:
 def reference_mismatch(run: LoggedRun) -> Finding | None:
     """DPO's first row: the implicit rewards are those of a policy that has not moved."""
     chosen, rejected, loss = run.get("reward/chosen"), run.get("reward/rejected"), run.get("loss/total")
-    if run.method != "dpo" or not begins_at_start(run) or chosen is None or rejected is None:
+    first = [abs(float(s.values[0])) for s in (chosen, rejected, run.get("reward/margin")) if s is not None]
+    if run.method != "dpo" or not begins_at_start(run) or not first:
         return None
-    size = max(abs(float(chosen.values[0])), abs(float(rejected.values[0])))
+    size = max(first)
     if size < 1.0:
         return None
     started = (
@@ -92,8 +93,8 @@ RULES = (
         "reference_mismatch",
         "DPO rewards above 1 in the first row, where policy and reference must be equal",
         reference_mismatch,
-        (("reward/chosen",), ("reward/rejected",)),
-        PAIR_METHODS,
+        (("reward/chosen", "reward/margin"),),
+        ("dpo",),
     ),
     Rule(
         "logprob_mismatch",

@@ -24,7 +24,7 @@ def sft_overfit(run: LoggedRun) -> Finding | None:
     levels = _by_epoch(loss, epoch)
     if len(levels) < 2 or levels[-1] > 0.4 * levels[0]:
         return None
-    if levels[-1] < 0.15 or _in_steps(loss, epoch):
+    if _in_steps(loss, epoch):
         shown = ", ".join(f"{level:.3g}" for level in levels[:6])
         return _finding(
             f"The training loss goes down in steps, one an epoch ({shown}): each pass finds examples that "
