@@ -163,6 +163,14 @@ def test_console_of_prime_rl_and_of_minimind(tmp_path: Path) -> None:
     assert (run.method, steps(run, "loss/total"), values(run, "loss/total")) == ("dpo", [20, 40], [0.66, 0.66])
 
 
+@pytest.mark.parametrize("line", ["step {n} | loss 0.{n} | grad_norm 1.5", "step={n} loss=0.{n} grad_norm=1.5",
+                                  "INFO 2026-01-01 10:00 | step {n} | loss 0.{n} | grad_norm 1.5",
+                                  "step: {n}  loss: 0.{n}  grad_norm: 1.5"])  # fmt: skip
+def test_pairs_as_loops_of_ones_own_print_them(tmp_path: Path, line: str) -> None:
+    run = read(tmp_path / "log.txt", "".join(line.format(n=n) + "\n" for n in (11, 12)))
+    assert values(run, "loss/total") == [0.11, 0.12] and steps(run, "optim/grad_norm") == [11, 12]
+
+
 def test_progress_bar_of_openrlhf(tmp_path: Path) -> None:
     bar = "Train epoch [1/1]:  10%|█| 3/30 [00:10<01:30, act_loss=-0.012, reward=0.52, gen_len=210, kl=0.0021]\r"
     run = read(tmp_path / "log.txt", bar * 3)

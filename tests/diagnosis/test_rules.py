@@ -62,6 +62,8 @@ FAULTS: list[tuple[str, str, Columns]] = [
     ("nan_inf", "sft", {"grad_norm": np.where(np.arange(ROWS) < 60, 1.0, math.nan)}),
     ("nan_inf", "ppo", {"loss/value_avg": np.where(np.arange(ROWS) < 60, 0.2, math.inf)}),
     ("reference_mismatch", "dpo", {"rewards/chosen": ramp(9.7, 6, 0.5), "rewards/rejected": ramp(5.6, 1, 0.5)}),
+    ("reference_moves", "ppo", {"objective/kl": 0.0}),
+    ("policy_not_finetuned", "ppo", {"policy/entropy_avg": ramp(9.2, 8.5, 0.1)}),
     ("kl_runaway", "grpo", {"kl": np.geomspace(0.01, 6, ROWS), "reward": ramp(0.5, 0.2, 0.1)}),
     ("kl_runaway", "grpo", {"kl": np.where(np.arange(ROWS) > 95, 1.5e6, 0.01)}),
     ("kl_negative", "ppo", {"objective/kl": -4 + noise(0.5), "objective/scores": noise(0.3)}),

@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from boresight.diagnosis.four_signals import explain
 from boresight.diagnosis.rules.hacking import monitors
 from boresight.diagnosis.rules.movement import LIKELY, SURE, rose
-from boresight.diagnosis.rules.rule import SEVERITIES, Finding, evidence
+from boresight.diagnosis.rules.rule import SEVERITIES, Finding, Rule, evidence
 from boresight.diagnosis.rules.table import RULES
 from boresight.diagnosis.signals import RL_METHODS, LoggedRun, Series
 from boresight.stats.trends import trend
@@ -37,7 +39,13 @@ class Diagnosis(NamedTuple):
 def diagnose(run: LoggedRun) -> Diagnosis:
     """Apply every rule of the method to a run."""
     rules = [rule for rule in RULES if rule.applies(run)]
-    found = [finding for rule in rules if (finding := rule.check(run)) is not None]
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest there are: NaN compares as not so
+        found = [finding for rule in rules if (finding := rule.check(run)) is not None]
+        return _judged(run, found, rules)
+
+
+def _judged(run: LoggedRun, found: list[Finding], rules: list[Rule]) -> Diagnosis:
+    """The findings in order, and the verdict that the gravest of them is."""
     found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     missing = tuple(dict.fromkeys(name for rule in rules for name in rule.missing(run)))
     alarms = [finding for finding in found if finding.severity != "note"]

@@ -115,6 +115,8 @@ class LoggedRun:
     """Distinct steps, restarts merged."""
     first_step: float = 0.0
     last_step: float = 0.0
+    numbered: bool = True
+    """The log has steps; otherwise its rows are counted, and the first may be from the middle of the run."""
     starts: int = 1
     """How often training begins anew in this log."""
     other_rows: int = 0

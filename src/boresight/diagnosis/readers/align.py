@@ -22,6 +22,7 @@ def align(raw: RawLog, *, framework: str = "", method: str = "") -> LoggedRun:
     return LoggedRun(
         method=method, framework=framework, signals=signals, rows=raw.rows, steps=len(steps),
         first_step=float(steps[0]) if len(steps) else 0.0, last_step=float(steps[-1]) if len(steps) else 0.0,
+        numbered=line.numbered,
         starts=line.starts, other_rows=line.other_rows, unknown=unknown, remarks=(*raw.remarks, *_remarks(line)),
     )  # fmt: skip
 

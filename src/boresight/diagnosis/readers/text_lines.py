@@ -16,6 +16,7 @@ _VALUE = rf"((?:np\.\w+|tensor)\(\s*{PATTERN}[^)]*\)|['\"]?{PATTERN}%?['\"]?)"
 _QUOTED = re.compile(rf"['\"]([^'\"\n]{{1,120}})['\"]\s*:\s*{_VALUE}(?=\s*[,}}])", re.IGNORECASE)
 _DASHED = re.compile(rf"(?:^|\s-\s|\s)([A-Za-z_][\w./@\-]*):{_VALUE}(?=\s|$)", re.IGNORECASE)
 _NAMED = re.compile(rf"([A-Za-z_][\w./ ()\-]*?)\s*[:=]\s*{_VALUE}(?=\s*(?:[,|;\])}}]|$|s\b|\s))", re.IGNORECASE)
+_PIPED = re.compile(rf"(?:^|\|)\s*([A-Za-z_][\w./]*)\s+{_VALUE}(?=\s*(?:\||$))", re.IGNORECASE)
 _STEP_OF = re.compile(r"\bstep[\s:]*\[?(\d+)(?:\s*/\s*(\d+))?", re.IGNORECASE)
 _COUNTED = re.compile(r"epoch:?\s*\[(\d+)/(\d+)\]\s*\(?\[?(\d+)/(\d+)", re.IGNORECASE)
 _EPOCH_OF = re.compile(r"evaluating \w+, epoch (\d+)/(\d+)", re.IGNORECASE)
@@ -86,7 +87,7 @@ class TextRows:
 
     def _named(self, line: str) -> None:
         """`name: value` or `name=value` pairs; a line that has only a step opens a block of one-pair lines."""
-        pairs = {_tidy(key): text_number(value) for key, value in _NAMED.findall(line)}
+        pairs = {_tidy(key): text_number(value) for key, value in [*_PIPED.findall(line), *_NAMED.findall(line)]}
         row: dict[str, object] = {key: value for key, value in pairs.items() if value is not None and self.known(key)}
         if counted := _COUNTED.search(line):
             row |= {"epoch": float(counted[1]), "step": float(counted[3]), "total_steps": float(counted[4])}

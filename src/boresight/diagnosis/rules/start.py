@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from boresight.diagnosis.rules.rule import Finding, Rule, evidence
 from boresight.diagnosis.signals import RL_METHODS, LoggedRun
 
@@ -12,6 +14,8 @@ def begins_at_start(run: LoggedRun) -> bool:
     """The log's first row is that of the first updates, not of the middle of a run."""
     rate = run.get("optim/learning_rate")
     epoch = run.get("data/epoch")
+    if not run.numbered and epoch is None:
+        return False
     warming = rate is not None and len(rate) > 2 and rate.values[0] <= 0.1 * rate.values.max()
     return (run.first_step <= 2 and (epoch is None or epoch.values[0] < 0.05 or run.steps > 20)) or warming
 
@@ -71,7 +75,7 @@ def _sampler(run: LoggedRun) -> Finding | None:
 def _first_kl(run: LoggedRun) -> Finding | None:
     """A KL in the first rollout, before there was an update."""
     kl = run.first_of("policy/kl_to_reference", "policy/kl_per_token")
-    if kl is None or run.first_step > 1 or kl.steps[0] > 1:
+    if kl is None or run.first_step > 1 or kl.steps[0] > 1 or not begins_at_start(run):
         return None
     limit = 1.0 if kl.name == "policy/kl_to_reference" else 0.05
     if abs(kl.values[0]) < limit:
@@ -88,6 +92,44 @@ def _first_kl(run: LoggedRun) -> Finding | None:
     )
 
 
+def reference_moves(run: LoggedRun) -> Finding | None:
+    """The policy moves from step to step, and yet never away from its reference."""
+    kl = run.first_of("policy/kl_per_token", "policy/kl_to_reference")
+    moved = run.get("policy/approximate_kl")
+    if kl is None or moved is None or len(kl) < 10 or len(moved) < 10:
+        return None
+    travelled = float(np.abs(moved.values).sum())
+    if float(np.abs(kl.values).max()) > 1e-4 or travelled < 0.01 or moved.median <= 1e-5:
+        return None
+    return Finding(
+        "reference_moves",
+        "error",
+        f"The policy moves {moved.median:.3g} nats a token in a batch, {travelled:.3g} in all, but its KL from the "
+        f"reference never exceeds {np.abs(kl.values).max():.2g}: the reference moves along, and nothing holds the "
+        "policy.",
+        evidence(kl, moved, run.get("reward/score")),
+        "Load the reference as a model of its own (or switch the right adapter off), keep it out of the optimizer, and "
+        "compare a hash of its weights before and after.",
+        "Ziegler et al. 2019 (arXiv:1909.08593): the KL penalty is against the fixed starting model",
+    )
+
+
+def policy_not_finetuned(run: LoggedRun) -> Finding | None:
+    """The first rollout is written by a model that has not learned to write."""
+    entropy = run.get("policy/entropy")
+    if entropy is None or not begins_at_start(run) or float(entropy.values[0]) < 5.0:
+        return None
+    return Finding(
+        "policy_not_finetuned",
+        "warning",
+        f"Entropy is {entropy.values[0]:.3g} nats a token in the first row: hundreds of tokens are about as likely to "
+        "come next. The policy has not been fine-tuned, or its weights did not load.",
+        evidence(entropy, run.get("reward/score"), run.get("rollout/stop_rate")),
+        "Fine-tune on demonstrations first, and start policy, reference and reward model from that model.",
+        "Ouyang et al. 2022 (arXiv:2203.02155): PPO starts from the fine-tuned model",
+    )
+
+
 RULES = (
     Rule(
         "reference_mismatch",
@@ -95,6 +137,20 @@ RULES = (
         reference_mismatch,
         (("reward/chosen", "reward/margin"),),
         ("dpo",),
+    ),
+    Rule(
+        "reference_moves",
+        "KL from the reference at 0 throughout while the policy moves in every batch",
+        reference_moves,
+        (("policy/kl_per_token", "policy/kl_to_reference"), ("policy/approximate_kl",)),
+        RL_METHODS,
+    ),
+    Rule(
+        "policy_not_finetuned",
+        "entropy of 5 nats a token or more in the first row",
+        policy_not_finetuned,
+        (("policy/entropy",),),
+        RL_METHODS,
     ),
     Rule(
         "logprob_mismatch",

@@ -49,18 +49,22 @@ def _passes(loss: Series, epoch: Series) -> np.ndarray:
 
 
 def _in_steps(loss: Series, epoch: Series | None) -> bool:
-    """Most of the fall happens between the passes, not within them."""
+    """Most of the fall happens between the passes, not within them, and takes 3 tenths of the loss each time."""
     if epoch is None:
         return False
     passes = _passes(loss, epoch)
-    falls, within = 0.0, 0.0
+    falls: list[float] = []
+    shares: list[float] = []
+    within = 0.0
     numbers = np.unique(passes)
     for number, following in pairwise(numbers):
         here, there = loss.values[passes == number], loss.values[passes == following]
         tail, head = max(len(here) // 3, 1), max(len(there) // 3, 1)
-        falls += float(np.median(here[-tail:]) - np.median(there[:head]))
+        before, after = float(np.median(here[-tail:])), float(np.median(there[:head]))
+        falls.append(before - after)
+        shares.append((before - after) / max(before, 1e-12))
         within += max(float(np.median(there[:head]) - np.median(there[-head:])), 0.0)
-    return falls > within and falls > 0.2 * float(np.median(loss.values[passes == numbers[0]]))
+    return sum(falls) > within and float(np.median(shares)) >= 0.3
 
 
 def _finding(cause: str, *series: Series | None) -> Finding:

@@ -8,7 +8,7 @@ _ZERO_VARIANCE, _NO_LEARNING = learning.RULES
 
 RULES: tuple[Rule, ...] = (
     _NAN,
-    *start.RULES[:1],
+    *start.RULES[:3],
     *drift.RULES_KL,
     *hacking.RULES,
     *sampling.RULES,
@@ -19,7 +19,7 @@ RULES: tuple[Rule, ...] = (
     *drift.RULES_STEP,
     _NO_LEARNING,
     *hacking.RULES_VALUE,
-    *start.RULES[1:],
+    *start.RULES[3:],
     _RATE,
     *pairs.RULES_FINE,
     *drift.RULES_FINE,
