@@ -142,7 +142,7 @@ RULES = (
         "reference_moves",
         "KL from the reference at 0 throughout while the policy moves in every batch",
         reference_moves,
-        (("policy/kl_per_token", "policy/kl_to_reference"), ("policy/approximate_kl",)),
+        (("policy/kl_to_reference", "policy/kl_per_token"), ("policy/approximate_kl",)),
         RL_METHODS,
     ),
     Rule(
