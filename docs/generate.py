@@ -16,6 +16,8 @@ from pydantic_core import PydanticUndefined
 
 from boresight.config.sections import STAGE_CLASSES, DataSection, ModelSection, RunSection, Section
 from boresight.data.lint.catalogue import CATALOGUE
+from boresight.diagnosis.rules.table import RULES
+from boresight.diagnosis.signals import FOREIGN
 from boresight.runlog.names import markdown_table
 from boresight.storage import read_json, write_text
 
@@ -63,6 +65,26 @@ def lint_page() -> str:
     ]
     rows = [f"| `{name}` | {entry.what} | {entry.warns} | {entry.advice} |" for name, entry in CATALOGUE.items()]
     return "\n".join([*head, *rows]) + "\n"
+
+
+def findings_page() -> str:
+    """The rules of the doctor, in the order in which their findings are told, and the signals they add to our own."""
+    lines = [
+        "# Findings",
+        "",
+        "Made from the code by `docs/generate.py`. Causes stand before what follows from them: of two findings of one",
+        "severity the upper one is told first. A rule without its signals does not fire; they are listed as missing.",
+        "Where no rule fires, the one finding is `healthy`, or `unclear` where the evidence allows no verdict.",
+        "",
+        "| Id | Fires on | Needs | Methods |",
+        "|---|---|---|---|",
+    ]
+    for rule in RULES:
+        needs = " and ".join(" or ".join(f"`{name}`" for name in group) for group in rule.needs)
+        lines.append(f"| `{rule.id}` | {rule.looks_for} | {needs} | {', '.join(rule.methods) or 'all'} |")
+    lines += ["", "Signals beyond [our own metrics](metrics.md):", "", "| Signal | Meaning | Unit |", "|---|---|---|"]
+    lines += [f"| `{name}` | {meaning} | {unit} |" for name, (meaning, unit) in FOREIGN.items()]
+    return "\n".join(lines) + "\n"
 
 
 def figures_page() -> str:
@@ -172,7 +194,12 @@ def _default(field: FieldInfo) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "lint.md": lint_page}
+PAGES = {
+    "settings.md": settings_page,
+    "metrics.md": metrics_page,
+    "lint.md": lint_page,
+    "findings.md": findings_page,
+}
 if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page
 if BENCHMARKS.exists():

@@ -1,0 +1,44 @@
+"""`boresight diagnose`: what ails a run, from its log."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    logs: Annotated[
+        list[Path], typer.Argument(metavar="RUN_OR_LOG", help="Folder of a run or stage, or a log of any framework.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Find out what is wrong with a run, from its log.
+
+    Tells the cause, the evidence and what to do. Reads runs of boresight and logs of TRL, LLaMA-Factory, OpenRLHF,
+    verl, trlX, DeepSpeed-Chat, ms-swift, tinker, NeMo-RL and prime-rl: console text, JSON, JSON lines, trainer states,
+    CSV, and exports of W&B and MLflow. The verdict is healthy, warning, failing (exit code 1), or unclear where the log
+    does not hold enough evidence.
+
+    \b
+    Example:
+      boresight diagnose runs/kube-assistant
+      boresight diagnose output/trainer_state.json
+      boresight diagnose train.log --json
+    """
+    from boresight.diagnosis.diagnose import diagnose
+    from boresight.diagnosis.readers.folders import read_logs
+    from boresight.diagnosis.words import as_object, as_text, worst
+
+    found = [log for path in logs for log in read_logs(path)]
+    diagnoses = [diagnose(log.run) for log in found]
+    gravest = worst(diagnoses)
+    if as_json:
+        objects = [as_object(log, diagnosis) for log, diagnosis in zip(found, diagnoses, strict=True)]
+        print(json.dumps({**objects[gravest], **({"logs": objects} if len(objects) > 1 else {})}, ensure_ascii=False))
+    else:
+        print("\n\n".join(as_text(log, diagnosis) for log, diagnosis in zip(found, diagnoses, strict=True)))
+    if diagnoses[gravest].verdict == "failing":
+        sys.stdout.flush()
+        raise typer.Exit(1)

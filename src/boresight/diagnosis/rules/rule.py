@@ -1,0 +1,44 @@
+"""What a rule is and what it finds. Rules are pure: a run goes in, a finding or nothing comes out."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from boresight.diagnosis.signals import Evidence, LoggedRun, Series
+
+Severity = Literal["note", "warning", "error"]
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+"""The gravest first."""
+
+
+class Finding(NamedTuple):
+    """One thing found. `cause` says what was seen and why it happens, `action` what to do, `reference` who says so."""
+
+    id: str
+    severity: Severity
+    cause: str
+    evidence: tuple[Evidence, ...]
+    action: str
+    reference: str
+
+
+class Rule(NamedTuple):
+    """When it looks (`methods`, empty for all; one signal of each group in `needs`), and what it looks for."""
+
+    id: str
+    looks_for: str
+    """For the table of the documentation: when it fires."""
+    check: Callable[[LoggedRun], Finding | None]
+    needs: tuple[tuple[str, ...], ...]
+    methods: tuple[str, ...] = ()
+
+    def applies(self, run: LoggedRun) -> bool:
+        return not self.methods or run.method in self.methods
+
+    def missing(self, run: LoggedRun) -> tuple[str, ...]:
+        """The first name of each group of which the run has no signal."""
+        return tuple(group[0] for group in self.needs if not any(name in run.signals for name in group))
+
+
+def evidence(*series: Series | None) -> tuple[Evidence, ...]:
+    return tuple(one.evidence() for one in series if one is not None)

@@ -1,0 +1,101 @@
+"""A diagnosis as text for people and as the object of the contract."""
+
+import math
+import textwrap
+from typing import Any
+
+from boresight.diagnosis.diagnose import Diagnosis
+from boresight.diagnosis.readers.folders import Log
+from boresight.diagnosis.signals import Evidence
+
+WIDTH = 100
+GRAVITY = ("failing", "warning", "unclear", "healthy")
+"""Verdicts, the worst first."""
+
+MOST_SHOWN = 4
+"""Pieces of evidence that the text shows of a finding; the object has all."""
+
+
+def as_object(log: Log, diagnosis: Diagnosis) -> dict[str, Any]:
+    """The keys of the contract, and beside them file, explanation, unknown names and what the reader remarked."""
+    run = log.run
+    return {
+        "file": log.name,
+        "method": run.method,
+        "framework": run.framework,
+        "steps": run.steps,
+        "verdict": diagnosis.verdict,
+        "explanation": diagnosis.explanation,
+        "findings": [
+            {
+                "id": finding.id,
+                "severity": finding.severity,
+                "cause": finding.cause,
+                "evidence": [_evidence(one) for one in finding.evidence],
+                "action": finding.action,
+                "reference": finding.reference,
+            }
+            for finding in diagnosis.findings
+        ],
+        "signals_missing": list(diagnosis.signals_missing),
+        "signals_unknown": dict(run.unknown),
+        "remarks": list(run.remarks),
+    }
+
+
+def as_text(log: Log, diagnosis: Diagnosis) -> str:
+    """Verdict, findings with their evidence and what to do, and what could not be looked at."""
+    run = log.run
+    lines = [
+        f"{log.name}",
+        f"  {diagnosis.verdict.upper()} · {run.method}, logged by {run.framework}, {run.steps:,} steps "
+        f"({_step(run.first_step)} to {_step(run.last_step)})",
+    ]
+    for finding in diagnosis.findings:
+        lines += ["", f"  {finding.severity}: {finding.id}", *_wrapped(finding.cause)]
+        lines += [f"      {_seen(one)}" for one in finding.evidence[:MOST_SHOWN]]
+        lines += [*_wrapped(f"Do: {finding.action}"), *_wrapped(f"Source: {finding.reference}")]
+    if diagnosis.explanation:
+        lines += ["", "  KL, reward, entropy and clip fraction together", *_wrapped(diagnosis.explanation)]
+    if diagnosis.signals_missing:
+        lines += ["", *_wrapped(f"Not logged, so not looked at: {', '.join(diagnosis.signals_missing)}", "  ")]
+    for name, why in run.unknown.items():
+        lines += _wrapped(f"Unit unknown, not used: {name} ({why})", "  ")
+    for remark in run.remarks:
+        lines += _wrapped(f"Reading: {remark}", "  ")
+    return "\n".join(lines)
+
+
+def worst(diagnoses: list[Diagnosis]) -> int:
+    """Place of the gravest diagnosis, the first of several."""
+    return min(range(len(diagnoses)), key=lambda place: (GRAVITY.index(diagnoses[place].verdict), place))
+
+
+def _evidence(one: Evidence) -> dict[str, Any]:
+    return {
+        "signal": one.signal,
+        "from": _number(one.start),
+        "to": _number(one.end),
+        "step_from": _number(one.step_from),
+        "step_to": _number(one.step_to),
+    }
+
+
+def _number(value: float) -> float | int | None:
+    """Whole steps as whole numbers; what is no number as null, since JSON has no NaN."""
+    if not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) and abs(value) < 2**53 else value
+
+
+def _seen(one: Evidence) -> str:
+    return f"{one.signal}: {one.start:.4g} → {one.end:.4g} (step {_step(one.step_from)} to {_step(one.step_to)})"
+
+
+def _step(value: float) -> str:
+    number = _number(value)
+    return "?" if number is None else f"{number:,}" if isinstance(number, int) else f"{number:g}"
+
+
+def _wrapped(text: str, indent: str = "    ") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
