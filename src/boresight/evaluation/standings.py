@@ -16,7 +16,7 @@ from boresight.errors import DataError
 from boresight.evaluation.judged_files import Judged, Unit, read_judged
 from boresight.evaluation.length_control import LengthControlled, LengthVerdicts, length_controlled
 from boresight.evaluation.published_weights import PublishedWeights
-from boresight.stats.intervals import Interval, bootstrap_mean, prompts_needed, sign_test, wilson, wilson_clustered
+from boresight.stats.intervals import Interval, bootstrap_mean, prompts_needed, sign_test, wilson, wilson_t
 from boresight.stats.rating_intervals import rate_all
 from boresight.stats.ratings import ELO_PER_NAT
 from boresight.stats.significance import holm, sign_flip_test
@@ -79,10 +79,10 @@ def _block(judged: Judged, seed: int, margin: float) -> Result:
 
 
 def rate_interval(values: NDArray[np.float64], keys: Sequence[str], seed: int) -> Interval:
-    """Bootstrap over prompts; Wilson's with the effective sample size for few prompts, or where all came out alike."""
+    """Bootstrap over prompts; Wilson's with Student's t for few prompts, or where all came out alike."""
     if len(set(keys)) >= BOOTSTRAP_PROMPTS and np.ptp(values) > 0:
         return bootstrap_mean(values, keys, seed=seed)
-    return wilson_clustered(values, keys)
+    return wilson_t(values, keys)
 
 
 def clustered_error(values: NDArray[np.float64], keys: Sequence[str]) -> float:
@@ -190,7 +190,7 @@ def _by_kind(units: Sequence[Unit]) -> dict[str, Result]:
         if unit.kind:
             groups[unit.kind].append(unit)
     return {
-        kind: {"n": len(own), **_rate(wilson_clustered([u.value for u in own], [u.key for u in own]))}
+        kind: {"n": len(own), **_rate(wilson_t([u.value for u in own], [u.key for u in own]))}
         for kind, own in sorted(groups.items())
     }
 
