@@ -16,6 +16,7 @@ from boresight.stats.agreement import (
     fleiss_kappa,
     krippendorff_alpha,
     order_agreement,
+    pair_kappa,
     percent_agreement,
     rating_table,
 )
@@ -123,7 +124,7 @@ def mean_kappa(table: Table) -> float:
     for i, j in combinations(range(table.shape[1]), 2):
         both = table[:, [i, j]]
         both = both[~np.isnan(both).any(axis=1)]
-        kappas.append(cohen_kappa(both[:, 0].tolist(), both[:, 1].tolist()) if len(both) else math.nan)
+        kappas.append(pair_kappa(both) if len(both) else math.nan)
     return sum(kappas) / len(kappas)
 
 
