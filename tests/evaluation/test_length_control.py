@@ -30,7 +30,9 @@ def test_models_of_equal_strength_come_together_where_the_judge_likes_length() -
     raw = [float(model.values.mean()) for model in models]
     controlled = [one.win_rate for one in length_controlled(models)]
     assert max(raw) - min(raw) > 0.35
-    assert max(controlled) - min(controlled) < 0.12 and controlled == pytest.approx([0.5] * 3, abs=0.1)
+    # Shrinkage leaves a part of the effect in: what is taken out is the most of it, never too much.
+    assert 0 <= max(controlled) - min(controlled) < 0.4 * (max(raw) - min(raw))
+    assert controlled == pytest.approx([0.5] * 3, abs=0.1)
 
 
 def test_a_judge_without_length_preference_leaves_rates_about_as_they_are() -> None:
@@ -57,7 +59,7 @@ def test_equal_lengths_leave_nothing_to_control() -> None:
 def test_newtons_fit_is_the_optimum_that_a_general_optimiser_finds() -> None:
     models = _study([-150, 0, 150], [-1.0, 0.0, 1.0], preference=1.0, n=40)
     cells = length_control._cells(models)
-    tau, penalty, count = 0.3, 0.5, 3
+    tau, penalty, weight, count = 0.3, 0.5, 2.0, 3
 
     def loss(p: Any) -> float:
         strength, length, centre, difficulty = p[:count], p[count : 2 * count], p[2 * count], p[2 * count + 1 :]
@@ -66,10 +68,10 @@ def test_newtons_fit_is_the_optimum_that_a_general_optimiser_finds() -> None:
         shrink = (
             0.01 * strength @ strength + np.sum((length - centre) ** 2) / tau**2 + penalty * difficulty @ difficulty
         )
-        return float(fit + shrink / 2)
+        return float(fit + shrink / 2 + weight * centre**2 / 2)
 
     best = minimize(loss, np.zeros(2 * count + 1 + 40), method="BFGS", options={"gtol": 1e-4}).x
-    fit = length_control._fit(cells, tau, penalty)
+    fit = length_control._fit(cells, tau, penalty, weight)
     assert fit.strength == pytest.approx(best[:count], abs=1e-3)
     assert fit.length == pytest.approx(best[count : 2 * count], abs=1e-3)
     assert fit.difficulty == pytest.approx(best[2 * count + 1 :], abs=1e-3)

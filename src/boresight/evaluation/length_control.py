@@ -5,11 +5,12 @@
 d is the candidate's length minus the baseline's, in characters (Dubois et al. 2024, arXiv:2404.04475). The length-
 controlled win rate is the mean of sigmoid(strength_m + difficulty_i): the same model with x = 0. Several models of one
 judge are fitted together: difficulty_i ~ N(0, 1/p) is shared by all models, and length_m ~ N(length, tau^2) is shrunk
-to a common coefficient. One model alone says nothing of difficulties; its length_m is shrunk to 0.
+to a common coefficient length ~ N(0, 1/c). One model alone says nothing of difficulties; its length_m is shrunk to 0.
 
-p has the least loss on held-out verdicts. tau is the smallest whose loss lies within one standard error of the least
-(Breiman et al. 1984, section 3.4.3): a model that is nearly always shorter than the baseline cannot tell its strength
-from its length coefficient, and the length preference of one judge should not depend on whom it judges.
+p has the least loss on held-out verdicts. tau is the smallest, and then c the largest, whose loss lies within one
+standard error of the least (Breiman et al. 1984, section 3.4.3): a model that is nearly always shorter than the
+baseline cannot tell its strength from its length coefficient, and the length preference of one judge should not depend
+on whom it judges, nor be thought stronger than its verdicts demand.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ Places = NDArray[np.intp]
 
 TAUS = (0.01, 0.1, 0.3, 0.5, 1.0, 2.0)
 DIFFICULTY_PENALTIES = (0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
+CENTRE_PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0, 0.0)
 STRENGTH_PENALTY = 0.01  # keeps the strength of a model that wins or loses everything finite
 FOLDS, REPEATS = 5, 4
 
@@ -106,7 +108,8 @@ def _cells(models: Sequence[LengthVerdicts]) -> _Cells:
 
 
 def _chosen_fit(cells: _Cells, seed: int) -> _Fit:
-    """For each tau the best penalty, then the smallest tau that is as good as the best within one standard error."""
+    """For each tau the best penalty of difficulties, then the smallest tau, and with it the strongest penalty of the
+    common coefficient, that are as good as the best within one standard error."""
     random = np.random.default_rng(seed)
     folds = [random.permutation(len(cells.value)) % FOLDS for _ in range(REPEATS)]
     penalties = DIFFICULTY_PENALTIES if cells.models > 1 else (np.inf,)
@@ -117,16 +120,19 @@ def _chosen_fit(cells: _Cells, seed: int) -> _Fit:
     best, _ = min(losses.values(), key=lambda found: float(found[0].mean()))
     limit = float(best.mean()) + _standard_error(best, cells.instruction)
     tau = next(tau for tau in TAUS if losses[tau][0].mean() <= limit)
-    return _fit(cells, tau, losses[tau][1])
+    penalty = losses[tau][1]
+    centres = CENTRE_PENALTIES if cells.models > 1 else (0.0,)
+    centre = next(c for c in centres if c == 0 or _held_out_losses(cells, folds, tau, penalty, c).mean() <= limit)
+    return _fit(cells, tau, penalty, centre)
 
 
-def _held_out_losses(cells: _Cells, folds: Sequence[Places], tau: float, penalty: float) -> Array:
+def _held_out_losses(cells: _Cells, folds: Sequence[Places], tau: float, penalty: float, centre: float = 0.0) -> Array:
     """Log loss of each verdict by fits that did not see it, averaged over several ways to part the verdicts."""
     losses = np.zeros(len(cells.value))
     for fold in folds:
         for number in range(FOLDS):
             held = fold == number
-            logits = _fit(cells.rows(~held), tau, penalty).logits(cells.rows(held))
+            logits = _fit(cells.rows(~held), tau, penalty, centre).logits(cells.rows(held))
             losses[held] += (np.logaddexp(0.0, logits) - cells.value[held] * logits) / len(folds)
     return losses
 
@@ -137,7 +143,7 @@ def _standard_error(losses: Array, clusters: Places) -> float:
     return float(np.sqrt(residual @ residual)) / len(losses)
 
 
-def _fit(cells: _Cells, tau: float, penalty: float) -> _Fit:
+def _fit(cells: _Cells, tau: float, penalty: float, centre: float = 0.0) -> _Fit:
     """Newton's method on the penalised log-likelihood, which is concave.
 
     The parameters are strengths, length coefficients and, with several models, their common centre. Difficulties
@@ -145,7 +151,7 @@ def _fit(cells: _Cells, tau: float, penalty: float) -> _Fit:
     """
     count, shared = cells.models, cells.models > 1
     size = 2 * count + shared
-    ridge = _ridge(count, tau, shared)
+    ridge = _ridge(count, tau, centre, shared)
     design = _Design(cells, size)
     outer, difficulty = np.zeros(size), np.zeros(cells.instructions)
     for _ in range(50):
@@ -167,7 +173,7 @@ def _fit(cells: _Cells, tau: float, penalty: float) -> _Fit:
     return _Fit(outer[:count], outer[count : 2 * count], difficulty)
 
 
-def _ridge(count: int, tau: float, shared: bool) -> Array:
+def _ridge(count: int, tau: float, centre: float, shared: bool) -> Array:
     """The penalties of strengths and length coefficients as a quadratic form."""
     ridge = np.zeros((2 * count + shared, 2 * count + shared))
     lengths = np.arange(count, 2 * count)
@@ -175,7 +181,7 @@ def _ridge(count: int, tau: float, shared: bool) -> Array:
     ridge[lengths, lengths] = 1 / tau**2
     if shared:
         ridge[lengths, -1] = ridge[-1, lengths] = -1 / tau**2
-        ridge[-1, -1] = count / tau**2
+        ridge[-1, -1] = count / tau**2 + centre
     return ridge
 
 
