@@ -193,6 +193,11 @@ def test_battles_of_many_models_are_rated(call: Call, tmp_path: Path) -> None:
         ([{"instruction": "i", "output_1": "a", "output_2": "b", "preference": 3}] * 2, "expected a number from 1"),
         ([{"instruction": "i", "output_1": "a", "output_2": "b", "preference": 2}] * 2, "was judged twice"),
         ([{"instruction": "i", "output_1": "a", "output_2": "b", "preference": None}] * 2, "0 judged prompts and 2"),
+        (
+            [{"instruction": "i", "output_1": "a", "output_2": "b", "preference": 2}, {"instruction": "i"}],
+            "must be texts",
+        ),
+        ([{"model_a": "x", "model_b": "y", "winner": ["z"]}], "\"winner\" is ['z']"),
         ([{"model_a": "x", "model_b": "y", "winner": "z"}], "\"winner\" is 'z'"),
     ],
 )

@@ -34,11 +34,11 @@ def _mt_bench(row: Row, where: str) -> list[Battle]:
     votes: dict[str, float | None] = {"model_1": 1.0, "model_2": 0.0, "tie": 0.5, "error": None}
     battles = []
     for game in ("g1_winner", "g2_winner"):
-        if row[game] not in votes:
+        if str(row[game]) not in votes:
             raise DataError(f'{where}: "{game}" is {row[game]!r}; expected model_1, model_2, tie or error.')
         kind = f"turn {row['turn']}" if "turn" in row else ""
         names = str(row["model_1"]), str(row["model_2"])
-        battles.append(Battle(str(row["question_id"]), kind, *names, votes[row[game]]))
+        battles.append(Battle(str(row["question_id"]), kind, *names, votes[str(row[game])]))
     return battles
 
 
@@ -61,12 +61,12 @@ def _arena_hard(row: Row, where: str) -> list[Battle]:
 def _arena(row: Row, where: str) -> list[Battle]:
     """One battle: winner is model_a, model_b, tie or tie (bothbad)."""
     votes = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5, "tie (bothbad)": 0.5}
-    if row["winner"] not in votes:
+    if str(row["winner"]) not in votes:
         raise DataError(f'{where}: "winner" is {row["winner"]!r}; expected model_a, model_b, tie or tie (bothbad).')
     kind = f"turn {row['turn']}" if "turn" in row else ""
     texts = [_last_answer(row.get(f"conversation_{side}")) for side in "ab"]
     prompt = str(row.get("question_id", where))
-    return [Battle(prompt, kind, str(row["model_a"]), str(row["model_b"]), votes[row["winner"]], *texts)]
+    return [Battle(prompt, kind, str(row["model_a"]), str(row["model_b"]), votes[str(row["winner"])], *texts)]
 
 
 def _last_answer(conversation: Any) -> str | None:

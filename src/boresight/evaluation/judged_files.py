@@ -88,8 +88,11 @@ def _alpaca_eval(path: Path, rows: Iterable[Numbered]) -> Judged:
     for line, row in rows:
         where = f"{path}:{line}"
         texts = [row.get(key) for key in ("instruction", "output_1", "output_2")]
-        if not all(isinstance(text, str) for text in texts):
-            raise DataError(f"{where}: instruction, output_1 and output_2 must be texts. Correct the row.")
+        if not all(isinstance(text, str) for text in texts) or "preference" not in row:
+            raise DataError(
+                f'{where}: "instruction", "output_1" and "output_2" must be texts, and "preference" be there, if only '
+                "as null. Correct the row."
+            )
         instruction, theirs, own = map(str, texts)
         names = str(row.get("generator_2") or path.name.split(".")[0]), str(row.get("generator_1") or "baseline")
         candidates.setdefault(names, line)
@@ -136,7 +139,7 @@ def _comparisons(path: Path, rows: Sequence[Numbered]) -> list[Judged]:
             raise DataError(f"{path}:{line}: no {', '.join(missing)} in this comparison. Correct the row.")
         by_candidate[str(row["candidate"])].append({"kind": "", **row})
     beside = path.with_name("responses.jsonl")
-    answers = {row["prompt_id"]: row["responses"] for _, row in iterate_rows(beside)} if beside.is_file() else {}
+    answers = _answers(beside) if beside.is_file() else {}
     judged = []
     for candidate, own in by_candidate.items():
         others = {name for given in answers.values() for name in given} - set(by_candidate)
@@ -150,6 +153,24 @@ def _comparisons(path: Path, rows: Sequence[Numbered]) -> list[Judged]:
         responses = [unit.response for unit in units if unit.response is not None]
         judged.append(Judged(candidate, baseline, units, responses, 0, contests=_contests(candidate, baseline, units)))
     return judged
+
+
+def _answers(path: Path) -> dict[str, dict[str, Row]]:
+    """Of each prompt what each model answered, from the responses.jsonl of an evaluate stage."""
+    answers = {}
+    for line, row in iterate_rows(path):
+        given = row.get("responses")
+        if (
+            "prompt_id" not in row
+            or not isinstance(given, dict)
+            or not all(isinstance(a, dict) for a in given.values())
+        ):
+            raise DataError(
+                f'{path}:{line}: expected "prompt_id", and "responses" with an object for each model. Correct the row, '
+                "or move this file away; win rates then come without lengths."
+            )
+        answers[row["prompt_id"]] = given
+    return answers
 
 
 def _contests(candidate: str, baseline: str, units: Iterable[Unit]) -> list[Contest]:

@@ -112,7 +112,8 @@ def _both_orders(path: Path, rows: Sequence[Numbered]) -> BothOrders:
     verdicts: dict[str, list[int | None]] = {"swap = False": [], "swap = True": []}
     for line, row in rows:
         last = row["results"][-1] if isinstance(row.get("results"), list) and row["results"] else None
-        if row.get("label") not in (1, 2) or not isinstance(last, dict) or not verdicts.keys() <= last.keys():
+        whole = isinstance(last, dict) and all(isinstance(last.get(order), dict) for order in verdicts)
+        if row.get("label") not in (1, 2) or last is None or not whole:
             raise DataError(
                 f'{path}:{line}: expected "label" 1 or 2 and "results" that end in {{"swap = False": …, '
                 '"swap = True": …}}. Correct the row.'

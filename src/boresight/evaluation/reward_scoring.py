@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from boresight.data.tokenize import encode_pair
+from boresight.errors import DataError
 from boresight.models.loading import context_length, default_device
 from boresight.models.roles import RewardModel, build_reward_model
 from boresight.records import PreferencePair
@@ -26,6 +27,8 @@ class Scored(NamedTuple):
 
 def score_pairs_with(folder: Path, pairs: Sequence[PreferencePair]) -> Scored:
     """Raises ModelError for a folder without a reward model, DataError for a pair longer than its context."""
+    if not pairs:
+        raise DataError("no held-out pairs; expected at least one. Give a file of pairs that can be told apart.")
     reward = build_reward_model(folder, default_device())
     limit = context_length(reward.model)
     encoded = [encode_pair(reward.chat, pair, max_length=limit) for pair in pairs]
