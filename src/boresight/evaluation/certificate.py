@@ -1,13 +1,20 @@
 """A reward model's certificate on held-out pairs: how often it is right, how sure it may be, what it looks at."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from boresight.errors import DataError
-from boresight.evaluation.baselines import Baselines, bag_of_words_margins, length_differences, length_margins
+from boresight.evaluation.baselines import (
+    Baselines,
+    LengthRule,
+    bag_of_words_margins,
+    length_differences,
+    length_margins,
+)
 from boresight.records import PreferencePair
 from boresight.stats.calibration import (
     brier_score,
@@ -23,9 +30,14 @@ Array = NDArray[np.float64]
 
 
 def certify(
-    pairs: Sequence[PreferencePair], chosen_scores: ArrayLike, rejected_scores: ArrayLike, baselines: Baselines
+    pairs: Sequence[PreferencePair],
+    chosen_scores: ArrayLike,
+    rejected_scores: ArrayLike,
+    baselines: Baselines | None,
 ) -> dict[str, Any]:
     """The certificate block of one held-out set; scores are raw rewards (pairs,), baselines come from training pairs.
+
+    Without baselines the length rule prefers the longer response, and there is no bag of words.
 
     accuracy: share of pairs whose chosen response scores higher, equal scores as halves; ci95 treats the pairs of one
     prompt as a cluster. ece, brier, nll (nats), temperature and reliability read sigmoid(margin) as the probability
@@ -39,16 +51,18 @@ def certify(
     first_share = sigmoid(margin)
     held = np.where(margin > 0, outcome, np.where(margin < 0, 1 - outcome, 0.5))  # the likelier response was preferred
     table = reliability_table(np.maximum(first_share, 1 - first_share), held, low=0.5)
+    length_rule = baselines.length if baselines else LengthRule(longer_wins=True)
+    words = {"bag_of_words": accuracy(bag_of_words_margins(baselines.words, pairs), pairs)} if baselines else {}
     return {
         "n": len(pairs),
-        **_accuracy(margin, pairs),
+        **accuracy(margin, pairs),
         "ece": expected_calibration_error(table),
         "brier": brier_score(margin, outcome),
         "nll": negative_log_likelihood(margin, outcome),
         "temperature": fit_temperature(margin, outcome),
-        "by_kind": _by_kind(margin, pairs),
-        "length_only": _accuracy(length_margins(baselines.length, pairs), pairs),
-        "bag_of_words": _accuracy(bag_of_words_margins(baselines.words, pairs), pairs),
+        "by_kind": accuracy_by(lambda pair: pair.kind, margin, pairs),
+        "length_only": accuracy(length_margins(length_rule, pairs), pairs),
+        **words,
         "reliability": [row._asdict() for row in table],
         "score_length_correlation": within_pair_correlation(margin, length_differences(pairs)),
     }
@@ -65,18 +79,25 @@ def within_pair_correlation(score_difference: Array, length_difference: Array) -
     return float(score_difference @ length_difference) / scale if scale > 0 else None
 
 
-def _accuracy(margin: Array, pairs: Sequence[PreferencePair]) -> dict[str, Any]:
+def accuracy(margin: Array, pairs: Sequence[PreferencePair]) -> dict[str, Any]:
+    """Share of positive margins, zero as a half, with Wilson's interval over prompts."""
     right = (np.sign(margin) + 1) / 2
     interval = wilson_clustered(right, [pair.prompt for pair in pairs])
     return {"accuracy": interval.value, "ci95": [interval.low, interval.high]}
 
 
-def _by_kind(margin: Array, pairs: Sequence[PreferencePair]) -> dict[str, dict[str, Any]]:
-    blocks: dict[str, dict[str, Any]] = {}
-    for kind in sorted({pair.kind for pair in pairs if pair.kind}):
-        rows = [i for i, pair in enumerate(pairs) if pair.kind == kind]
-        blocks[kind] = {"n": len(rows), **_accuracy(margin[rows], [pairs[i] for i in rows])}
-    return blocks
+def accuracy_by(
+    group_of: Callable[[PreferencePair], str], margin: Array, pairs: Sequence[PreferencePair]
+) -> dict[str, dict[str, Any]]:
+    """Accuracy in each group, by name; pairs whose group is "" are in none."""
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, pair in enumerate(pairs):
+        if group := group_of(pair):
+            rows_of[group].append(row)
+    return {
+        group: {"n": len(rows), **accuracy(margin[rows], [pairs[i] for i in rows])}
+        for group, rows in sorted(rows_of.items())
+    }
 
 
 def _checked(pairs: Sequence[PreferencePair], scores: ArrayLike) -> Array:

@@ -67,6 +67,26 @@ def wilson_clustered(values: ArrayLike, clusters: Sequence[object], confidence: 
     return Interval(mean, low, high, count)
 
 
+def wilson_t(values: ArrayLike, clusters: Sequence[object], confidence: float = 0.95) -> Interval:
+    """Wilson's interval as `wilson_clustered` has it, for any number of clusters and for what varies less than a coin.
+
+    The effective sample size is not capped, as ties and two orders make a prompt's mean vary less than a coin; for the
+    variance being estimated from K clusters, Student's t with K - 1 degrees stands in place of z (after Korn & Graubard
+    1998, Survey Methodology 24:193). Where nothing varies it is `wilson_clustered`. Raises ValueError as that does.
+    """
+    capped = wilson_clustered(values, clusters, confidence)
+    x, groups, sizes = _grouped(values, clusters)
+    count = len(sizes)
+    residual = np.bincount(groups, weights=x - capped.value, minlength=count)
+    variance = float(residual @ residual) * count / max(count - 1, 1) / len(x) ** 2
+    if variance < 1e-15 or count < 2:
+        return capped
+    effective = capped.value * (1 - capped.value) / variance
+    quantile = _student_t((1 + confidence) / 2, count - 1)
+    low, high = _score_bounds(capped.value, effective, quantile)
+    return Interval(capped.value, low, high, count)
+
+
 def bootstrap_mean(
     values: ArrayLike, clusters: Sequence[object], *, seed: int, replicates: int = 2000, confidence: float = 0.95
 ) -> Interval:
@@ -74,7 +94,7 @@ def bootstrap_mean(
 
     `values` and `clusters` are (rows,); rows with equal cluster labels are drawn together. The percentile interval
     needs some 40 clusters and some variation: with fewer it covers too little, and where all cluster means agree it
-    has no width. `wilson_clustered` serves there.
+    has no width. `wilson_t` serves there.
     Raises ValueError for no rows or unequal lengths.
     """
     x, groups, sizes = _grouped(values, clusters)
@@ -136,11 +156,33 @@ def prompts_needed(
 def _wilson_bounds(p: float, n: float, confidence: float) -> tuple[float, float]:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is outside 0..1")
-    z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    return _score_bounds(p, n, NormalDist().inv_cdf((1 + confidence) / 2))
+
+
+def _score_bounds(p: float, n: float, quantile: float) -> tuple[float, float]:
+    z2 = quantile**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2) / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     # At p = 0 and p = 1 the bound is exactly p; rounding would leave it 1e-17 off.
     return (0.0 if p == 0 else centre - half), (1.0 if p == 1 else centre + half)
+
+
+def _student_t(probability: float, degrees: int) -> float:
+    """Quantile of Student's t: exact for 1 and 2 degrees, else Hill's expansion (Abramowitz & Stegun 26.7.5), which is
+    within 0.001 of it for the usual 97.5 % from 4 degrees on."""
+    if degrees == 1:
+        return math.tan(math.pi * (probability - 0.5))
+    if degrees == 2:
+        return (2 * probability - 1) * math.sqrt(1 / (2 * probability * (1 - probability)))
+    z = NormalDist().inv_cdf(probability)
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return sum(term / float(degrees) ** power for power, term in enumerate(terms))
 
 
 def _grouped(

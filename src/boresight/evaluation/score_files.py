@@ -1,0 +1,62 @@
+"""Scores of chosen and rejected responses from a file, for reward models of any make."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from boresight.data.tables import iterate_rows
+from boresight.errors import DataError
+from boresight.records import PreferencePair
+
+CHOSEN = ("chosen_score", "score_chosen", "chosen_reward", "reward_chosen", "scores_chosen")
+REJECTED = tuple(name.replace("chosen", "rejected") for name in CHOSEN)
+
+
+class PairScores(NamedTuple):
+    chosen: list[float]
+    rejected: list[float]
+
+
+def read_scores(path: Path, pairs: Sequence[PreferencePair]) -> PairScores:
+    """Two scores of each pair, by id where the file has ids, else in the order of the pairs.
+
+    Raises DataError for a file without score columns, a score that is no finite number, and rows that do not match
+    the pairs one to one.
+    """
+    rows = list(iterate_rows(path))
+    if not rows:
+        raise DataError(f"{path}: the file holds no rows; expected scores of {len(pairs)} pairs.")
+    columns = [next((name for name in names if name in rows[0][1]), None) for names in (CHOSEN, REJECTED)]
+    if None in columns:
+        raise DataError(
+            f"{path}: columns {', '.join(rows[0][1])}; expected a score of each side: {CHOSEN[0]} and {REJECTED[0]} "
+            f"(or {', '.join(CHOSEN[1:])} and likewise). Rename the columns."
+        )
+    by_id: dict[str, tuple[float, float]] = {}
+    for place, (line, row) in enumerate(rows):
+        where = f"{path}:{line}"
+        key = str(row["id"]) if "id" in rows[0][1] else str(place)
+        if key in by_id:
+            raise DataError(f"{where}: the id {key!r} has scores already; ids must differ.")
+        by_id[key] = (_score(row, columns[0], where), _score(row, columns[1], where))
+    keys = [pair.id for pair in pairs] if "id" in rows[0][1] else [str(place) for place in range(len(pairs))]
+    missing = [key for key in keys if key not in by_id]
+    if missing or len(by_id) != len(keys):
+        first = f" (first without: {missing[0]!r})" if missing and "id" in rows[0][1] else ""
+        raise DataError(
+            f"{path}: {len(by_id)} rows of scores for {len(keys)} pairs, {len(missing)} pairs without{first}; expected "
+            "one row for each pair, with its id or in its place. Score these very pairs."
+        )
+    return PairScores([by_id[key][0] for key in keys], [by_id[key][1] for key in keys])
+
+
+def _score(row: dict[str, Any], column: str | None, where: str) -> float:
+    value = row.get(str(column))
+    try:
+        score = float(value)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError):
+        score = math.nan
+    if isinstance(value, bool) or not math.isfinite(score):
+        raise DataError(f'{where}: "{column}" is {value!r}; expected a finite number. Score this pair again.')
+    return score
