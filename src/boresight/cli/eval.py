@@ -17,7 +17,7 @@ SUBVERBS = {
 
 
 def command() -> None:
-    """Win rates, agreement of judges, and a reward model's certificate.
+    """Win rates, agreement, a reward model's certificate.
 
     They are computed from files of verdicts, labels and scores, our own and those of others.
 
