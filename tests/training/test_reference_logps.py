@@ -51,6 +51,21 @@ def test_one_weight_one_token_or_another_arithmetic_is_computed_anew(
     assert passes == [12] * 4 and not torch.equal(kept, other_weights)
 
 
+def test_nothing_is_kept_of_a_reference_that_moves(
+    imitator: Imitator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = tiny.reference_of(imitator.model)
+
+    def moving(policy: object, pairs: list[object]) -> torch.Tensor:
+        with torch.no_grad():
+            next(reference.model.parameters()).view(-1)[0] += 1e-6
+        return pair_logp_sums(policy, pairs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "pair_logp_sums", moving)
+    reference_logp_sums(reference, PAIRS, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("damage", ["cut short", "other shape", "not finite"])
 def test_a_damaged_file_is_refused_by_name(imitator: Imitator, tmp_path: Path, damage: str) -> None:
     reference = tiny.reference_of(imitator.model)

@@ -31,11 +31,13 @@ def reference_logp_sums(reference: FrozenPolicy, pairs: Sequence[EncodedPair], c
     """
     if cache is None:
         return pair_logp_sums(reference, pairs)
-    path = cache / f"{_key(reference, pairs)}.safetensors"
+    key = _key(reference, pairs)
+    path = cache / f"{key}.safetensors"
     if path.exists():
         return _load(path, len(pairs))
     sums = pair_logp_sums(reference, pairs)
-    write_atomically(path, lambda temporary: save_file({SUMS: sums}, temporary))
+    if _key(reference, pairs) == key:  # a reference that moved while it was asked voids the run; nothing of it is kept
+        write_atomically(path, lambda temporary: save_file({SUMS: sums}, temporary))
     return sums
 
 
