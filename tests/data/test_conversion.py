@@ -268,8 +268,13 @@ def test_no_demonstration_changes_unseen(messages: Messages, meta: dict[str, Any
         assert done.records + aside.count == 1
         if done.records:
             (now,) = read_demonstrations(out).demonstrations
-            assert now.messages == messages
-            assert set(done.lost) == {field for field in ("id", "meta") if getattr(was, field) != getattr(now, field)}
+            ends = "white space at the ends of messages"  # forms made of transcripts do not keep it, and say so
+            assert (now.messages == messages) == (ends not in done.lost)
+            assert [(m.role, m.content.strip()) for m in now.messages] == [
+                (m.role, m.content.strip()) for m in messages
+            ]
+            changed = {field for field in ("id", "meta") if getattr(was, field) != getattr(now, field)}
+            assert set(done.lost) - {ends} == changed
 
 
 def _lines(path: Path) -> list[str]:
