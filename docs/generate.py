@@ -91,6 +91,9 @@ def figures_page() -> str:
     """The demo over several seeds, from the figures that experiments/demo_seeds.py measured."""
     measured = read_json(FIGURES)
     minutes = [run["seconds"] / 60 for run in measured["seeds"].values()]
+    changed = " ".join(measured.get("set", []))
+    # Times of runs with other settings than the demo's own say nothing about the demo.
+    how = f"with {changed}" if changed else f"{min(minutes):.1f} to {max(minutes):.1f} minutes a seed"
     return "\n".join(
         [
             "# Figures of the demo",
@@ -98,9 +101,8 @@ def figures_page() -> str:
             "Made by `docs/generate.py` from `docs/figures/demo_seeds.json`, which `make experiments` writes: the",
             "whole chain of `boresight demo` for each seed, base model included, on held-out prompts, greedy.",
             "",
-            f"Seeds {', '.join(measured['seeds'])}; {' '.join(measured.get('set', [])) or 'settings as they stand'}; "
-            f"{measured['machine']['cores']} cores "
-            f"({measured['machine']['processor']}); {min(minutes):.1f} to {max(minutes):.1f} minutes a seed.",
+            f"Seeds {', '.join(measured['seeds'])}, {how}; {measured['machine']['cores']} cores "
+            f"({measured['machine']['processor']}).",
             "",
             measured["table"],
             "",
