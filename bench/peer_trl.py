@@ -30,7 +30,7 @@ import torch  # noqa: E402  after the environment above, which these libraries r
 import trl  # noqa: E402
 from datasets import Dataset, disable_progress_bars  # noqa: E402
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast  # noqa: E402
-from work import SHAPES, make_model  # noqa: E402
+from work import SHAPES, make_model, resident_mb  # noqa: E402
 
 
 class Stopwatch:
@@ -121,11 +121,6 @@ def build_trainer(options: argparse.Namespace, watch: Stopwatch, folder: str) ->
     return trl.DPOTrainer(
         model=model, ref_model=reference, args=arguments, train_dataset=data, processing_class=tokenizer
     )
-
-
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / 2**20
 
 
 def main() -> None:

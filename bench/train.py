@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
-from work import SHAPES, make_model, make_tokenizer
+from work import SHAPES, make_model, make_tokenizer, resident_mb
 
 from boresight.config.sections import DPOStage, ORPOStage, RewardModelStage, SFTStage
 from boresight.data.chat_template import ChatFormat
@@ -125,11 +125,6 @@ def _scorer(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> 
 
 def _pair_tokens(pairs: list[EncodedPair]) -> int:
     return sum(2 * len(p.prompt_ids) + len(p.chosen_ids) + len(p.rejected_ids) for p in pairs)
-
-
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / 2**20
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 import random
+import resource
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,6 +102,12 @@ def make_model(shape: str, tokenizer: PreTrainedTokenizerBase, seed: int = 0) ->
         pad_token_id=tokenizer.pad_token_id,
     )
     return LlamaForCausalLM(config)
+
+
+def resident_mb() -> float:
+    """Memory of this process that is in use now; both sides are measured by it."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def main() -> None:
