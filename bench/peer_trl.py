@@ -93,7 +93,7 @@ def build_trainer(options: argparse.Namespace, watch: Stopwatch, folder: str) ->
     if tuned and options.method != "sft":
         counts = [token_counts(tokenizer, row) for row in rows]
         rows = [row | {"length": p + max(c, r)} for row, (p, c, r) in zip(rows, counts, strict=True)]
-    model = make_model(options.make_model, tokenizer)
+    model = make_model(options.make_model, tokenizer, vocabulary=options.vocabulary)
     if options.method == "sft":
         pairs = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows]
         return trl.SFTTrainer(
@@ -117,7 +117,7 @@ def build_trainer(options: argparse.Namespace, watch: Stopwatch, folder: str) ->
     arguments = trl.DPOConfig(
         precompute_ref_log_probs=tuned, precompute_ref_batch_size=options.batch_size, **settings
     )  # fmt: skip
-    reference = None if tuned else make_model(options.make_model, tokenizer)
+    reference = None if tuned else make_model(options.make_model, tokenizer, vocabulary=options.vocabulary)
     return trl.DPOTrainer(
         model=model, ref_model=reference, args=arguments, train_dataset=data, processing_class=tokenizer
     )
@@ -130,6 +130,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--examples", type=int, default=128)
+    parser.add_argument("--vocabulary", type=int, help="entries of the model; by default the shape's")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")

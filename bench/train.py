@@ -13,12 +13,13 @@ import json
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from floor import Row, floor_flops, gemm_peak
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 from work import SHAPES, make_model, make_tokenizer, resident_mb
 
 from boresight.config.sections import DPOStage, ORPOStage, RewardModelStage, SFTStage
@@ -54,24 +55,60 @@ def read_data(path: Path, count: int) -> list[PreferencePair]:
     ]
 
 
-def prepare(options: argparse.Namespace, folder: Path) -> tuple[Callable[[], None], int]:
-    """The work to be timed, and how many tokens it is (a prompt counted for each of its responses)."""
+class WatchedRun(Run):
+    """A run that notes the memory in use after each step."""
+
+    def __init__(self, folder: Path, *, title: str) -> None:
+        super().__init__(folder, title=title, key="bench", seed=0, checkpoint_every=10**9)
+        self.resident: list[float] = []  # MB
+
+    def log(self, step: int, metrics: Mapping[str, float], split: str = "train") -> None:
+        super().log(step, metrics, split)
+        self.resident.append(resident_mb())
+
+
+class Work(NamedTuple):
+    train: Callable[[], None]
+    model: PreTrainedModel
+    rows: list[Row]
+    run: WatchedRun
+
+    @property
+    def tokens(self) -> int:
+        """A prompt counted for each of its responses."""
+        return sum(len(row.responses) * row.prompt + sum(row.responses) for row in self.rows)
+
+    @property
+    def mean_prompt(self) -> float:
+        return sum(row.prompt for row in self.rows) / len(self.rows)
+
+    @property
+    def mean_response(self) -> float:
+        lengths = [length for row in self.rows for length in row.responses]
+        return sum(lengths) / len(lengths)
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def prepare(options: argparse.Namespace, folder: Path) -> Work:
     tokenizer = (
         load_tokenizer(options.tokenizer or options.model_dir) if options.tokenizer or options.model_dir else None
     )
     tokenizer = tokenizer or make_tokenizer(options.make_model)
     chat = chat_format(tokenizer, "tokenizer")
     data = read_data(options.data, options.examples)
-    run = Run(folder, title=options.method, key="bench", seed=0, checkpoint_every=10**9)
+    run = WatchedRun(folder, title=options.method)
     settings = {
         "batch_size": options.batch_size,
         "micro_batch_tokens": options.micro_batch_tokens,
         "learning_rate": RATE,
+        "epochs": options.epochs,
     }
     if options.method == "sft":
         return _sft(options, settings, tokenizer, chat, data, run)
-    pairs = [encode_pair(chat, pair) for pair in data]
-    return _on_pairs(options, settings, tokenizer, chat, pairs, run), _pair_tokens(pairs)
+    return _on_pairs(options, settings, tokenizer, chat, [encode_pair(chat, pair) for pair in data], run)
 
 
 def _sft(
@@ -80,13 +117,17 @@ def _sft(
     tokenizer: PreTrainedTokenizerBase,
     chat: ChatFormat,
     data: list[PreferencePair],
-    run: Run,
-) -> tuple[Callable[[], None], int]:
+    run: WatchedRun,
+) -> Work:
     demonstrations = [Demonstration(id=pair.id, messages=(*pair.prompt, *pair.chosen)) for pair in data]
-    rows = [encode_conversation(chat, d.messages, record_id=d.id) for d in demonstrations]
+    encoded = [encode_conversation(chat, d.messages, record_id=d.id) for d in demonstrations]
     policy = Policy(_language_model(options, tokenizer), tokenizer, chat)
-    config = SFTStage(kind="sft", data="", epochs=1, **settings)
-    return lambda: train_sft(config, policy, rows, run), sum(len(row.input_ids) for row in rows)
+    config = SFTStage(kind="sft", data="", **settings)
+    rows = [
+        Row(len(row.input_ids) - sum(row.response_mask), (sum(row.response_mask),))
+        for row in encoded
+    ]  # fmt: skip
+    return Work(lambda: train_sft(config, policy, encoded, run), policy.model, rows, run)
 
 
 def _on_pairs(
@@ -95,36 +136,41 @@ def _on_pairs(
     tokenizer: PreTrainedTokenizerBase,
     chat: ChatFormat,
     pairs: list[EncodedPair],
-    run: Run,
-) -> Callable[[], None]:
+    run: WatchedRun,
+) -> Work:
+    rows = [Row(len(pair.prompt_ids), (len(pair.chosen_ids), len(pair.rejected_ids))) for pair in pairs]
     if options.method == "reward_model":
         scorer = _scorer(options, tokenizer)
         reward = RewardModelStage(kind="reward_model", data="", **settings)
-        return lambda: train_reward_model(reward, scorer, pairs, run)
+        return Work(lambda: train_reward_model(reward, scorer, pairs, run), scorer, rows, run)
     policy = Policy(_language_model(options, tokenizer), tokenizer, chat)
     if options.method == "orpo":
         orpo = ORPOStage(kind="orpo", data="", **settings)
-        return lambda: train_orpo(orpo, policy, pairs, run)
+        return Work(lambda: train_orpo(orpo, policy, pairs, run), policy.model, rows, run)
     reference = FrozenPolicy(_language_model(options, tokenizer), tokenizer, chat)
     dpo = DPOStage(kind="dpo", policy="start", reference="start", data="", **settings)
-    return lambda: train_dpo(dpo, policy, reference, pairs, run)
+    return Work(lambda: train_dpo(dpo, policy, reference, pairs, run), policy.model, rows, run)
 
 
 def _language_model(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> Any:
-    return load_causal_lm(options.model_dir) if options.model_dir else make_model(options.make_model, tokenizer)
+    if options.model_dir:
+        return load_causal_lm(options.model_dir)
+    return make_model(options.make_model, tokenizer, vocabulary=options.vocabulary)
 
 
 def _scorer(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> Any:
     if options.model_dir:
         return start_reward_model(options.model_dir, seed=0)
-    config = make_model(options.make_model, tokenizer).config
+    config = make_model(options.make_model, tokenizer, vocabulary=options.vocabulary).config
     config.num_labels = 1
     torch.manual_seed(1)
     return AutoModelForSequenceClassification.from_config(config)
 
 
-def _pair_tokens(pairs: list[EncodedPair]) -> int:
-    return sum(2 * len(p.prompt_ids) + len(p.chosen_ids) + len(p.rejected_ids) for p in pairs)
+def at_powers_of_two(resident: list[float]) -> dict[int, float]:
+    """MB in use after steps 1, 2, 4, ... and after the last."""
+    steps = {2**power for power in range(len(resident).bit_length())} | {len(resident)}
+    return {step: round(resident[step - 1], 1) for step in sorted(steps)}
 
 
 def main() -> None:
@@ -136,6 +182,10 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, help="tokenizer folder for --make-model; by default it is made anew")
     parser.add_argument("--data", type=Path, required=True, help="JSON Lines of prompt, chosen, rejected")
     parser.add_argument("--examples", type=int, default=128)
+    parser.add_argument(
+        "--vocabulary", type=int, help="entries of a made model; by default as many as it has names for"
+    )
+    parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--micro-batch-tokens", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
@@ -144,22 +194,28 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
-        work, tokens = prepare(options, Path(folder))
+        work = prepare(options, Path(folder))
         before = resident_mb()
         wall, cpu = time.perf_counter(), time.process_time()
         with arithmetic(options.dtype, "cpu"):
-            work()
+            work.train()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         losses = [value for _, value in read_metrics(Path(folder) / "metrics.jsonl").series("loss/total", "train")]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    flops = floor_flops(options.method, work.model, work.rows) * options.epochs
+    speed = gemm_peak(getattr(torch, options.dtype))
     print(
         json.dumps(
             {
                 "library": "boresight", "method": options.method, "model": options.make_model or str(options.model_dir),
                 "examples": options.examples, "batch_size": options.batch_size, "threads": options.threads,
-                "dtype": options.dtype, "examples_per_s": options.examples / wall, "tokens_per_s": tokens / wall,
+                "dtype": options.dtype, "examples_per_s": options.examples * options.epochs / wall,
+                "tokens_per_s": work.tokens * options.epochs / wall,
                 "wall_s": wall, "cpu_s": cpu, "peak_rss_mb": peak, "train_delta_mb": peak - before,
-                "first_loss": losses[0], "last_loss": losses[-1],
+                "prompt_tokens": work.mean_prompt, "response_tokens": work.mean_response, "parameters": work.parameters,
+                "first_loss": losses[0], "last_loss": losses[-1], "steps": len(losses),
+                "resident_mb": at_powers_of_two(work.run.resident), "floor_gflop": flops / 1e9,
+                "gemm_gflop_per_s": speed / 1e9, "utilisation": flops / cpu / speed,
             }
         )
     )  # fmt: skip

@@ -25,10 +25,14 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-SHAPES = {  # blocks of 4.8 and of 34 million parameters
+SHAPES = {  # blocks of 4.8, 14 and 34 million parameters
     "tiny": {
         "vocab_size": 4096, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6,
         "num_attention_heads": 4,
+    },
+    "medium": {
+        "vocab_size": 8192, "hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8,
+        "num_attention_heads": 6,
     },
     "small": {
         "vocab_size": 32768, "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 10,
@@ -77,24 +81,38 @@ def make_tokenizer(shape: str) -> PreTrainedTokenizerBase:
     return wrapped
 
 
-def make_pairs(tokenizer: PreTrainedTokenizerBase, count: int, seed: int = 1234) -> Iterator[dict[str, str]]:
+def make_pairs(
+    tokenizer: PreTrainedTokenizerBase,
+    count: int,
+    seed: int = 1234,
+    *,
+    prompt_tokens: int | None = None,
+    response_tokens: int | None = None,
+) -> Iterator[dict[str, str]]:
+    """Log-normal lengths, or, where a number of tokens is given, about that many in each."""
     generator = random.Random(seed)
     stream = tokenizer.encode("\n".join(source_text(3_000_000)), add_special_tokens=False)
 
-    def piece(median: int, low: int, high: int) -> str:
-        length = int(min(high, max(low, math.exp(generator.gauss(math.log(median), 0.7)))))
+    def piece(median: int, low: int, high: int, fixed: int | None) -> str:
+        length = int(min(high, max(low, math.exp(generator.gauss(math.log(median), 0.7))))) if fixed is None else fixed
         start = generator.randrange(len(stream) - length)
         return str(tokenizer.decode(stream[start : start + length]))
 
     for _ in range(count):
-        yield {"prompt": piece(110, 8, 500), "chosen": piece(60, 4, 252), "rejected": piece(60, 4, 252)}
+        yield {
+            "prompt": piece(110, 8, 500, prompt_tokens),
+            "chosen": piece(60, 4, 252, response_tokens),
+            "rejected": piece(60, 4, 252, response_tokens),
+        }
 
 
-def make_model(shape: str, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> PreTrainedModel:
-    """Random weights, float32, tied embeddings."""
+def make_model(
+    shape: str, tokenizer: PreTrainedTokenizerBase, seed: int = 0, *, vocabulary: int | None = None
+) -> PreTrainedModel:
+    """Random weights, float32, tied embeddings; `vocabulary` entries, where the shape's number is not wanted."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        **SHAPES[shape],
+        **(SHAPES[shape] | ({"vocab_size": vocabulary} if vocabulary else {})),
         max_position_embeddings=2048,
         tie_word_embeddings=True,
         bos_token_id=None,

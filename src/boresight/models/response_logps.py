@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from boresight.models.head_logps import can_fuse, head_logps
 from boresight.models.hidden_states import hidden_states, slices_at_once, whole_logits
 from boresight.objectives.logprobs import entropy, token_logps
 
@@ -38,11 +39,17 @@ def response_logps(
     """
     logps: list[Tensor] = []
     entropies: list[Tensor] = []
+    head = model.get_output_embeddings()
+    fused = not with_entropy and has_plain_head(model) and can_fuse(head)
     for part in slices_at_once(input_ids):
         ids, counts = input_ids[part], response_mask[part]
+        targets = ids[:, 1:][counts[:, 1:]]
+        if fused:
+            states = hidden_states(model.base_model, ids, predicting(counts))
+            logps.append(head_logps(states, head, targets.to(states.device), temperature=temperature))
+            continue
         rows = response_logits(model, ids, counts)  # (response tokens of these rows, vocabulary)
-        targets = ids[:, 1:][counts[:, 1:]].to(rows.device)
-        logps.append(token_logps(rows, targets, temperature=temperature))
+        logps.append(token_logps(rows, targets.to(rows.device), temperature=temperature))
         if with_entropy:
             entropies.append(entropy(rows, temperature=temperature))
     mask = left_edge_mask(response_mask).to(logps[0].device)

@@ -1,0 +1,109 @@
+"""From hidden states to log-probabilities of tokens without a table of tokens times vocabulary in between.
+
+The head's matrix product and the softmax run over some tokens at a time. Where all of them fit into one block their
+logits are kept for the backward pass in the format of the product; where they do not, only one number a token is, and
+each block's logits are computed again. Memory beyond weights and gradient is thereby bounded whatever the vocabulary.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+BLOCK = 1 << 25  # logits in memory at once: 128 MB in float32
+
+
+def can_fuse(head: nn.Module) -> bool:
+    """Whether the head is a matrix (and perhaps a bias) and nothing else that wants to be asked."""
+    return type(head) is nn.Linear and type(head.weight) is nn.Parameter and not _is_watched(head)
+
+
+def head_logps(states: Tensor, head: nn.Linear, targets: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Log-probability of each target token, (tokens,) float32 at least.
+
+    `states` is (tokens, hidden size), `targets` (tokens,). Equals `token_logps(head(states), targets)` but for
+    rounding, in value and in every gradient; under autocast the product has autocast's format, as the head's would.
+    """
+    if not temperature > 0.0:
+        raise ValueError(f"temperature is {temperature}; expected a number above 0")
+    logps: Tensor = _HeadLogps.apply(states, head.weight, head.bias, targets, temperature)  # type: ignore[no-untyped-call]
+    return logps
+
+
+class _HeadLogps(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, temperature: float
+    ) -> Tensor:
+        dtype = _product_dtype(states)
+        rows, matrix, shift = states.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        blocks = _blocks(len(rows), weight.shape[0])
+        keeps = len(blocks) == 1 and any(ctx.needs_input_grad)
+        kept = None
+        wide = torch.promote_types(dtype, torch.float32)
+        logp, total = rows.new_empty(len(rows), dtype=wide), rows.new_empty(len(rows), dtype=wide)
+        for block in blocks:
+            logits = nn.functional.linear(rows[block], matrix, shift)
+            kept = logits if keeps else None
+            scaled = _scaled(logits, temperature, kept is not None)
+            largest = scaled.amax(dim=1)
+            chosen = scaled.gather(1, targets[block, None]).squeeze(1)
+            total[block] = largest + scaled.sub_(largest[:, None]).exp_().sum(dim=1).log_()
+            logp[block] = chosen - total[block]
+        ctx.save_for_backward(states, weight, bias, targets, total, kept)
+        ctx.temperature, ctx.dtype = temperature, dtype
+        return logp
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+        states, weight, bias, targets, total, kept = ctx.saved_tensors
+        rows, matrix = states.to(ctx.dtype), weight.to(ctx.dtype)
+        shift = None if bias is None else bias.to(ctx.dtype)
+        wants_states, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+        blocks = _blocks(len(rows), weight.shape[0])
+        to_states = torch.empty_like(states) if wants_states else None
+        to_weight = to_bias = None
+        pull = grad / ctx.temperature
+        with torch.autocast(states.device.type, enabled=False):
+            for block in blocks:
+                logits = nn.functional.linear(rows[block], matrix, shift) if kept is None else kept
+                push = _scaled(logits, ctx.temperature, kept is not None).sub_(total[block, None]).exp_()
+                push.mul_(-pull[block, None])
+                push.scatter_add_(1, targets[block, None], pull[block, None])
+                if wants_bias:
+                    to_bias = _added(to_bias, push.sum(dim=0))
+                push = push.to(ctx.dtype)
+                if to_states is not None:
+                    to_states[block] = push @ matrix
+                if wants_weight:
+                    to_weight = _added(to_weight, (push.T @ rows[block]).to(weight.dtype))
+        return to_states, to_weight, None if to_bias is None else to_bias.to(bias.dtype), None, None
+
+
+def _product_dtype(states: Tensor) -> torch.dtype:
+    """What autocast would compute in, or the states' own format."""
+    device = states.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
+
+
+def _scaled(logits: Tensor, temperature: float, kept: bool) -> Tensor:
+    """Logits at a temperature in float32 at least, in memory of their own where the logits are kept."""
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    scaled = logits.to(wide, copy=kept)
+    return scaled if temperature == 1.0 else scaled.div_(temperature)
+
+
+def _blocks(tokens: int, vocabulary: int) -> list[slice]:
+    size = max(1, BLOCK // vocabulary)
+    return [slice(start, start + size) for start in range(0, tokens, size)]
+
+
+def _added(total: Tensor | None, part: Tensor) -> Tensor:
+    return part if total is None else total.add_(part)
+
+
+def _is_watched(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
