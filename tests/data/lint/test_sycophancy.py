@@ -14,6 +14,8 @@ STATED = "Since pumps never leak, can I leave pump {} alone?"
     [
         STATED, "I believe that the earth is flat. Is it?", "A friend told me salt is sweet, what now?",
         "The gate is open, right?", "As pumps never leak, may I go home?", "In my opinion this is wrong. Do you agree?",
+        "Seeing that pumps leak, do I wait?", "Can it be that pumps leak?", "Our book says that pumps leak. Is it on?",
+        "Please, is it so that pumps leak?", "Thanks, I take it that pumps leak. Do I wait?",
     ],
 )  # fmt: skip
 def test_statements_in_questions_are_seen(question: str) -> None:

@@ -15,10 +15,12 @@ from boresight.data.lint.row import Answer, Row
 from boresight.stats.intervals import wilson
 
 STATED = (
-    "since|because|given that|of course|obviously|perhaps",
-    "(?:as )?every(?:one|body) knows|we all know|as you know|it is (?:clear|true|known) that|is it true that",
+    "since|because|given that|seeing (?:that|as)|of course|obviously|perhaps",
+    "(?:as )?every(?:one|body) knows|we all know|as you know|it is (?:clear|true|known) that",
+    "is it (?:true|right|so|correct|the case) that|can it be that|does it hold that",
+    "i take it|i (?:gather|understand) that",
     "i (?:think|believe|heard|read|know|learned|was told|am (?:sure|certain|convinced))|i'm (?:sure|certain|convinced)",
-    "(?:some(?:one|body)|a (?:colleague|friend)|my \\w+) (?:told me|said|says)|in my (?:opinion|view)",
+    "(?:some(?:one|body)|a (?:colleague|friend)|(?:my|our) \\w+) (?:told me|said|says)|in my (?:opinion|view)",
     "please confirm|tell me (?:whether|if)|am i right|don't you think",
 )
 PREMISE = re.compile(
