@@ -1,9 +1,10 @@
 """Length balancing: a rule that sees length alone ends at chance, with no pair more than needed."""
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boresight.data.length_balance import excess_pairs
+from boresight.data.length_balance import LengthGaps
 from boresight.data.preferences import length_counts
 from boresight.records import PreferencePair
 from tests.data.lint.making import pair
@@ -13,6 +14,13 @@ properties = settings(deadline=None, max_examples=60)
 
 def of_gaps(gaps: list[int], **more: object) -> list[PreferencePair]:
     return [pair(n, f"q{n}", "x" * (50 + gap), "x" * 50, **more) for n, gap in enumerate(gaps)]
+
+
+def excess_pairs(pairs: list[PreferencePair]) -> list[int]:
+    lengths = LengthGaps()
+    for record in pairs:
+        lengths.see(record)
+    return lengths.excess(np.arange(len(pairs)))
 
 
 def left(pairs: list[PreferencePair]) -> list[PreferencePair]:

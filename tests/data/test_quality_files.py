@@ -72,7 +72,7 @@ def test_parts_of_a_split_are_files_and_ids_stay_apart(source: Path, tmp_path: P
     assert done.files["aside"].read_bytes() == b"" and set(done.files) == {"train", "test", "aside"}
     parts = {name: read_records(done.files[name], PreferencePair) for name in ("train", "test")}
     assert all(parts.values())
-    assert len({record.id for rows in parts.values() for record in rows}) == done.rows == 44
+    assert len({record.id for rows in parts.values() for record in rows}) == sum(done.rows.values()) == 44
     assert done.strata == {"pairs.jsonl": {name: len(rows) for name, rows in parts.items()}}
     assert not {r.prompt for r in parts["train"]} & {r.prompt for r in parts["test"]}
 

@@ -129,14 +129,18 @@ def split(
         str, typer.Option("--parts", metavar="NAME=SHARE,...", help="Parts and their shares, which add up to 1.")
     ] = "train=0.9,test=0.1",
     seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+    groups: Annotated[
+        Literal["beginnings", "paraphrases"], typer.Option(help="Which prompts go to one part together.")
+    ] = "paraphrases",
     columns: Columns = None,
     as_json: AsJson = False,
 ) -> None:
     """Part preference data so that no prompt leaks.
 
-    Conversations that begin alike go to one part together, near duplicates of a beginning too. A row's part follows
-    from the seed and its own words, so rows that are added later move none; one that is near to rows of two parts
-    goes to aside.jsonl.
+    Conversations that begin with the same message of the user go to one part together; by default also those whose
+    prompts are paraphrases: the same words in another order, or near duplicates. A row's part follows from the seed
+    and its own words, so rows that are added later move none; one that is near to rows of two parts goes to
+    aside.jsonl.
 
     \b
     Example:
@@ -144,7 +148,7 @@ def split(
     """
     from boresight.data.quality_files import split_files
 
-    done = split_files(files, out, shares(parts), seed, named(columns))
+    done = split_files(files, out, shares(parts), seed, named(columns), groups)
     print(json.dumps(done.as_json(), ensure_ascii=False) if as_json else split_text(done))
 
 
@@ -181,14 +185,13 @@ def filter_text(done: "FilteredFile") -> str:
 def split_text(done: "SplitFiles") -> str:
     from boresight.cli.tables import table
 
-    parts = done.split.parts
-    rows = [["rows", *parts], ["all", *(f"{len(pairs):,}" for pairs in parts.values())]]
-    rows += [[stratum, *(f"{counts[name]:,}" for name in parts)] for stratum, counts in done.strata.items()]
-    lines = [f"{done.rows:,} rows, {done.split.groups:,} beginnings of conversations"]
+    rows = [["rows", *done.parts], ["all", *(f"{done.rows[name]:,}" for name in done.parts)]]
+    rows += [[stratum, *(f"{counts[name]:,}" for name in done.parts)] for stratum, counts in done.strata.items()]
+    lines = [f"{sum(done.rows.values()):,} rows, {done.placement.groups:,} groups of prompts"]
     lines.append(table(rows, right=range(1, len(rows[0]))))
-    if done.split.aside:
-        lines.append(f"  near to rows of two parts, left aside: {len(done.split.aside):,} in {done.files['aside']}")
-    if not done.split.searched:
+    if done.rows["aside"]:
+        lines.append(f"  near to rows of two parts, left aside: {done.rows['aside']:,} in {done.files['aside']}")
+    if not done.placement.searched:
         lines.append("  near duplicates were not looked for: rensa is not installed (pip install 'boresight[data]')")
     return "\n".join(lines)
 
