@@ -1,5 +1,6 @@
 """The stage that joins, filters and splits preference data: what it keeps, holds out, and sets aside."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,40 @@ def test_paraphrases_without_rensa_are_an_error_that_says_what_to_do(
         DataError, match=r"stage pairs: .*boresight\[data\].*stages\.pairs\.held_out_groups: beginnings"
     ):
         build(tmp_path, "sources: [pairs.jsonl], held_out_groups: paraphrases")
+
+
+def test_rows_that_are_left_out_lie_in_a_side_file_with_file_line_and_reason(tmp_path: Path) -> None:
+    lines = [
+        '{"prompt": "Hi", "chosen": "Hello.", "rejected": "No."}',
+        '{"prompt": "Hi", "chosen": "Hello.", "rejected": 7}',
+        "{half a row",
+        '{"prompt": "Why?", "chosen": "Because.", "rejected": "Because."}',
+        '{"prompt": "Why?", "chosen": " ", "rejected": "Because."}',
+    ]
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "pairs.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "pairs.csv").write_text("prompt,chosen,rejected\nHi,Hello.\nHi,Hello there.,No.\n", encoding="utf-8")
+    choices = "on_unreadable: drop, on_identical: drop, on_empty: drop, held_out_fraction: 0"
+    built, result = build(tmp_path, f"sources: [more/pairs.jsonl, pairs.csv], {choices}")
+    assert result["dropped"] == {"unreadable": 3, "identical": 1, "empty_chosen": 1}
+    assert result["left_out"] == {"file": "left_out.jsonl", "rows": 5}
+    aside = [json.loads(line) for line in (built / "left_out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {(row["file"], row["line"]) for row in aside} == {
+        ("more/pairs.jsonl", 2), ("more/pairs.jsonl", 3), ("more/pairs.jsonl", 4), ("more/pairs.jsonl", 5),
+        ("pairs.csv", 2),
+    }  # fmt: skip
+    reason = {(row["file"], row["line"]): row["reason"] for row in aside}
+    assert reason["more/pairs.jsonl", 2].startswith('more/pairs.jsonl:2: "rejected"')
+    assert "chosen and rejected are the same text" in reason["more/pairs.jsonl", 4]
+    assert reason["pairs.csv", 2] == "pairs.csv:2: found 2 cells, expected 3 (prompt, chosen, rejected). " + (
+        "Put cells that contain ',' in double quotes."
+    )
+    row = {row["line"]: row["row"] for row in aside if row["file"] == "more/pairs.jsonl"}
+    assert row[3] == "{half a row" and row[4]["chosen"] == [{"role": "assistant", "content": "Because."}]
+    assert str(tmp_path) not in (built / "left_out.jsonl").read_text(encoding="utf-8"), "equal runs write equal files"
+
+
+def test_where_nothing_is_left_out_there_is_no_side_file(tmp_path: Path) -> None:
+    write_records(tmp_path / "pairs.jsonl", conversations(3))
+    built, result = build(tmp_path, "sources: [pairs.jsonl]")
+    assert "left_out" not in result and not (built / "left_out.jsonl").exists()

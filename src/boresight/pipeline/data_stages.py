@@ -26,7 +26,7 @@ from boresight.models.loading import default_device
 from boresight.models.roles import build_reward_model
 from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
 from boresight.pipeline.context import StageContext
-from boresight.pipeline.inputs import HELD_OUT, PAIRS, read_stage_prompts
+from boresight.pipeline.inputs import HELD_OUT, PAIRS, read_stage_prompts, rows_aside
 from boresight.records import PreferencePair, Response
 
 Result = dict[str, Any]
@@ -150,5 +150,6 @@ def _source_pairs(
         on_empty=config.on_empty,
         on_context_differs=config.on_context_differs,
         on_unreadable=config.on_unreadable,
+        aside=rows_aside(context, path),
     )
     return read.pairs, read.rows, read.dropped
