@@ -9,6 +9,7 @@ import typer
 from boresight.cli.data import AsJson, Columns, named, progress
 
 if TYPE_CHECKING:
+    from boresight.data.length_balance import LengthWeights
     from boresight.data.lint.run import Lint
     from boresight.data.quality_files import FilteredFile, SplitFiles
 
@@ -77,8 +78,9 @@ def filter_rows(
     drop_ties: Annotated[bool, typer.Option("--drop-ties", help="Drop pairs without a preference.")] = False,
     max_per_prompt: Annotated[int | None, typer.Option(min=1, help="Keep a prompt's first pairs.")] = None,
     balance_length: Annotated[
-        bool, typer.Option("--balance-length", help="Drop pairs until length alone tells nothing, in each kind.")
-    ] = False,
+        Literal["drop", "reweight"] | None,
+        typer.Option(help="Drop pairs, or weigh them in meta.weight, until length alone tells nothing in any kind."),
+    ] = None,
     drop_lint: Annotated[
         LintIds, typer.Option("--drop-lint", metavar="ID", help="Drop rows of a finding; may repeat.")
     ] = None,
@@ -92,7 +94,8 @@ def filter_rows(
     """Leave rows out of preference data, each with its reason.
 
     What stays is written to --out as JSON Lines; what goes to NAME.dropped.jsonl beside it, each record with its
-    reason in meta.dropped. A row goes for the first reason that holds.
+    reason in meta.dropped. A row goes for the first reason that holds. With --balance-length reweight nothing goes for
+    its length: meta.weight of each pair evens it out, for a training that reads it (boresight's own stages do not).
 
     \b
     Example:
@@ -108,7 +111,7 @@ def filter_rows(
         duplicates="drop_near" if dedupe == "near" else "drop" if dedupe else "keep",
         ties="drop" if drop_ties else "keep",
         max_per_prompt=max_per_prompt,
-        balance_length=balance_length,
+        balance_length=balance_length == "drop",
     )
     done = filter_file(
         file,
@@ -117,6 +120,7 @@ def filter_rows(
         drop_lint=drop_lint or (),
         only_lint=only_lint or (),
         evaluation=evaluation or (),
+        reweight=balance_length == "reweight",
         columns=named(columns),
     )
     print(json.dumps(done.as_json(), ensure_ascii=False) if as_json else filter_text(done))
@@ -179,7 +183,20 @@ def filter_text(done: "FilteredFile") -> str:
     lines = [f"{done.out}: {done.kept:,} of {done.rows:,} pairs kept"]
     lines += [f"  left out, {reason}: {count:,}" for reason, count in done.dropped.items()]
     lines.append(f"  what was left out: {done.dropped_file}")
+    if done.weights:
+        lines += weights_text(done.weights)
     return "\n".join(lines)
+
+
+def weights_text(weights: "LengthWeights") -> list[str]:
+    plain, weighted = (weights.accuracy(weighted=weighted) for weighted in (False, True))
+    if plain is None or weighted is None:
+        return ["  all pairs weigh 1: no two responses differ in length"]
+    lines = [f"  a rule that sees length alone is right in {100 * plain:.1f}%, by weight in {100 * weighted:.1f}%"]
+    if weights.one_sided:
+        names = ", ".join(name or "(none)" for name in weights.one_sided)
+        lines.append(f"  not evened out, because all of their chosen responses are longer, or all shorter: {names}")
+    return lines
 
 
 def split_text(done: "SplitFiles") -> str:

@@ -1,26 +1,107 @@
-"""Even out a set of pairs until a rule that sees length alone is at chance.
+"""Even out a set of pairs until a rule that sees length alone is at chance, by leaving pairs out or by weighing them.
 
-In each part of the data (kind, criterion or source) as many pairs stay in which the chosen response is longer as in
-which it is shorter. What goes is taken from the side that is in excess, each time from the range of length gaps where
-it outweighs the other side most, so that the gaps of both sides stay alike; within a range the pairs with the weakest
-label go first.
+Left out: in each part of the data (kind, criterion or source) as many pairs stay in which the chosen response is longer
+as in which it is shorter. What goes is taken from the side that is in excess, each time from the range of length gaps
+where it outweighs the other side most, so that the gaps of both sides stay alike; within a range the pairs with the
+weakest label go first.
+
+Weighed: in each part the pairs of either side get one weight, so that both sides weigh the same and all of them
+together as much as before. Of gaps only the sign is evened out, and a part with pairs of one side alone cannot be.
 """
 
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boresight.data.lint.row import fingerprint, part_of
 from boresight.data.preferences import response_text
+from boresight.errors import DataError
 from boresight.records import PreferencePair
 
 RANGES = 10
 """Ranges of the gap between both lengths, with about equally many pairs each."""
 
 Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Pairs of a part whose chosen response is longer, and shorter."""
+
+    longer: int
+    shorter: int
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """Of a pair on the longer side and of one on the shorter side; 1 where there is no pair to weigh against."""
+        both = self.longer + self.shorter
+        return (both / 2 / self.longer, both / 2 / self.shorter) if self.longer and self.shorter else (1.0, 1.0)
+
+    def weight(self, gap: int) -> float:
+        return self.weights[0] if gap > 0 else self.weights[1] if gap < 0 else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LengthWeights:
+    """The weights of pairs, which follow from the two sides of each part; parts without unequal lengths are absent."""
+
+    parts: dict[str, Sides]
+
+    @property
+    def one_sided(self) -> list[str]:
+        """Parts that no weight can even out."""
+        return [name for name, sides in self.parts.items() if not (sides.longer and sides.shorter)]
+
+    def accuracy(self, *, weighted: bool) -> float | None:
+        """How often the better one of "the longer one wins" and "the shorter one wins" is right; None without pairs of
+        unequal length."""
+        longer = shorter = 0.0
+        for sides in self.parts.values():
+            weights = sides.weights if weighted else (1.0, 1.0)
+            longer += sides.longer * weights[0]
+            shorter += sides.shorter * weights[1]
+        return max(longer, shorter) / (longer + shorter) if longer + shorter else None
+
+    def mark(self, pair: PreferencePair) -> PreferencePair:
+        """The pair with its weight in `meta`. Raises DataError where it has another one already."""
+        sides, held = self.parts.get(part_of(pair)), pair.meta.get("weight")
+        weight = sides.weight(length_gap(pair)) if sides else 1.0
+        if held not in (None, weight):
+            raise DataError(
+                f"pair {pair.id!r}: meta.weight is {held!r} already; expected pairs without a weight, since this one "
+                "would be lost. Weigh the file that it was made from, or take the weight out."
+            )
+        return replace(pair, meta={**pair.meta, "weight": weight})
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "length_rule_accuracy": self.accuracy(weighted=False),
+            "weighted_length_rule_accuracy": self.accuracy(weighted=True),
+            "one_sided": self.one_sided,
+            "parts": {
+                name or "(none)": {
+                    "longer": sides.longer,
+                    "shorter": sides.shorter,
+                    "weight_longer": sides.weights[0],
+                    "weight_shorter": sides.weights[1],
+                }
+                for name, sides in self.parts.items()
+            },
+        }
+
+
+def weigh(pairs: Iterable[PreferencePair]) -> LengthWeights:
+    """Weights that even out the lengths of these pairs; they are gone through once."""
+    found: dict[str, Counter[int]] = {}
+    for pair in pairs:
+        if gap := length_gap(pair):
+            found.setdefault(part_of(pair), Counter())[1 if gap > 0 else -1] += 1
+    return LengthWeights({name: Sides(count[1], count[-1]) for name, count in found.items()})
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from boresight.data.filters import Dropped, Filters, Reasons, drop_reasons, marked
 from boresight.data.jsonl import write_parted
+from boresight.data.length_balance import LengthWeights, weigh
 from boresight.data.lint.row import part_of
 from boresight.data.lint.select import rows_of_findings, rows_outside_findings
 from boresight.data.lint.sources import Columns, PairsOfFile, read_all_prompts
@@ -33,6 +34,7 @@ class FilteredFile:
     dropped: dict[str, int]
     out: Path
     dropped_file: Path
+    weights: LengthWeights | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -41,6 +43,7 @@ class FilteredFile:
             "dropped": self.dropped,
             "out": str(self.out),
             "dropped_file": str(self.dropped_file),
+            **({"length_weights": self.weights.as_json()} if self.weights else {}),
         }
 
 
@@ -52,14 +55,16 @@ def filter_file(
     drop_lint: Sequence[str] = (),
     only_lint: Sequence[str] = (),
     evaluation: Sequence[Path] = (),
+    reweight: bool = False,
     columns: Columns = None,
 ) -> FilteredFile:
     """Write the pairs that stay to `out`, the others with their reason in `meta.dropped` to a file beside it.
 
-    `drop_lint` drops the rows that these findings point at, `only_lint` all others. Raises DataError where no filter
-    is named or `out` is no place for records.
+    `drop_lint` drops the rows that these findings point at, `only_lint` all others; `reweight` gives the pairs that
+    stay a weight in `meta.weight` that evens out their lengths. Raises DataError where no filter is named or `out` is
+    no place for records.
     """
-    if filters == Filters() and not drop_lint and not only_lint:
+    if filters == Filters() and not drop_lint and not only_lint and not reweight:
         raise DataError("filter: no filter is named; expected one or more, such as --max-length-ratio 2.")
     if "length_bias" in drop_lint:
         raise DataError(
@@ -76,8 +81,10 @@ def filter_file(
         left.drop(rows_of_findings(left, drop_lint, prompts))
     if filters != Filters():
         left.drop(drop_reasons(left, filters))
-    rows = write_parted({"kept": out, "dropped": beside}, left.told_apart())
-    return FilteredFile(rows.total(), rows["kept"], dict(sorted(Counter(left.gone.values()).items())), out, beside)
+    weights = weigh(left) if reweight else None
+    rows = write_parted({"kept": out, "dropped": beside}, left.told_apart(weights))
+    dropped = dict(sorted(Counter(left.gone.values()).items()))
+    return FilteredFile(rows.total(), rows["kept"], dropped, out, beside, weights)
 
 
 @dataclass(slots=True)
@@ -97,11 +104,13 @@ class _Left:
         numbered = zip(range(max(reasons, default=-1) + 1), left, strict=False)
         self.gone |= {position: reasons[number] for number, position in numbered if number in reasons}
 
-    def told_apart(self) -> Iterator[tuple[str, PreferencePair]]:
-        """All pairs of the file, kept or dropped."""
+    def told_apart(self, weights: LengthWeights | None) -> Iterator[tuple[str, PreferencePair]]:
+        """All pairs of the file: the kept ones with their weights, the dropped ones with the reason."""
         for position, pair in enumerate(self.pairs):
-            reason = self.gone.get(position)
-            yield ("kept", pair) if reason is None else ("dropped", marked(Dropped(pair, reason)))
+            if reason := self.gone.get(position):
+                yield "dropped", marked(Dropped(pair, reason))
+            else:
+                yield "kept", weights.mark(pair) if weights else pair
         _check_unchanged({self.pairs.path: self.state})
 
 
