@@ -53,8 +53,9 @@ def _error_number(error: BaseException) -> int | None:
     return None
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file beside `path`, then rename it into place: a kill leaves the old file or the new one.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to fill, renamed into place at the end: a kill or a fault leaves the old file.
 
     Raises StorageError where the disk is full or the folder may not be written to.
     """
@@ -64,13 +65,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.close(handle)
         temporary = Path(name)
         try:
-            write(temporary)
+            yield temporary
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a file that then takes the place of `path`, as `replacing` says."""
+    with replacing(path) as temporary:
+        write(temporary)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -77,6 +77,21 @@ def test_filter_counts_and_writes(tmp_path: Path) -> None:
     assert len(out.read_text(encoding="utf-8").splitlines()) == told["kept"]
 
 
+def test_length_is_evened_out_by_weight(tmp_path: Path) -> None:
+    out = tmp_path / "kept.jsonl"
+    arguments = ("filter", EXAMPLE / "pairs.csv", "--balance-length", "reweight", "--out", out)
+    told = json.loads(call(*arguments, "--json").stdout)
+    assert told["kept"] == told["rows"] and told["length_weights"]["weighted_length_rule_accuracy"] == pytest.approx(
+        0.5
+    )
+    assert "a rule that sees length alone is right in" in call(*arguments).stdout
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    lengths = [[len(row[side][-1]["content"].strip()) for side in ("chosen", "rejected")] for row in rows]
+    longer = sum(row["meta"]["weight"] for row, (a, b) in zip(rows, lengths, strict=True) if a > b)
+    shorter = sum(row["meta"]["weight"] for row, (a, b) in zip(rows, lengths, strict=True) if a < b)
+    assert longer == pytest.approx(shorter)
+
+
 @needs_hh
 def test_filter_of_published_pairs_keeps_what_a_count_by_hand_keeps(tmp_path: Path) -> None:
     source = HH / "helpful-base.train.jsonl.gz"

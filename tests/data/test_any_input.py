@@ -19,7 +19,7 @@ from boresight.data.foreign_forms import FOREIGN
 from boresight.data.inspection import inspect_file
 from boresight.data.readers import read_pairs
 from boresight.data.refusals import RowsAside
-from boresight.data.tables import iterate_rows
+from boresight.data.tables import LONGEST_CELL, iterate_rows
 from boresight.errors import BoresightError
 
 KEEP: Any = {"on_identical": "keep", "on_empty": "keep", "on_context_differs": "keep"}
@@ -169,13 +169,23 @@ def test_cells_come_out_as_they_went_in(rows: list[tuple[str, str, str]], delimi
     in_folder("a.tsv" if delimiter == "\t" else "a.csv", content, check)
 
 
-def test_a_huge_field_is_read_from_json_and_refused_from_csv(tmp_path: Path) -> None:
+def test_a_huge_field_is_read(tmp_path: Path) -> None:
     huge = "x" * 5_000_000
     (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": huge, "chosen": "a", "rejected": "b"}))
     assert read_pairs(tmp_path / "a.jsonl").pairs[0].prompt[0].content == huge
     (tmp_path / "a.json").write_text(json.dumps([{"prompt": huge, "chosen": "a", "rejected": "b"}] * 2))
     read = read_pairs(tmp_path / "a.json").pairs
     assert [(pair.id, len(pair.prompt[0].content)) for pair in read] == [("a:1", len(huge)), ("a:1.2", len(huge))]
-    (tmp_path / "a.csv").write_text(f"prompt,chosen,rejected\n{huge},a,b\n")
-    with pytest.raises(BoresightError, match=r"a\.csv:2: .*field larger than field limit"):
+    limit = csv.field_size_limit()
+    for name, delimiter in (("a.csv", ","), ("a.tsv", "\t")):
+        (tmp_path / name).write_text(
+            delimiter.join(["prompt", "chosen", "rejected\n"]) + delimiter.join([huge, "a", "b"])
+        )
+        assert read_pairs(tmp_path / name).pairs[0].prompt[0].content == huge
+    assert csv.field_size_limit() == limit, "the limit of the csv module is that of the whole process"
+
+
+def test_a_quote_that_swallows_the_rest_of_the_file_is_not_followed_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('prompt,chosen,rejected\nHi,a,b\nHi,"a' + "x" * LONGEST_CELL)
+    with pytest.raises(BoresightError, match=r"a\.csv:3: .*field larger than field limit.* at most 16,777,216 char"):
         read_pairs(tmp_path / "a.csv")

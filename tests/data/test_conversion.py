@@ -19,6 +19,7 @@ from boresight.data.jsonl import as_record, from_record, read_records, write_rec
 from boresight.data.pair_stream import stream_pairs
 from boresight.data.readers import read_demonstrations, read_prompts
 from boresight.data.refusals import RowsAside
+from boresight.data.tables import LONGEST_CELL
 from boresight.data.written_forms import DEMONSTRATION_TARGETS, PAIR_TARGETS, PROMPT_TARGETS
 from boresight.errors import DataError
 from boresight.records import Demonstration, Message, Messages, PreferencePair, Prompt
@@ -120,8 +121,8 @@ def test_text_that_a_form_takes_for_its_marks_is_refused(tmp_path: Path) -> None
 
 
 def test_a_cell_that_could_not_be_read_again_is_refused(tmp_path: Path) -> None:
-    long = replace(PAIR, chosen=(Message("assistant", "x" * 131_073),))
-    assert '"chosen" is longer than the 131,072 characters that a CSV cell holds' in refused(long, "csv", tmp_path)
+    long = replace(PAIR, chosen=(Message("assistant", "x" * (LONGEST_CELL + 1)),))
+    assert '"chosen" is longer than the 16,777,216 characters that a CSV cell holds' in refused(long, "csv", tmp_path)
 
 
 def test_white_space_at_the_ends_is_counted_where_transcripts_drop_it(tmp_path: Path) -> None:

@@ -7,16 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boresight.data.filters import (
-    Filters,
-    duplicates,
-    filter_pairs,
-    marked,
-    near_duplicates,
-    over_length_ratio,
-    over_prompt_cap,
-    ties,
-)
+from boresight.data.filters import Filters, drop_reasons, filter_pairs, marked
 from boresight.errors import DataError
 from boresight.records import PreferencePair
 from tests.data.lint.making import pair
@@ -51,6 +42,8 @@ def test_kept_and_dropped_make_up_what_was_read(pairs: list[PreferencePair], fil
     assert sorted([*done.kept, *(item.pair for item in done.dropped)], key=lambda p: int(p.id[1:])) == pairs
     assert len(done.kept) + sum(done.counts().values()) == len(pairs)
     assert [p for p in pairs if p in done.kept] == done.kept
+    gone = [item.pair for item in done.dropped]
+    assert [p for p in pairs if p in gone] == gone
 
 
 @properties
@@ -73,13 +66,14 @@ def test_length_ratio_counts_words_and_names_empty_rejections() -> None:
         pair(2, "q", "one", "one two three"),
         pair(3, "q", "one", " "),
     ]
-    assert over_length_ratio(pairs, 2.0) == {1: "length_ratio", 3: "rejected_without_words"}
+    assert drop_reasons(pairs, Filters(max_length_ratio=2.0)) == {1: "length_ratio", 3: "rejected_without_words"}
 
 
 def test_length_ratio_can_count_characters() -> None:
     pairs = [pair(0, "q", "水泵水泵", "水泵"), pair(1, "q", "水泵水泵水", "水泵"), pair(2, "q", "水", "")]
-    assert over_length_ratio(pairs, 2.0, "characters") == {1: "length_ratio", 2: "rejected_without_characters"}
-    assert over_length_ratio(pairs, 2.0) == {2: "rejected_without_words"}
+    by_characters = Filters(max_length_ratio=2.0, length_unit="characters")
+    assert drop_reasons(pairs, by_characters) == {1: "length_ratio", 2: "rejected_without_characters"}
+    assert drop_reasons(pairs, Filters(max_length_ratio=2.0)) == {2: "rejected_without_words"}
 
 
 def test_only_pairs_equal_word_for_word_are_duplicates() -> None:
@@ -89,7 +83,7 @@ def test_only_pairs_equal_word_for_word_are_duplicates() -> None:
         pair(2, "Hi", "Hello", "No."),
         pair(3, "Hi", "No.", "Hello."),
     ]
-    assert duplicates(pairs) == {1: "duplicate"}
+    assert drop_reasons(pairs, Filters(duplicates="drop")) == {1: "duplicate"}
 
 
 def test_near_duplicates_go_but_for_the_first() -> None:
@@ -97,7 +91,7 @@ def test_near_duplicates_go_but_for_the_first() -> None:
         pair(0, "How warm is it?", "Nine degrees today.", "Cold."),
         pair(1, "how warm is it", "Nine degrees, today!", "cold"),
     ]
-    assert near_duplicates(pairs) == {1: "near_duplicate"}
+    assert drop_reasons(pairs, Filters(duplicates="drop_near")) == {1: "near_duplicate"}
 
 
 def test_near_duplicates_without_rensa_are_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,12 +109,12 @@ def test_near_duplicates_without_rensa_are_an_error_that_says_what_to_install(mo
 
 def test_ties_go() -> None:
     pairs = [pair(0, "q", "a", "b", p_chosen=0.5), pair(1, "q", "a", "b", strength=0.0), pair(2, "q", "a", "b")]
-    assert ties(pairs) == {0: "tie", 1: "tie"}
+    assert drop_reasons(pairs, Filters(ties="drop")) == {0: "tie", 1: "tie"}
 
 
 def test_a_prompt_keeps_its_first_pairs_in_any_spelling() -> None:
     pairs = [pair(n, text, f"a{n}", "b") for n, text in enumerate(["Why?", "why? ", "How?", "WHY?"])]
-    assert over_prompt_cap(pairs, 2) == {3: "prompt_cap"}
+    assert drop_reasons(pairs, Filters(max_per_prompt=2)) == {3: "prompt_cap"}
 
 
 def test_a_pair_that_fails_two_filters_goes_for_the_first_alone() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from boresight.data.filters import Filters
 from boresight.data.jsonl import read_records, write_records
+from boresight.data.length_balance import weigh
 from boresight.data.quality_files import dropped_path, filter_file, split_files
 from boresight.errors import DataError
 from boresight.records import PreferencePair
@@ -48,6 +49,31 @@ def test_all_dropped_leaves_an_empty_file(source: Path, tmp_path: Path) -> None:
     assert (tmp_path / "kept.jsonl").read_bytes() == b""
 
 
+def test_weights_are_those_of_the_pairs_that_stay(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "kept.jsonl"
+    done = filter_file(source, out, Filters(max_length_ratio=2.0), reweight=True)
+    kept = read_records(out, PreferencePair)
+    assert done.weights is not None and done.weights == weigh(PAIRS[:20])
+    assert [p.meta for p in kept] == [done.weights.mark(p).meta for p in PAIRS[:21]]
+    told = done.as_json()["length_weights"]
+    assert told["weighted_length_rule_accuracy"] in (0.5, told["length_rule_accuracy"])
+    assert all("weight" not in p.meta for p in read_records(done.dropped_file, PreferencePair))
+
+
+def test_a_file_that_changes_while_it_is_read_gives_no_output(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decide_and_append(*arguments: object) -> dict[int, str]:
+        with source.open("a", encoding="utf-8") as stream:
+            stream.write(source.read_text(encoding="utf-8").splitlines()[0].replace('"p0"', '"late"') + "\n")
+        return {}
+
+    monkeypatch.setattr("boresight.data.quality_files.drop_reasons", decide_and_append)
+    with pytest.raises(DataError, match=r"pairs\.jsonl: the file was written to while it was read"):
+        filter_file(source, tmp_path / "kept.jsonl", Filters(ties="drop"))
+    assert list(tmp_path.iterdir()) == [source]
+
+
 def test_bad_requests_are_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no filter is named"):
         filter_file(source, tmp_path / "kept.jsonl", Filters())
@@ -72,7 +98,7 @@ def test_parts_of_a_split_are_files_and_ids_stay_apart(source: Path, tmp_path: P
     assert done.files["aside"].read_bytes() == b"" and set(done.files) == {"train", "test", "aside"}
     parts = {name: read_records(done.files[name], PreferencePair) for name in ("train", "test")}
     assert all(parts.values())
-    assert len({record.id for rows in parts.values() for record in rows}) == done.rows == 44
+    assert len({record.id for rows in parts.values() for record in rows}) == sum(done.rows.values()) == 44
     assert done.strata == {"pairs.jsonl": {name: len(rows) for name, rows in parts.items()}}
     assert not {r.prompt for r in parts["train"]} & {r.prompt for r in parts["test"]}
 

@@ -20,3 +20,12 @@ def test_a_refusal_outweighs_a_drop() -> None:
     assert tally.dropped == {}
     with pytest.raises(DataError, match=r"^second$"):
         tally.raise_refusals()
+
+
+def test_whoever_sets_rows_aside_is_told_of_each_that_is_dropped() -> None:
+    told = []
+    tally = Tally(Path("f"), lambda error, line, found: told.append((str(error), line, found)))
+    tally.judge({"a": "first", "b": "second"}, {"a": "keep", "b": "drop"}, line=7)
+    tally.judge({"a": "first"}, {"a": "error"}, line=8)
+    tally.leave_out("duplicate", line=9)
+    assert told == [("second", 7, None), ("f:9: left out: duplicate", 9, None)]

@@ -9,6 +9,7 @@ import typer
 from boresight.cli.data import AsJson, Columns, named, progress
 
 if TYPE_CHECKING:
+    from boresight.data.length_balance import LengthWeights
     from boresight.data.lint.run import Lint
     from boresight.data.quality_files import FilteredFile, SplitFiles
 
@@ -77,8 +78,9 @@ def filter_rows(
     drop_ties: Annotated[bool, typer.Option("--drop-ties", help="Drop pairs without a preference.")] = False,
     max_per_prompt: Annotated[int | None, typer.Option(min=1, help="Keep a prompt's first pairs.")] = None,
     balance_length: Annotated[
-        bool, typer.Option("--balance-length", help="Drop pairs until length alone tells nothing, in each kind.")
-    ] = False,
+        Literal["drop", "reweight"] | None,
+        typer.Option(help="Drop pairs, or weigh them in meta.weight, until length alone tells nothing in any kind."),
+    ] = None,
     drop_lint: Annotated[
         LintIds, typer.Option("--drop-lint", metavar="ID", help="Drop rows of a finding; may repeat.")
     ] = None,
@@ -92,7 +94,8 @@ def filter_rows(
     """Leave rows out of preference data, each with its reason.
 
     What stays is written to --out as JSON Lines; what goes to NAME.dropped.jsonl beside it, each record with its
-    reason in meta.dropped. A row goes for the first reason that holds.
+    reason in meta.dropped. A row goes for the first reason that holds. With --balance-length reweight nothing goes for
+    its length: meta.weight of each pair evens it out, for a training that reads it (boresight's own stages do not).
 
     \b
     Example:
@@ -108,7 +111,7 @@ def filter_rows(
         duplicates="drop_near" if dedupe == "near" else "drop" if dedupe else "keep",
         ties="drop" if drop_ties else "keep",
         max_per_prompt=max_per_prompt,
-        balance_length=balance_length,
+        balance_length=balance_length == "drop",
     )
     done = filter_file(
         file,
@@ -117,6 +120,7 @@ def filter_rows(
         drop_lint=drop_lint or (),
         only_lint=only_lint or (),
         evaluation=evaluation or (),
+        reweight=balance_length == "reweight",
         columns=named(columns),
     )
     print(json.dumps(done.as_json(), ensure_ascii=False) if as_json else filter_text(done))
@@ -129,14 +133,18 @@ def split(
         str, typer.Option("--parts", metavar="NAME=SHARE,...", help="Parts and their shares, which add up to 1.")
     ] = "train=0.9,test=0.1",
     seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+    groups: Annotated[
+        Literal["beginnings", "paraphrases"], typer.Option(help="Which prompts go to one part together.")
+    ] = "paraphrases",
     columns: Columns = None,
     as_json: AsJson = False,
 ) -> None:
     """Part preference data so that no prompt leaks.
 
-    Conversations that begin alike go to one part together, near duplicates of a beginning too. A row's part follows
-    from the seed and its own words, so rows that are added later move none; one that is near to rows of two parts
-    goes to aside.jsonl.
+    Conversations that begin with the same message of the user go to one part together; by default also those whose
+    prompts are paraphrases: the same words in another order, or near duplicates. A row's part follows from the seed
+    and its own words, so rows that are added later move none; one that is near to rows of two parts goes to
+    aside.jsonl.
 
     \b
     Example:
@@ -144,7 +152,7 @@ def split(
     """
     from boresight.data.quality_files import split_files
 
-    done = split_files(files, out, shares(parts), seed, named(columns))
+    done = split_files(files, out, shares(parts), seed, named(columns), groups)
     print(json.dumps(done.as_json(), ensure_ascii=False) if as_json else split_text(done))
 
 
@@ -175,20 +183,32 @@ def filter_text(done: "FilteredFile") -> str:
     lines = [f"{done.out}: {done.kept:,} of {done.rows:,} pairs kept"]
     lines += [f"  left out, {reason}: {count:,}" for reason, count in done.dropped.items()]
     lines.append(f"  what was left out: {done.dropped_file}")
+    if done.weights:
+        lines += weights_text(done.weights)
     return "\n".join(lines)
+
+
+def weights_text(weights: "LengthWeights") -> list[str]:
+    plain, weighted = (weights.accuracy(weighted=weighted) for weighted in (False, True))
+    if plain is None or weighted is None:
+        return ["  all pairs weigh 1: no two responses differ in length"]
+    lines = [f"  a rule that sees length alone is right in {100 * plain:.1f}%, by weight in {100 * weighted:.1f}%"]
+    if weights.one_sided:
+        names = ", ".join(name or "(none)" for name in weights.one_sided)
+        lines.append(f"  not evened out, because all of their chosen responses are longer, or all shorter: {names}")
+    return lines
 
 
 def split_text(done: "SplitFiles") -> str:
     from boresight.cli.tables import table
 
-    parts = done.split.parts
-    rows = [["rows", *parts], ["all", *(f"{len(pairs):,}" for pairs in parts.values())]]
-    rows += [[stratum, *(f"{counts[name]:,}" for name in parts)] for stratum, counts in done.strata.items()]
-    lines = [f"{done.rows:,} rows, {done.split.groups:,} beginnings of conversations"]
+    rows = [["rows", *done.parts], ["all", *(f"{done.rows[name]:,}" for name in done.parts)]]
+    rows += [[stratum, *(f"{counts[name]:,}" for name in done.parts)] for stratum, counts in done.strata.items()]
+    lines = [f"{sum(done.rows.values()):,} rows, {done.placement.groups:,} groups of prompts"]
     lines.append(table(rows, right=range(1, len(rows[0]))))
-    if done.split.aside:
-        lines.append(f"  near to rows of two parts, left aside: {len(done.split.aside):,} in {done.files['aside']}")
-    if not done.split.searched:
+    if done.rows["aside"]:
+        lines.append(f"  near to rows of two parts, left aside: {done.rows['aside']:,} in {done.files['aside']}")
+    if not done.placement.searched:
         lines.append("  near duplicates were not looked for: rensa is not installed (pip install 'boresight[data]')")
     return "\n".join(lines)
 

@@ -133,4 +133,6 @@ def _rate(rate: Rate) -> str:
 
 def _dropped(result: Json) -> str:
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in (result.get("dropped") or {}).items() if count)
-    return f"; left out: {reasons}" if reasons else ""
+    side = result.get("left_out")
+    told = f" ({side['rows']:,} rows in {side['file']})" if side else ""
+    return f"; left out: {reasons}{told}" if reasons else ""

@@ -95,7 +95,8 @@ class TextStage(BatchedStage):
 
 
 class PairReading(Section):
-    """What stages that read preference files do with rows that make no pair; whatever is left out is counted."""
+    """What stages that read preference files do with rows that make no pair. Whatever is left out is counted, and lies
+    in `left_out.jsonl` of the stage's folder with file, line and reason."""
 
     on_identical: Literal["error", "drop"] = "error"
     """A pair of two equal responses: stop, or leave it out and count it."""
@@ -104,5 +105,4 @@ class PairReading(Section):
     on_context_differs: Literal["error", "drop"] = "error"
     """A transcript pair whose two conversations differ before the last answer: stop, or leave it out and count it."""
     on_unreadable: Literal["error", "drop"] = "error"
-    """A row that is damaged or lacks a part: stop, or leave it out and count it; `boresight data inspect FILE
-    --on-error skip` writes such rows aside with their reasons."""
+    """A row that is damaged or lacks a part: stop, or leave it out and count it."""

@@ -164,6 +164,10 @@ class PreferencesStage(PairReading, StageSection):
     `balance_length`; each is counted, and what went lies in `dropped.jsonl` with the reason."""
     held_out_fraction: Fraction = 0.1
     """Share of prompts whose pairs are kept from training, for the reward model's certificate."""
+    held_out_groups: Literal["beginnings", "paraphrases"] = "beginnings"
+    """What is held out together: conversations that begin with the same message of the user, or paraphrases of it too
+    (the same words in another order, near duplicates; needs rensa, in the extra `data`). What is near to both sides is
+    then left out, counted, and lies in `dropped.jsonl`."""
 
 
 class RewardModelStage(PairReading, TextStage):

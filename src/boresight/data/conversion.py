@@ -4,7 +4,6 @@ A field that comes back changed is counted as lost. Text that would come back as
 would be trained on it; only white space at the ends of messages, which transcripts do not keep, is counted instead.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -16,7 +15,7 @@ from boresight.data.jsonl import as_record
 from boresight.data.record_stream import Record, stream_records
 from boresight.data.refusals import Refuse, stop
 from boresight.data.sources import Source
-from boresight.data.tables import Row, container_of
+from boresight.data.tables import LONGEST_CELL, Row, container_of
 from boresight.data.written_forms import (
     DEMONSTRATION_TARGETS,
     PAIR_TARGETS,
@@ -141,12 +140,11 @@ def _written(record: Record, target: Target[Any], to: str, where: str, lost: Cou
 
 
 def _check_cells(rows: list[Row], where: str) -> None:
-    limit = csv.field_size_limit()
-    name = next((key for row in rows for key, cell in row.items() if len(cell) > limit), None)
+    name = next((key for row in rows for key, cell in row.items() if len(cell) > LONGEST_CELL), None)
     if name is not None:
         raise DataError(
-            f'{where}: "{name}" is longer than the {limit:,} characters that a CSV cell holds when it is read again. '
-            f"{_advice()}"
+            f'{where}: "{name}" is longer than the {LONGEST_CELL:,} characters that a CSV cell holds when it is read '
+            f"again. {_advice()}"
         )
 
 

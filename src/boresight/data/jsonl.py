@@ -6,8 +6,9 @@ Read are JSON Lines and JSON lists, either of them gzip-packed.
 import gzip
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,7 +19,7 @@ from boresight.data.refusals import Refuse, stop
 from boresight.data.text_files import decode, first_character, read_raw_lines
 from boresight.errors import DataError
 from boresight.records import Demonstration, Message, Messages, PreferencePair, Prompt, Response, Role
-from boresight.storage import write_atomically
+from boresight.storage import replacing
 
 Record = Prompt | Demonstration | PreferencePair | Response
 R = TypeVar("R", Prompt, Demonstration, PreferencePair, Response)
@@ -72,17 +73,32 @@ def write_records(path: str | Path, records: Iterable[Record | Mapping[str, Any]
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     """Write texts one after the other, packed where the name ends in `.gz`; whole or not at all."""
+    with _lines_of(Path(path)) as stream:
+        for line in lines:
+            stream.write(line.encode("utf-8"))
 
-    def write(temporary: Path) -> None:
-        with ExitStack() as stack:
-            stream: IO[bytes] = stack.enter_context(temporary.open("wb"))
-            if str(path).endswith(".gz"):
-                packed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
-                stream = cast(IO[bytes], stack.enter_context(packed))
-            for line in lines:
-                stream.write(line.encode("utf-8"))
 
-    write_atomically(Path(path), write)
+def write_parted(paths: Mapping[str, Path], records: Iterable[tuple[str, Record]]) -> Counter[str]:
+    """Write each record to the file of the name beside it, in one go; where one cannot be written, no file appears.
+    Returns the number of records by name."""
+    written: Counter[str] = Counter()
+    with ExitStack() as stack:
+        streams = {name: stack.enter_context(_lines_of(path)) for name, path in paths.items()}
+        for name, record in records:
+            streams[name].write(_line(record).encode("utf-8"))
+            written[name] += 1
+    return written
+
+
+@contextmanager
+def _lines_of(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to, packed where the name ends in `.gz`, which takes its place at the end."""
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        if not path.name.endswith(".gz"):
+            yield stream
+            return
+        with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
+            yield cast(IO[bytes], packed)
 
 
 def as_record(item: Record) -> dict[str, Any]:

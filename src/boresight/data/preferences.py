@@ -1,43 +1,28 @@
-"""Preference pairs as a set: joined, split so that no prompt leaks, and their lengths counted."""
+"""Preference pairs as a set: joined, one spelling for equal prompts, and lengths counted."""
 
-import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from boresight.records import Messages, PreferencePair
 
 
-def join_pairs(sources: Iterable[Sequence[PreferencePair]]) -> list[PreferencePair]:
-    """All pairs in order. An id that an earlier source has given already gets its source's number after it
-    (`pairs:2` of the second source becomes `pairs:2@2`), so that ids name one pair."""
-    joined: list[PreferencePair] = []
+def join_pairs(sources: Iterable[Iterable[PreferencePair]]) -> Iterator[PreferencePair]:
+    """All pairs in order, with ids that name one pair each (see `with_own_ids`)."""
     taken: set[str] = set()
     for number, pairs in enumerate(sources, start=1):
-        for pair in pairs:
-            name = pair.id
-            while name in taken:
-                name += f"@{number}"
-            taken.add(name)
-            joined.append(pair if name == pair.id else replace(pair, id=name))
-    return joined
+        yield from with_own_ids(pairs, number, taken)
 
 
-def split_by_prompt(
-    pairs: Iterable[PreferencePair], fraction: float, seed: int
-) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Training and held-out pairs; about `fraction` of the prompts are held out, with all of their pairs.
-
-    A prompt's side follows from the seed and its own text alone, so that it stays where it is when pairs are added,
-    and a prompt that differs only in case or white space goes the same way.
-    """
-    train: list[PreferencePair] = []
-    held_out: list[PreferencePair] = []
+def with_own_ids(pairs: Iterable[PreferencePair], number: int, taken: set[str]) -> Iterator[PreferencePair]:
+    """The pairs of the source of that number. An id that is taken already gets the number after it (`pairs:2` of the
+    second source becomes `pairs:2@2`)."""
     for pair in pairs:
-        digest = hashlib.sha256(f"{seed}\n{prompt_key(pair.prompt)}".encode()).digest()
-        side = held_out if int.from_bytes(digest[:8]) < fraction * 2.0**64 else train
-        side.append(pair)
-    return train, held_out
+        name = pair.id
+        while name in taken:
+            name += f"@{number}"
+        taken.add(name)
+        yield pair if name == pair.id else replace(pair, id=name)
 
 
 def prompt_key(prompt: Messages) -> str:

@@ -1,22 +1,28 @@
-"""Filter and split from file to file: what stays is written as our own records, and what goes lies beside it."""
+"""Filter and split from file to file: what stays is written as our own records, and what goes lies beside it.
+
+A file is read once to decide and once more to write, so that its texts are never held; it may be larger than memory.
+"""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from boresight.data.filters import Filtered, Filters, Reasons, filter_pairs, marked
-from boresight.data.jsonl import write_records
+from boresight.data.filters import Dropped, Filters, Reasons, drop_reasons, marked
+from boresight.data.jsonl import write_parted
+from boresight.data.length_balance import LengthWeights, weigh
 from boresight.data.lint.row import part_of
-from boresight.data.lint.select import rows_of_findings
-from boresight.data.lint.sources import Columns, read_all_pairs, read_all_prompts
-from boresight.data.preferences import join_pairs
-from boresight.data.split import Split, split_pairs
+from boresight.data.lint.select import rows_of_findings, rows_outside_findings
+from boresight.data.lint.sources import Columns, PairsOfFile, read_all_prompts
+from boresight.data.preferences import with_own_ids
+from boresight.data.split import Groups, Placement, place, strata
 from boresight.errors import DataError
-from boresight.records import PreferencePair, Prompt
+from boresight.records import PreferencePair
 
 WRITTEN = (".jsonl", ".jsonl.gz")
+ASIDE = "aside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class FilteredFile:
     dropped: dict[str, int]
     out: Path
     dropped_file: Path
+    weights: LengthWeights | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -36,6 +43,7 @@ class FilteredFile:
             "dropped": self.dropped,
             "out": str(self.out),
             "dropped_file": str(self.dropped_file),
+            **({"length_weights": self.weights.as_json()} if self.weights else {}),
         }
 
 
@@ -47,81 +55,124 @@ def filter_file(
     drop_lint: Sequence[str] = (),
     only_lint: Sequence[str] = (),
     evaluation: Sequence[Path] = (),
+    reweight: bool = False,
     columns: Columns = None,
 ) -> FilteredFile:
     """Write the pairs that stay to `out`, the others with their reason in `meta.dropped` to a file beside it.
 
-    `drop_lint` drops the rows that these findings point at, `only_lint` all others. Raises DataError where no filter
-    is named or `out` is no place for records.
+    `drop_lint` drops the rows that these findings point at, `only_lint` all others; `reweight` gives the pairs that
+    stay a weight in `meta.weight` that evens out their lengths. Raises DataError where no filter is named or `out` is
+    no place for records.
     """
-    if filters == Filters() and not drop_lint and not only_lint:
+    if filters == Filters() and not drop_lint and not only_lint and not reweight:
         raise DataError("filter: no filter is named; expected one or more, such as --max-length-ratio 2.")
     if "length_bias" in drop_lint:
         raise DataError(
             "filter: to drop every pair whose chosen response is longer would bias the rest the other way; expected "
             "--balance-length, which drops the excess, or --max-length-ratio."
         )
-    _check_out(out, source)
-    pairs = read_all_pairs(source, columns)
+    beside = dropped_path(_checked_out(out, source))
+    _checked_out(beside, source)
     prompts = read_all_prompts(evaluation)
-    done = Filtered(pairs, [])
+    left = _Left(PairsOfFile(source, columns), _state(source))
     if only_lint:
-        done = done.then(_all_but(rows_of_findings(pairs, only_lint, prompts), len(pairs)))
-    if drop_lint:
-        done = done.then(_found(done.kept, drop_lint, prompts))
-    filtered = filter_pairs(done.kept, filters)
-    dropped = [*done.dropped, *filtered.dropped]
-    beside = dropped_path(out)
-    _check_out(beside, source)
-    write_records(out, filtered.kept)
-    write_records(beside, [marked(item) for item in dropped])
-    return FilteredFile(len(pairs), len(filtered.kept), dict(Counter(item.reason for item in dropped)), out, beside)
+        left.drop(dict.fromkeys(rows_outside_findings(left, only_lint, prompts), "not_in_finding"))
+    if drop_lint and any(True for _ in left):
+        left.drop(rows_of_findings(left, drop_lint, prompts))
+    if filters != Filters():
+        left.drop(drop_reasons(left, filters))
+    weights = weigh(left) if reweight else None
+    rows = write_parted({"kept": out, "dropped": beside}, left.told_apart(weights))
+    dropped = dict(sorted(Counter(left.gone.values()).items()))
+    return FilteredFile(rows.total(), rows["kept"], dropped, out, beside, weights)
+
+
+@dataclass(slots=True)
+class _Left:
+    """The pairs of a file without those that are gone, read anew each time they are gone through."""
+
+    pairs: PairsOfFile
+    state: tuple[int, int]
+    gone: Reasons = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[PreferencePair]:
+        return (pair for position, pair in enumerate(self.pairs) if position not in self.gone)
+
+    def drop(self, reasons: Mapping[int, str]) -> None:
+        """Pairs at these positions among those left."""
+        left = (position for position in count() if position not in self.gone)
+        numbered = zip(range(max(reasons, default=-1) + 1), left, strict=False)
+        self.gone |= {position: reasons[number] for number, position in numbered if number in reasons}
+
+    def told_apart(self, weights: LengthWeights | None) -> Iterator[tuple[str, PreferencePair]]:
+        """All pairs of the file: the kept ones with their weights, the dropped ones with the reason."""
+        for position, pair in enumerate(self.pairs):
+            if reason := self.gone.get(position):
+                yield "dropped", marked(Dropped(pair, reason))
+            else:
+                yield "kept", weights.mark(pair) if weights else pair
+        _check_unchanged({self.pairs.path: self.state})
 
 
 @dataclass(frozen=True, slots=True)
 class SplitFiles:
-    """`strata` are rows of each kind by part; of several sources also told apart by their file."""
+    """`rows` are counted by part, `strata` by kind and part; of several sources also told apart by their file."""
 
-    rows: int
     files: dict[str, Path]
-    split: Split
+    rows: dict[str, int]
+    placement: Placement
     strata: dict[str, dict[str, int]]
+
+    @property
+    def parts(self) -> list[str]:
+        return [name for name in self.files if name != ASIDE]
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "rows": self.rows,
-            "parts": {
-                name: {"file": str(self.files[name]), "rows": len(pairs)} for name, pairs in self.split.parts.items()
-            },
-            "aside": {"file": str(self.files["aside"]), "rows": len(self.split.aside)},
-            "groups": self.split.groups,
+            "rows": sum(self.rows.values()),
+            "parts": {name: {"file": str(self.files[name]), "rows": self.rows[name]} for name in self.parts},
+            ASIDE: {"file": str(self.files[ASIDE]), "rows": self.rows[ASIDE]},
+            "groups": self.placement.groups,
             "strata": self.strata,
-            "near_duplicates_searched": self.split.searched,
+            "near_duplicates_searched": self.placement.searched,
         }
 
 
 def split_files(
-    sources: Sequence[Path], folder: Path, shares: Mapping[str, float], seed: int, columns: Columns = None
+    sources: Sequence[Path],
+    folder: Path,
+    shares: Mapping[str, float],
+    seed: int,
+    columns: Columns = None,
+    groups: Groups = "paraphrases",
 ) -> SplitFiles:
     """Write one file for each part, and `aside.jsonl` for rows that lie between two parts, into the folder."""
     for name in shares:
-        if name == "aside" or Path(name).name != name or name.startswith("."):
+        if name == ASIDE or Path(name).name != name or name.startswith("."):
             raise DataError(f"split: {name!r} is no name for a part; expected a plain word such as train or test.")
-    read = [read_all_pairs(path, columns) for path in sources]
-    pairs = join_pairs(read)
-    split = split_pairs(pairs, shares, seed)
-    origins = [path.name for path, rows in zip(sources, read, strict=True) for _ in rows]
-    origin_of = {pair.id: origin for pair, origin in zip(pairs, origins, strict=True)}
-    files = {name: folder / f"{name}.jsonl" for name in (*shares, "aside")}
-    for path in files.values():
-        _check_out(path, *sources)
-    for name, rows in {**split.parts, "aside": split.aside}.items():
-        write_records(files[name], rows)
+    files = {name: _checked_out(folder / f"{name}.jsonl", *sources) for name in (*shares, ASIDE)}
+    states = {path: _state(path) for path in sources}
+    placement = place((pair.prompt for _, pair in _pairs_of_files(sources, columns)), shares, seed, groups)
+    met = {name: Counter[str]() for name in files}
 
-    def name_of(pair: PreferencePair) -> str:
-        return " ".join(filter(None, (origin_of[pair.id] if len(sources) > 1 else "", part_of(pair))))
+    def placed() -> Iterator[tuple[str, PreferencePair]]:
+        for part, (origin, pair) in zip(placement.parts, _pairs_of_files(sources, columns), strict=False):
+            stratum = f"{origin} {part_of(pair)}".strip() if len(sources) > 1 else part_of(pair)
+            met[part or ASIDE][stratum] += 1
+            yield part or ASIDE, pair
+        _check_unchanged(states)
 
-    return SplitFiles(len(pairs), files, split, split.strata(name_of))
+    write_parted(files, placed())
+    rows = {name: counts.total() for name, counts in met.items()}
+    return SplitFiles(files, rows, placement, strata({name: met[name] for name in shares}))
+
+
+def _pairs_of_files(sources: Sequence[Path], columns: Columns) -> Iterator[tuple[str, PreferencePair]]:
+    """The pairs of all files, each with its file's name."""
+    taken: set[str] = set()
+    for number, path in enumerate(sources, start=1):
+        for pair in with_own_ids(PairsOfFile(path, columns), number, taken):
+            yield path.name, pair
 
 
 def dropped_path(out: Path) -> Path:
@@ -130,18 +181,28 @@ def dropped_path(out: Path) -> Path:
     return out.with_name(f"{out.name.removesuffix(ending)}.dropped{ending}")
 
 
-def _check_out(out: Path, *sources: Path) -> None:
+def _checked_out(out: Path, *sources: Path) -> Path:
     if not out.name.endswith(WRITTEN):
         raise DataError(
             f"{out}: records are written as JSON Lines; expected a name that ends in {' or '.join(WRITTEN)}."
         )
     if any(out.exists() and source.exists() and out.samefile(source) for source in sources):
         raise DataError(f"{out}: this is the file that is read; expected another one. Choose another name for --out.")
+    return out
 
 
-def _all_but(rows: Collection[int], count: int) -> Reasons:
-    return dict.fromkeys((row for row in range(count) if row not in rows), "not_in_finding")
+def _state(path: Path) -> tuple[int, int]:
+    """What tells that a file was written to; of one that is absent the reading itself will tell."""
+    if not path.exists():
+        return 0, 0
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
-def _found(pairs: Sequence[PreferencePair], finding_ids: Sequence[str], prompts: Sequence[Prompt]) -> Reasons:
-    return dict(rows_of_findings(pairs, finding_ids, prompts)) if pairs else {}
+def _check_unchanged(states: Mapping[Path, tuple[int, int]]) -> None:
+    for path, state in states.items():
+        if _state(path) != state:
+            raise DataError(
+                f"{path}: the file was written to while it was read, so that what was decided no longer fits its rows; "
+                "nothing was written. Run the command again when the file stays as it is."
+            )

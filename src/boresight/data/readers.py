@@ -14,7 +14,7 @@ from boresight.data.pair_rows import PairRow, text_cell
 from boresight.data.pair_stream import goes_on_with_a_human, oddities, stream_pairs
 from boresight.data.record_rows import kind_meta, row_messages
 from boresight.data.record_stream import demonstrations_of, prompts_of, used_columns
-from boresight.data.refusals import stop
+from boresight.data.refusals import Refuse, pass_over, stop
 from boresight.data.sources import open_source
 from boresight.data.tables import container_of
 from boresight.data.tally import Choice, Tally
@@ -76,19 +76,21 @@ def read_pairs(
     on_empty: Choice = "error",
     on_context_differs: Choice = "error",
     on_unreadable: Literal["error", "drop"] = "error",
+    aside: Refuse = pass_over,
 ) -> PairFile:
     """Preference pairs of a file. `columns` names the columns of prompt, chosen, rejected, kind, p_chosen and id.
 
     Rows of two equal responses, an empty prompt or response, or differing contexts are refused, dropped or kept as
     the choices say; refused ones are collected, and one DataError tells all of them. Kept pairs of differing contexts
     have responses of more than one message. Answers that go on with a turn of the human's are kept and counted. A row
-    that cannot be read at all ends the reading, or is dropped as `unreadable`.
+    that cannot be read at all ends the reading, or is dropped as `unreadable`. `aside` is told of each row that is
+    left out.
     """
     path = Path(path)
-    tally = Tally(path)
+    tally = Tally(path, aside)
 
     def drop(error: DataError, line: int, found: object) -> None:
-        tally.leave_out("unreadable", line)
+        tally.leave_out("unreadable", line, error, found)
 
     stream = stream_pairs(path, form=form, columns=columns, refuse=stop if on_unreadable == "error" else drop)
     choices: dict[str, Choice] = {
@@ -100,7 +102,7 @@ def read_pairs(
     for line, row in stream:
         if goes_on_with_a_human(stream.source, row):
             tally.note("human_turn_in_response", line)
-        if tally.judge(oddities(row, f"{path}:{line} (id {row.pair.id})"), choices, line):
+        if tally.judge(oddities(row, f"{path}:{line} (id {row.pair.id})"), choices, line, row.pair):
             pairs.append(row.pair)
     _leave_out(stream.left_out, tally)
     tally.raise_refusals()
@@ -115,13 +117,13 @@ def read_pairs(
     )
 
 
-def read_demonstrations(path: str | Path, *, form: str | None = None) -> DemonstrationFile:
+def read_demonstrations(path: str | Path, *, form: str | None = None, aside: Refuse = pass_over) -> DemonstrationFile:
     """Conversations to imitate: rows with `messages`, or with `prompt` and `response` (or `completion`), and the forms
     of others; of preference files the chosen conversations, each once and none with an empty answer (what is left out
     is counted)."""
     path = Path(path)
     source = open_source(path, form=form)
-    tally = Tally(path)
+    tally = Tally(path, aside)
     if source.kind == "pairs":
         stream = stream_pairs(path, form=form)
         source, used = stream.source, set(stream.used)
@@ -140,13 +142,13 @@ def read_demonstrations(path: str | Path, *, form: str | None = None) -> Demonst
     )
 
 
-def read_prompts(path: str | Path, *, form: str | None = None) -> PromptFile:
+def read_prompts(path: str | Path, *, form: str | None = None, aside: Refuse = pass_over) -> PromptFile:
     """Prompts: prompt records, or rows with a `prompt`; of demonstrations and preference pairs what comes before the
     last answer. Of pairs each prompt is taken once, and one without text or that ends with an assistant message is
     left out (what is left out is counted)."""
     path = Path(path)
     source = open_source(path, form=form)
-    tally = Tally(path)
+    tally = Tally(path, aside)
     if source.kind == "pairs":
         stream = stream_pairs(path, form=form)
         source, used = stream.source, set(stream.used)
@@ -171,7 +173,7 @@ def _leave_out(lines_of: Mapping[str, list[int]], tally: Tally) -> None:
             tally.leave_out(reason, line)
 
 
-def read_documents(path: str | Path) -> DocumentFile:
+def read_documents(path: str | Path, *, aside: Refuse = pass_over) -> DocumentFile:
     """Plain text: a text file's documents are parted by blank lines; rows with `text` are documents; any other record
     file's conversations are written as "Human: …" and "Assistant: …" turns. Raises DataError where none is left."""
     path = Path(path)
@@ -180,7 +182,7 @@ def read_documents(path: str | Path) -> DocumentFile:
         documents = [block.strip("\n") for block in blocks if block.strip()]
         reading = FileReading(format="text", rows=len(documents), dropped={}, examples={}, unused_columns=())
     else:
-        documents, reading = _row_documents(path)
+        documents, reading = _row_documents(path, aside)
     if not documents:
         raise DataError(f"{path}: found no text ({reading.rows} rows, all empty); expected at least one document.")
     return DocumentFile(
@@ -221,12 +223,12 @@ def _prompts_of_pairs(rows: Iterator[tuple[int, PairRow]], tally: Tally) -> Iter
             yield Prompt(id=row.pair.id, messages=messages, kind=row.pair.kind)
 
 
-def _row_documents(path: Path) -> tuple[list[str], FileReading]:
+def _row_documents(path: Path, aside: Refuse) -> tuple[list[str], FileReading]:
     source = open_source(path)
     if source.kind == "pairs" or source.foreign is not None or source.form == "prompt_response":
-        demonstrations = read_demonstrations(path)
+        demonstrations = read_demonstrations(path, aside=aside)
         return [render_transcript(d.messages) for d in demonstrations.demonstrations], demonstrations
-    tally = Tally(path)
+    tally = Tally(path, aside)
     documents = []
     for line, row in source.rows:
         where = f"{path}:{line}"

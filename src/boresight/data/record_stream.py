@@ -7,7 +7,7 @@ from pathlib import Path
 from boresight.data.pair_rows import id_cell, refuse_misspelt
 from boresight.data.pair_stream import stream_pairs, take_id
 from boresight.data.record_rows import PROMPT_FIELDS, RESPONSE_NAMES, demonstration_of, prompt_of, unfit_columns
-from boresight.data.refusals import Refuse, stop
+from boresight.data.refusals import Refuse, pass_over, stop
 from boresight.data.sources import Source, open_source
 from boresight.data.tables import Row
 from boresight.errors import DataError
@@ -47,11 +47,7 @@ def stream_records(
 def kind_of_file(path: Path, *, form: str | None = None, columns: Mapping[str, str] | None = None) -> str:
     """Whether a file holds pairs, demonstrations, prompts or documents. Rows that cannot be read are passed over: the
     reading itself tells them."""
-    return open_source(path, form=form, columns=columns, refuse=_pass_over).kind
-
-
-def _pass_over(error: DataError, line: int, found: object) -> None:
-    return None
+    return open_source(path, form=form, columns=columns, refuse=pass_over).kind
 
 
 def used_columns(source: Source, *, demonstrations: bool = False) -> set[str]:

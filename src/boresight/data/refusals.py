@@ -20,10 +20,15 @@ def stop(error: DataError, line: int, found: Any) -> None:
     raise error
 
 
+def pass_over(error: DataError, line: int, found: Any) -> None:
+    """The reading goes on with the next row, and nobody is told."""
+
+
 class RowsAside:
     """Rows that were skipped, with their lines and reasons; `save` writes them to a side file, one object a line.
 
-    To be used in a `with` statement: what is not saved is gone at its end.
+    To be used in a `with` statement: what is not saved is gone at its end. Rows of several files are told apart with
+    `of_file`.
     """
 
     def __init__(self) -> None:
@@ -32,9 +37,21 @@ class RowsAside:
         self._lines = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  closed at the end of `with`
 
     def __call__(self, error: DataError, line: int, found: Any) -> None:
+        self._note({"line": line, "reason": str(error), "row": found})
+
+    def of_file(self, path: Path, name: str) -> Refuse:
+        """For the rows of one file of several, called by this name; where it lies is not told, so that equal runs in
+        two places write the same."""
+
+        def refuse(error: DataError, line: int, found: Any) -> None:
+            told = {"file": name, "line": line, "reason": str(error).replace(str(path), name)}
+            self._note(told if found is None else {**told, "row": found})
+
+        return refuse
+
+    def _note(self, row: dict[str, Any]) -> None:
         self.count += 1
-        self.first_reason = self.first_reason or str(error)
-        row = {"line": line, "reason": str(error), "row": found}
+        self.first_reason = self.first_reason or row["reason"]
         # ASCII escapes keep half characters and damaged bytes; `default` writes what JSON has no form for.
         self._lines.write((json.dumps(row, default=repr) + "\n").encode("ascii"))
 

@@ -17,6 +17,9 @@ CONTAINERS = {
     ".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
     ".txt": "text", ".md": "text",
 }  # fmt: skip
+LONGEST_CELL = 2**24
+"""Characters that a cell of CSV or TSV may hold; more is taken for a quote that is never closed, which would swallow
+the rest of the file."""
 
 
 def container_of(path: Path) -> str:
@@ -62,7 +65,7 @@ def _delimited_rows(path: Path, delimiter: str, refuse: Refuse) -> Iterator[tupl
         while True:
             line = reader.line_num + 1
             try:
-                cells = next(reader)
+                cells = _next_cells(reader)
             except StopIteration:
                 return
             except csv.Error as error:
@@ -77,6 +80,15 @@ def _delimited_rows(path: Path, delimiter: str, refuse: Refuse) -> Iterator[tupl
                 refuse(fault, line, cells)
             else:
                 yield line, dict(zip(header, cells, strict=True))
+
+
+def _next_cells(reader: Iterator[list[str]]) -> list[str]:
+    """The next row. The csv module has one limit for all of its readers: ours holds for this row alone."""
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        return next(reader)
+    finally:
+        csv.field_size_limit(before)
 
 
 def _with_first(first_line: str, rest: Iterator[str]) -> Iterator[str]:
@@ -96,7 +108,8 @@ def _refuse_broken(error: DataError, line: int, last: int, refuse: Refuse) -> No
 def _not_delimited(path: Path, line: int, delimiter: str, error: csv.Error) -> DataError:
     return DataError(
         f"{path}:{line}: not valid {'TSV' if delimiter == chr(9) else 'CSV'}: {error}. A cell with quotes, "
-        'line ends or the delimiter in it stands in double quotes, and quotes in it are doubled (""). '
+        'line ends or the delimiter in it stands in double quotes, and quotes in it are doubled (""); it holds at most '
+        f"{LONGEST_CELL:,} characters. "
         "Correct the row, or give the data as JSON Lines."
     )
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from boresight.data.jsonl import Record, as_record
+from boresight.data.refusals import Refuse, pass_over
 from boresight.errors import DataError
 
 Choice = Literal["error", "drop", "keep"]
@@ -13,9 +15,11 @@ EXAMPLES = 5
 
 @dataclass
 class Tally:
-    """Counts by reason. `found` counts each oddity of a row, kept or not; `dropped` counts a row once."""
+    """Counts by reason. `found` counts each oddity of a row, kept or not; `dropped` counts a row once, and `aside` is
+    told of it."""
 
     path: Path
+    aside: Refuse = pass_over
     found: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[int]] = field(default_factory=dict)
@@ -28,7 +32,13 @@ class Tally:
         if len(lines) < EXAMPLES:
             lines.append(line)
 
-    def judge(self, oddities: Mapping[str, str], choices: Mapping[str, Choice], line: int) -> bool:
+    def judge(
+        self,
+        oddities: Mapping[str, str],
+        choices: Mapping[str, Choice],
+        line: int,
+        record: Record | None = None,
+    ) -> bool:
         """Note a row's oddities (reason -> message) and do as the choices say; True where the row stays."""
         for reason in oddities:
             self.note(reason, line)
@@ -38,16 +48,19 @@ class Tally:
             self._refused.setdefault(refused[0], []).append(line)
             self._first_refusal = self._first_refusal or oddities[refused[0]]
         elif dropped:
-            self._drop(dropped[0])
+            found = None if record is None else as_record(record)
+            self._drop(dropped[0], DataError(oddities[dropped[0]]), line, found)
         return not refused and not dropped
 
-    def leave_out(self, reason: str, line: int) -> None:
-        """Note a row that is dropped whatever the settings, because its file serves another purpose here."""
+    def leave_out(self, reason: str, line: int, error: DataError | None = None, found: Any = None) -> None:
+        """Note a row that is dropped whatever the settings, because its file serves another purpose here, or one that
+        could not be read: then the error and what stood there are given."""
         self.note(reason, line)
-        self._drop(reason)
+        self._drop(reason, error or DataError(f"{self.path}:{line}: left out: {reason}"), line, found)
 
-    def _drop(self, reason: str) -> None:
+    def _drop(self, reason: str, error: DataError, line: int, found: Any) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
+        self.aside(error, line, found)
 
     def raise_refusals(self) -> None:
         """DataError with the first refused row in full and all of them by reason, with their lines."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.sections import Stage
+from boresight.data.refusals import RowsAside
 from boresight.pipeline.artifacts import Identity, Input, RunFolder, stage_config
 from boresight.storage import hash_text, hash_tree
 from boresight.training.run import Run
@@ -16,12 +17,15 @@ BASE_MODEL = "base_model"
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
+    """`aside` takes the rows of the stage's files that are left out."""
+
     name: str
     config: Stage
     pipeline: Pipeline
     runs: RunFolder
     identity: Identity
     folder: Path
+    aside: RowsAside
 
     @property
     def seed(self) -> int:

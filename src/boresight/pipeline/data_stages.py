@@ -12,10 +12,11 @@ from boresight.config.sections import (
     RulesJudge,
     SampleStage,
 )
-from boresight.data.filters import Filters, filter_pairs, marked
+from boresight.data.filters import Dropped, Filters, filter_pairs, marked
 from boresight.data.jsonl import read_records, write_records
-from boresight.data.preferences import join_pairs, longer_share, split_by_prompt
+from boresight.data.preferences import join_pairs, longer_share
 from boresight.data.readers import read_pairs
+from boresight.data.split import Split, split_pairs
 from boresight.errors import DataError
 from boresight.feedback.ai_labels import label_responses
 from boresight.feedback.judge import Judge
@@ -25,11 +26,13 @@ from boresight.models.loading import default_device
 from boresight.models.roles import build_reward_model
 from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
 from boresight.pipeline.context import StageContext
-from boresight.pipeline.inputs import HELD_OUT, PAIRS, read_stage_prompts
+from boresight.pipeline.inputs import HELD_OUT, PAIRS, read_stage_prompts, rows_aside
 from boresight.records import PreferencePair, Response
 
 Result = dict[str, Any]
 RESPONSES, DROPPED = "responses.jsonl", "dropped.jsonl"
+NEAR_BOTH = "near_both_parts"
+"""Why a pair is neither trained on nor held out: its prompt is a near duplicate of one in either part."""
 COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")  # only in these are columns named by the user
 
 
@@ -85,8 +88,7 @@ def preferences(context: StageContext, config: PreferencesStage) -> Result:
         read[source] = rows
         dropped.update(left_out)
         sources.append(pairs)
-    pairs = join_pairs(sources)
-    filtered = filter_pairs(pairs, Filters(**config.filters.model_dump()))
+    filtered = filter_pairs(join_pairs(sources), Filters(**config.filters.model_dump()))
     dropped.update(filtered.counts())
     pairs = filtered.kept
     if not pairs:
@@ -94,19 +96,35 @@ def preferences(context: StageContext, config: PreferencesStage) -> Result:
             f"stage {context.name}: no pair is left of {sum(read.values())} rows ({dict(dropped)}); expected some. "
             "Loosen the filters, or give other sources."
         )
-    train, held_out = split_by_prompt(pairs, config.held_out_fraction, context.seed)
+    split = held_out_split(context, config, pairs)
+    train, held_out = split.parts["train"], split.parts["held_out"]
+    kept = [*train, *held_out]
+    aside = [Dropped(pair, NEAR_BOTH) for pair in split.aside]
+    dropped.update(item.reason for item in aside)
     write_records(context.folder / PAIRS, train)
     write_records(context.folder / HELD_OUT, held_out)
-    write_records(context.folder / DROPPED, [marked(item) for item in filtered.dropped])
+    write_records(context.folder / DROPPED, [marked(item) for item in (*filtered.dropped, *aside)])
     return {
         "read": read,
-        "kept": len(pairs),
+        "kept": len(kept),
         "dropped": dict(sorted(dropped.items())),
         "train": len(train),
         "held_out": len(held_out),
-        "kinds": dict(sorted(Counter(pair.kind for pair in pairs if pair.kind).items())),
-        "longer_share": longer_share(pairs),
+        "kinds": dict(sorted(Counter(pair.kind for pair in kept if pair.kind).items())),
+        "longer_share": longer_share(kept),
     }
+
+
+def held_out_split(context: StageContext, config: PreferencesStage, pairs: list[PreferencePair]) -> Split:
+    """The parts `train` and `held_out`. Raises DataError where paraphrases are asked for and cannot be looked for."""
+    shares = {"train": 1.0 - config.held_out_fraction, "held_out": config.held_out_fraction}
+    split = split_pairs(pairs, shares, context.seed, config.held_out_groups)
+    if not split.placement.searched:
+        raise DataError(
+            f"stage {context.name}: paraphrases are found with rensa, which is not installed. Install it (`pip install "
+            f"'boresight[data]'`), or set stages.{context.name}.held_out_groups: beginnings."
+        )
+    return split
 
 
 def build_judge(context: StageContext, config: RulesJudge | RewardModelJudge) -> Judge:
@@ -132,5 +150,6 @@ def _source_pairs(
         on_empty=config.on_empty,
         on_context_differs=config.on_context_differs,
         on_unreadable=config.on_unreadable,
+        aside=rows_aside(context, path),
     )
     return read.pairs, read.rows, read.dropped

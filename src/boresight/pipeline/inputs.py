@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from boresight.config.sections import PairReading, RewardModelStage
 from boresight.data.jsonl import read_records
 from boresight.data.readers import FileReading, read_demonstrations, read_documents, read_pairs, read_prompts
+from boresight.data.refusals import Refuse
 from boresight.errors import DataError
 from boresight.pipeline.context import StageContext
 from boresight.records import Demonstration, PreferencePair, Prompt
@@ -48,12 +49,14 @@ def read_stage_pairs(context: StageContext, source: str, choices: PairReading) -
     if source in context.pipeline.stages:
         pairs = read_records(context.stage_file(source, PAIRS), PreferencePair)
         return Records(pairs, {source: len(pairs)})
+    path = context.pipeline.resolve_path(source)
     file = read_pairs(
-        context.pipeline.resolve_path(source),
+        path,
         on_identical=choices.on_identical,
         on_empty=choices.on_empty,
         on_context_differs=choices.on_context_differs,
         on_unreadable=choices.on_unreadable,
+        aside=rows_aside(context, path),
     )
     return Records(file.pairs, {source: file.rows}, file.dropped)
 
@@ -81,15 +84,20 @@ def add_counts(*counts: dict[str, int]) -> dict[str, int]:
 
 
 def _read_files(
-    context: StageContext, field_name: str, read: Callable[[Path], FileT], records_of: Callable[[FileT], list[T]]
+    context: StageContext, field_name: str, read: Callable[..., FileT], records_of: Callable[[FileT], list[T]]
 ) -> Records[T]:
     everything: Records[T] = Records([])
     for path in context.pipeline.file_inputs(context.name)[field_name]:
-        file = read(path)
+        file = read(path, aside=rows_aside(context, path))
         everything.records.extend(records_of(file))
         for into, counts in ((everything.read, {_shown(context, path): file.rows}), (everything.dropped, file.dropped)):
             into.update(add_counts(into, counts))
     return everything
+
+
+def rows_aside(context: StageContext, path: Path) -> Refuse:
+    """Where rows of a file that are left out go: the stage's side file."""
+    return context.aside.of_file(path, _shown(context, path))
 
 
 def _shown(context: StageContext, path: Path) -> str:

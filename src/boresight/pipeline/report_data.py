@@ -114,6 +114,8 @@ def _read_words(facts: Json) -> Markup:
         return Markup("")
     reasons = [Markup("{} ({})").format(count(n), plain(reason)) for reason, n in facts["dropped"].items() if n]
     left_out = Markup("left out: {}").format(listing(reasons)) if reasons else Markup("none left out")
+    if side := facts.get("left_out"):
+        left_out += Markup(" ({} in <code>{}</code>)").format(counted(side["rows"], "row"), side["file"])
     read: Mapping[str, int] | int = facts.get("read", {})
     if isinstance(read, int):
         return Markup(" Read: {}; {}.").format(counted(read, "row"), left_out)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from boresight.config.pipeline import Pipeline
+from boresight.data.refusals import RowsAside
 from boresight.errors import ConfigError
 from boresight.models.loading import default_device
 from boresight.models.precision import arithmetic
@@ -35,6 +36,10 @@ STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
     "evaluate": evaluation_stages.evaluate,
     "gate": evaluation_stages.gate,
 }
+
+
+LEFT_OUT = "left_out.jsonl"
+"""Rows of a stage's files that were left out, each with its file, its line and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +111,20 @@ def build_stage(name: str, pipeline: Pipeline, runs: RunFolder, *, anew: bool, s
     say("resuming" if resumed else "building")
     started = time.perf_counter()
     config = pipeline.stages[name]
-    context = StageContext(name, config, pipeline, runs, identity, folder)
-    with arithmetic(pipeline.sections.model.dtype, default_device()):
-        result = STAGES[config.kind](context, config)
+    with RowsAside() as aside, arithmetic(pipeline.sections.model.dtype, default_device()):
+        context = StageContext(name, config, pipeline, runs, identity, folder, aside)
+        result = STAGES[config.kind](context, config) | _save_aside(aside, folder)
     finished = runs.finish(identity, result)
     seconds = time.perf_counter() - started
     MetricsWriter(finished).append(0, {"time/stage_seconds": seconds}, split="stage")
     say(f"done in {seconds:.0f} s")
     return True
+
+
+def _save_aside(aside: RowsAside, folder: Path) -> dict[str, Any]:
+    """Write the rows that were left out of the stage's files beside its result; what the result says of them."""
+    aside.save(folder / LEFT_OUT)
+    return {"left_out": {"file": LEFT_OUT, "rows": aside.count}} if aside.count else {}
 
 
 def prepare_torch(pipeline: Pipeline) -> None:

@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boresight.data.lint.duplicates import PERMUTATIONS, Duplicates, near_groups, rensa_sketch, shingles_of
+from boresight.data.lint.duplicates import (
+    PERMUTATIONS,
+    Duplicates,
+    minima_by_rensa,
+    near_groups,
+    rensa_sketch,
+    shingles_of,
+)
 from boresight.data.lint.row import row_of
 from boresight.data.lint.run import lint
 from boresight.records import Message
@@ -98,7 +105,7 @@ def test_without_rensa_exact_duplicates_are_found_and_the_lack_is_said(monkeypat
 
 
 def test_more_rows_than_one_batch_are_sketched_in_order() -> None:
-    check = Duplicates(rensa_sketch())
+    check = Duplicates(minima_by_rensa())
     pairs = [*sound_pairs(2100), pair(1, PROMPT, CHOSEN, REJECTED), pair(2, PROMPT + " ", CHOSEN + ".", REJECTED)]
     for position, record in enumerate(pairs):
         check.see(row_of(record, position, "data"))

@@ -18,7 +18,7 @@ from boresight.data.lint.row import Row, fingerprint
 
 PERMUTATIONS, BAND = 64, 8
 NEAR = 0.9
-BATCH = 1024
+BATCH, BATCH_CHARACTERS = 1024, 2**20
 SEED = 7
 MIX = np.uint64(0x9E3779B97F4A7C15)
 SOME = 0.01
@@ -28,16 +28,48 @@ Sketch = Callable[[list[list[str]]], NDArray[np.uint32]]
 
 
 @dataclass(slots=True)
-class Duplicates:
-    """`sketch` is None where rensa is not installed; near duplicates are then not looked for, and that is said."""
+class Minima:
+    """MinHash of texts that come one after the other, sketched in batches; of a text 256 bytes are kept."""
 
-    sketch: Sketch | None
+    sketch: Sketch
+    batches: list[NDArray[np.uint32]] = field(default_factory=list)
+    waiting: list[list[str]] = field(default_factory=list)
+    characters: int = 0
+
+    def add(self, shingles: list[str]) -> None:
+        self.waiting.append(shingles)
+        self.characters += sum(map(len, shingles))
+        if len(self.waiting) >= BATCH or self.characters >= BATCH_CHARACTERS:
+            self._flush()
+
+    def all(self) -> NDArray[np.uint32]:
+        """(texts, PERMUTATIONS), in the order in which they came; nothing stands in memory twice."""
+        self._flush()
+        end = sum(map(len, self.batches))
+        together = np.empty((end, PERMUTATIONS), dtype=np.uint32)
+        while self.batches:
+            batch = self.batches.pop()
+            together[end - len(batch) : end] = batch
+            end -= len(batch)
+        self.batches = [together]
+        return together
+
+    def _flush(self) -> None:
+        if self.waiting:
+            self.batches.append(self.sketch(self.waiting))
+            self.waiting = []
+            self.characters = 0
+
+
+@dataclass(slots=True)
+class Duplicates:
+    """`near` is None where rensa is not installed; near duplicates are then not looked for, and that is said."""
+
+    near: Minima | None
     exact: "array[int]" = field(default_factory=lambda: array("Q"))
     splits: "array[int]" = field(default_factory=lambda: array("H"))
     prompts: "array[int]" = field(default_factory=lambda: array("Q"))
     split_names: list[str] = field(default_factory=list)
-    minima: list[NDArray[np.uint32]] = field(default_factory=list)
-    waiting: list[list[str]] = field(default_factory=list)
 
     def see(self, row: Row) -> None:
         if row.split not in self.split_names:
@@ -46,17 +78,15 @@ class Duplicates:
         self.prompts.append(row.prompt_hash)
         parts = (row.prompt, *(answer.messages for answer in row.answers()))
         self.exact.append(fingerprint(*(f"{m.role}\x1e{m.content}" for part in parts for m in part)))
-        if self.sketch is not None:
-            self.waiting.append(shingles(row))
-            if len(self.waiting) >= BATCH:
-                self._flush(self.sketch)
+        if self.near is not None:
+            self.near.add(shingles(row))
 
     def findings(self, ids: Sequence[str]) -> Iterator[Finding]:
         splits = np.array(self.splits, dtype=np.int64)
         exact = first_of_equal(np.array(self.exact, dtype=np.uint64))
         yield from _within("exact_duplicate", "word for word", exact, splits, ids)
         groups = exact
-        if self.sketch is None:
+        if self.near is None:
             yield Finding(
                 id="near_duplicates_not_searched",
                 severity="note",
@@ -65,24 +95,10 @@ class Duplicates:
                 message="near duplicates were not looked for, because rensa is not installed",
             )
         else:
-            self._flush(self.sketch)
-            groups = self._near(exact)
+            groups = _near_or_exact(self.near.all(), exact)
             yield from _within("near_duplicate", "but for small changes", groups, splits, ids, without=exact)
         if len(self.split_names) > 1:
             yield from self._across(groups, splits, ids)
-
-    def _flush(self, sketch: Sketch) -> None:
-        if self.waiting:
-            self.minima.append(sketch(self.waiting))
-            self.waiting = []
-
-    def _near(self, exact: NDArray[np.int64]) -> NDArray[np.int64]:
-        """First position of each row's group, exact duplicates in one group; equal rows are compared once."""
-        minima = np.concatenate(self.minima) if self.minima else np.zeros((0, PERMUTATIONS), dtype=np.uint32)
-        distinct = np.flatnonzero(exact == np.arange(len(exact)))
-        first = np.arange(len(exact))
-        first[distinct] = distinct[near_groups(minima[distinct])]
-        return first[exact]
 
     def _across(self, groups: NDArray[np.int64], splits: NDArray[np.int64], ids: Sequence[str]) -> Iterator[Finding]:
         names = ", ".join(self.split_names)
@@ -95,6 +111,12 @@ class Duplicates:
         if marks:
             message = f"{counted(len(marks), 'row')} with a prompt that stands in more than one of {names}"
             yield of_rows("prompt_across_splits", "warning", marks, ids, message)
+
+
+def minima_by_rensa() -> Minima | None:
+    """None where rensa is not installed."""
+    sketch = rensa_sketch()
+    return Minima(sketch) if sketch else None
 
 
 def rensa_sketch() -> Sketch | None:
@@ -140,6 +162,14 @@ def near_groups(minima: NDArray[np.uint32]) -> NDArray[np.int64]:
         roots = _root(parent, one), _root(parent, other)
         parent[max(roots)] = min(roots)
     return np.array([_root(parent, i) for i in range(len(parent))], dtype=np.int64)
+
+
+def _near_or_exact(minima: NDArray[np.uint32], exact: NDArray[np.int64]) -> NDArray[np.int64]:
+    """First position of each row's group, exact duplicates in one group; equal rows are compared once."""
+    distinct = np.flatnonzero(exact == np.arange(len(exact)))
+    first = np.arange(len(exact))
+    first[distinct] = distinct[near_groups(minima[distinct])]
+    return first[exact]
 
 
 def near_links(minima: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,7 @@ from boresight.data.lint.contradictions import Contradictions
 from boresight.data.lint.coverage import Coverage
 from boresight.data.lint.damage import EncodingDamage, SpecialTokens, TurnInAnswer, TurnOrder
 from boresight.data.lint.demonstrations import NarrowDemonstrations
-from boresight.data.lint.duplicates import Duplicates, rensa_sketch
+from boresight.data.lint.duplicates import Duplicates, minima_by_rensa
 from boresight.data.lint.finding import Finding, gravest_first
 from boresight.data.lint.language import LanguageMix
 from boresight.data.lint.lengths import LengthBias, PaddedChosen
@@ -76,7 +76,7 @@ def lint(
 def _checks(evaluation: Sequence[Prompt], prompts: Sequence[Prompt]) -> list[Check]:
     checks: list[Check] = [
         IdenticalAnswers(), EmptyAnswer(), TruncatedAnswer(), Refusal(), Tie(), LengthBias(), PaddedChosen(),
-        Duplicates(rensa_sketch()), Contradictions(), TurnOrder(), TurnInAnswer(), SpecialTokens(), EncodingDamage(),
+        Duplicates(minima_by_rensa()), Contradictions(), TurnOrder(), TurnInAnswer(), SpecialTokens(), EncodingDamage(),
         LanguageMix(), OffTopic(), StyleCues(), Sycophancy(), PersonalData(), NarrowDemonstrations(),
     ]  # fmt: skip
     if evaluation:

@@ -1,10 +1,10 @@
 """The rows that findings point at, to be left out or looked at alone."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from boresight.data.lint.catalogue import CATALOGUE
-from boresight.data.lint.run import lint
+from boresight.data.lint.run import Lint, lint
 from boresight.errors import DataError
 from boresight.records import PreferencePair, Prompt
 
@@ -15,13 +15,29 @@ OF_THE_SET = frozenset(
 
 
 def rows_of_findings(
-    pairs: Sequence[PreferencePair], finding_ids: Collection[str], evaluation: Sequence[Prompt] = ()
+    pairs: Iterable[PreferencePair], finding_ids: Collection[str], evaluation: Sequence[Prompt] = ()
 ) -> Mapping[int, str]:
     """Position -> the first of these findings that points at it. Raises DataError for an id that the lint does not
     have, and for one that is about the whole set."""
+    return _pointed_at(_lint(pairs, finding_ids, evaluation), finding_ids)
+
+
+def rows_outside_findings(
+    pairs: Iterable[PreferencePair], finding_ids: Collection[str], evaluation: Sequence[Prompt] = ()
+) -> list[int]:
+    """Positions that none of these findings points at. Raises DataError as `rows_of_findings` does."""
+    done = _lint(pairs, finding_ids, evaluation)
+    inside = _pointed_at(done, finding_ids)
+    return [position for position in range(len(done.ids)) if position not in inside]
+
+
+def _lint(pairs: Iterable[PreferencePair], finding_ids: Collection[str], evaluation: Sequence[Prompt]) -> Lint:
     for finding_id in finding_ids:
         _check_id(finding_id, bool(evaluation))
-    done = lint({"data": pairs}, evaluation=evaluation)
+    return lint({"data": pairs}, evaluation=evaluation)
+
+
+def _pointed_at(done: Lint, finding_ids: Collection[str]) -> dict[int, str]:
     rows: dict[int, str] = {}
     for finding_id in finding_ids:
         if finding := done.finding(finding_id):
