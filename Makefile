@@ -59,7 +59,10 @@ bench: setup
 	  $(PEER)/bin/python -m pip install --disable-pip-version-check --quiet '$(TORCH)'; \
 	  $(PEER)/bin/python -m pip install --disable-pip-version-check --quiet $(PEER_PACKAGES); \
 	fi
+	$(BIN)/python bench/same_losses.py --peer $(PEER)/bin/python --json docs/figures/same_losses.json
 	$(BIN)/python bench/versus_trl.py --peer $(PEER)/bin/python --json docs/figures/versus_trl.json
+	$(BIN)/python bench/scaling.py --peer $(PEER)/bin/python --json docs/figures/scaling.json --plot docs/figures/scaling.svg
+	$(BIN)/python bench/memory.py --json docs/figures/memory.json
 	$(BIN)/python docs/generate.py
 
 experiments: setup

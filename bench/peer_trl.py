@@ -75,9 +75,12 @@ def common_settings(options: argparse.Namespace, folder: str) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "output_dir": folder, "per_device_train_batch_size": options.batch_size, "num_train_epochs": 1,
         "report_to": "none", "save_strategy": "no", "logging_strategy": "steps", "logging_steps": 1,
-        "disable_tqdm": True, "use_cpu": True, "seed": 0, "learning_rate": 1e-5, "bf16": options.dtype == "bfloat16",
-        "gradient_checkpointing": not tuned,
+        "disable_tqdm": True, "use_cpu": True, "seed": 0, "learning_rate": options.learning_rate,
+        "bf16": options.dtype == "bfloat16",
+        "gradient_checkpointing": options.setting == "default",
     }  # fmt: skip
+    if options.setting == "in_order":
+        settings["train_sampling_strategy"] = "sequential"
     if tuned:
         settings["train_sampling_strategy"] = "group_by_length"
         if options.method != "sft":
@@ -134,7 +137,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
-    parser.add_argument("--setting", choices=["tuned", "default"], default="tuned")
+    parser.add_argument("--setting", choices=["tuned", "default", "in_order"], default="tuned")
+    parser.add_argument("--learning-rate", type=float, default=1e-5)
     options = parser.parse_args()
     disable_progress_bars()
     torch.set_num_threads(options.threads)
@@ -156,6 +160,7 @@ def main() -> None:
                 "threads": options.threads, "dtype": options.dtype, "wall_s": watch.wall, "cpu_s": watch.cpu,
                 "examples_per_s": options.examples / watch.wall, "peak_rss_mb": peak,
                 "train_delta_mb": peak - before, "first_loss": losses[0], "last_loss": losses[-1],
+                "losses": losses,
             }
         )
     )  # fmt: skip

@@ -23,6 +23,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from work import SHAPES, make_model, make_tokenizer, resident_mb
 
 from boresight.config.sections import DPOStage, ORPOStage, RewardModelStage, SFTStage
+from boresight.data.batches import BatchOrder
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import EncodedPair, encode_conversation, encode_pair
 from boresight.models.loading import chat_format, load_causal_lm, load_tokenizer, start_reward_model
@@ -35,8 +36,6 @@ from boresight.training.orpo import train_orpo
 from boresight.training.reward_model import train_reward_model
 from boresight.training.run import Run
 from boresight.training.sft import train_sft
-
-RATE = 1e-5
 
 
 def read_data(path: Path, count: int) -> list[PreferencePair]:
@@ -72,6 +71,7 @@ class Work(NamedTuple):
     model: PreTrainedModel
     rows: list[Row]
     run: WatchedRun
+    order: list[int]  # examples as they are trained on
 
     @property
     def tokens(self) -> int:
@@ -103,7 +103,7 @@ def prepare(options: argparse.Namespace, folder: Path) -> Work:
     settings = {
         "batch_size": options.batch_size,
         "micro_batch_tokens": options.micro_batch_tokens,
-        "learning_rate": RATE,
+        "learning_rate": options.learning_rate,
         "epochs": options.epochs,
     }
     if options.method == "sft":
@@ -127,7 +127,8 @@ def _sft(
         Row(len(row.input_ids) - sum(row.response_mask), (sum(row.response_mask),))
         for row in encoded
     ]  # fmt: skip
-    return Work(lambda: train_sft(config, policy, encoded, run), policy.model, rows, run)
+    order = order_of([len(row.input_ids) for row in encoded], options)
+    return Work(lambda: train_sft(config, policy, encoded, run), policy.model, rows, run, order)
 
 
 def _on_pairs(
@@ -139,17 +140,18 @@ def _on_pairs(
     run: WatchedRun,
 ) -> Work:
     rows = [Row(len(pair.prompt_ids), (len(pair.chosen_ids), len(pair.rejected_ids))) for pair in pairs]
+    order = order_of([pair.tokens for pair in pairs], options)
     if options.method == "reward_model":
         scorer = _scorer(options, tokenizer)
         reward = RewardModelStage(kind="reward_model", data="", **settings)
-        return Work(lambda: train_reward_model(reward, scorer, pairs, run), scorer, rows, run)
+        return Work(lambda: train_reward_model(reward, scorer, pairs, run), scorer, rows, run, order)
     policy = Policy(_language_model(options, tokenizer), tokenizer, chat)
     if options.method == "orpo":
         orpo = ORPOStage(kind="orpo", data="", **settings)
-        return Work(lambda: train_orpo(orpo, policy, pairs, run), policy.model, rows, run)
+        return Work(lambda: train_orpo(orpo, policy, pairs, run), policy.model, rows, run, order)
     reference = FrozenPolicy(_language_model(options, tokenizer), tokenizer, chat)
     dpo = DPOStage(kind="dpo", policy="start", reference="start", data="", **settings)
-    return Work(lambda: train_dpo(dpo, policy, reference, pairs, run), policy.model, rows, run)
+    return Work(lambda: train_dpo(dpo, policy, reference, pairs, run), policy.model, rows, run, order)
 
 
 def _language_model(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> Any:
@@ -165,6 +167,12 @@ def _scorer(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> 
     config.num_labels = 1
     torch.manual_seed(1)
     return AutoModelForSequenceClassification.from_config(config)
+
+
+def order_of(lengths: list[int], options: argparse.Namespace) -> list[int]:
+    """Examples of one epoch in the order of training."""
+    batches = BatchOrder(lengths, options.batch_size, seed=0)
+    return [row for step in range(batches.steps(1.0)) for row in batches.batch(step)]
 
 
 def at_powers_of_two(resident: list[float]) -> dict[int, float]:
@@ -187,6 +195,7 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--learning-rate", type=float, default=1e-5)
     parser.add_argument("--micro-batch-tokens", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
@@ -213,7 +222,8 @@ def main() -> None:
                 "tokens_per_s": work.tokens * options.epochs / wall,
                 "wall_s": wall, "cpu_s": cpu, "peak_rss_mb": peak, "train_delta_mb": peak - before,
                 "prompt_tokens": work.mean_prompt, "response_tokens": work.mean_response, "parameters": work.parameters,
-                "first_loss": losses[0], "last_loss": losses[-1], "steps": len(losses),
+                "first_loss": losses[0], "last_loss": losses[-1], "steps": len(losses), "losses": losses,
+                "order": work.order,
                 "resident_mb": at_powers_of_two(work.run.resident), "floor_gflop": flops / 1e9,
                 "gemm_gflop_per_s": speed / 1e9, "utilisation": flops / cpu / speed,
             }

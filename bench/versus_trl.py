@@ -67,6 +67,11 @@ def compare(ours: Callable[[], dict[str, Any]], peer: Callable[[], dict[str, Any
         }
     for figure in ("first_loss", "last_loss"):
         result[figure] = {"ours": pairs[0][0][figure], "peer": pairs[0][1][figure]}
+    for figure in ("utilisation", "gemm_gflop_per_s"):
+        result[figure] = statistics.median(mine[figure] for mine, _ in pairs)
+    result["peer_utilisation"] = statistics.median(
+        mine["floor_gflop"] / theirs["cpu_s"] / mine["gemm_gflop_per_s"] for mine, theirs in pairs
+    )
     return result
 
 

@@ -7,10 +7,10 @@ python docs/generate.py --check    # exit 1 where a page is not what the code sa
 import argparse
 import inspect
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from benchmarks_page import VERSUS, benchmarks_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -23,7 +23,6 @@ from boresight.storage import read_json, write_text
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures" / "demo_seeds.json"
-BENCHMARKS = DOCS / "figures" / "versus_trl.json"
 
 
 def settings_page() -> str:
@@ -110,41 +109,6 @@ def figures_page() -> str:
     )
 
 
-def benchmarks_page() -> str:
-    """Training beside TRL, from the figures that bench/versus_trl.py measured."""
-    measured = read_json(BENCHMARKS)
-    first = next(iter(measured.values()))
-    lines = [
-        "# Benchmarks",
-        "",
-        "Made by `docs/generate.py` from `docs/figures/versus_trl.json`, which `make bench` writes: the same pairs,",
-        "random weights and settings for both, one thread, processes in turn. A ratio is TRL's figure over ours within",
-        "a round, median (lowest to highest); above 1 ours is the faster or the leaner. Speed is processor seconds,",
-        "the reference pass of DPO included on both sides.",
-        "",
-        f"{first['library']}; processor {first['machine']['processor']}, {first['machine']['cores']} cores; "
-        f"{min(entry['date'] for entry in measured.values())} to {max(entry['date'] for entry in measured.values())}.",
-        "",
-        "| method | model | TRL's settings | format | examples | rounds | seconds TRL / ours | speed "
-        "| peak MB TRL / ours | memory |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for key, entry in measured.items():
-        method, model, setting, dtype = key.split("/")
-        cpu, peak = entry["cpu_s"], entry["peak_rss_mb"]
-        lines.append(
-            f"| {method} | {model} | {setting} | {dtype} | {entry['examples']} | {entry['rounds']} "
-            f"| {cpu['peer']:.1f} / {cpu['ours']:.1f} | {_ratio(cpu)} | {peak['peer']:.0f} / {peak['ours']:.0f} "
-            f"| {_ratio(peak)} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _ratio(figure: Mapping[str, Any]) -> str:
-    median, low, high = figure["ratio"]
-    return f"**{median:.2f}** ({low:.2f} to {high:.2f})"
-
-
 def _section(title: str, section: type[Section]) -> list[str]:
     lines = ["", f"## {title}", ""]
     if section.__doc__ and section.__doc__ != Section.__doc__:
@@ -204,7 +168,7 @@ PAGES = {
 }
 if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page
-if BENCHMARKS.exists():
+if VERSUS.exists():
     PAGES["benchmarks.md"] = benchmarks_page
 
 

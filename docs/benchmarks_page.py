@@ -1,0 +1,124 @@
+"""The page of benchmarks, from the figures that `make bench` measured; what was not measured has no section."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from boresight.storage import read_json
+
+FIGURES = Path(__file__).parent / "figures"
+VERSUS, SAME_LOSSES, SCALING, MEMORY = (
+    FIGURES / f"{name}.json" for name in ("versus_trl", "same_losses", "scaling", "memory")
+)
+Figures = Mapping[str, Any]
+
+
+def benchmarks_page() -> str:
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made by `docs/generate.py` from figures that `make bench` measures: processes of one thread each, in turn, on",
+        "the same pairs, random weights and settings. Seconds are processor seconds.",
+        *_versus(read_json(VERSUS)),
+    ]
+    for path, section in ((SAME_LOSSES, _same_losses), (SCALING, _growth), (MEMORY, _memory)):
+        if path.exists():
+            lines += section(read_json(path))
+    return "\n".join(lines) + "\n"
+
+
+def _versus(measured: Figures) -> list[str]:
+    first = next(iter(measured.values()))
+    dates = [entry["date"] for entry in measured.values()]
+    lines = [
+        "",
+        "## Beside TRL",
+        "",
+        "A ratio is TRL's figure over ours within a round, median (lowest to highest); above 1 ours is the faster or",
+        "the leaner. The reference pass of DPO is counted on both sides. `tuned` is TRL as a competent user sets it on",
+        "a CPU, `default` as it comes. Utilisation is the share of the time that the floor's arithmetic alone (each",
+        "prompt once, the vocabulary at response tokens, no padding) takes at the speed of the fastest matrix product,",
+        "which is measured after each run.",
+        "",
+        f"{first['library']}; processor {first['machine']['processor']}, {first['machine']['cores']} cores, "
+        f"{first['gemm_gflop_per_s']:.0f} GFLOP/s in {next(iter(measured)).split('/')[3]} on one thread; "
+        f"{min(dates)} to {max(dates)}.",
+        "",
+        "| method | model | TRL's settings | format | examples | rounds | seconds TRL / ours | speed "
+        "| peak MB TRL / ours | memory | utilisation TRL / ours |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key, entry in measured.items():
+        method, model, setting, dtype = key.split("/")
+        cpu, peak = entry["cpu_s"], entry["peak_rss_mb"]
+        lines.append(
+            f"| {method} | {model} | {setting} | {dtype} | {entry['examples']} | {entry['rounds']} "
+            f"| {cpu['peer']:.1f} / {cpu['ours']:.1f} | {_ratio(cpu)} | {peak['peer']:.0f} / {peak['ours']:.0f} "
+            f"| {_ratio(peak)} | {entry['peer_utilisation']:.2f} / {entry['utilisation']:.2f} |"
+        )
+    return lines
+
+
+def _ratio(figure: Figures) -> str:
+    median, low, high = figure["ratio"]
+    return f"**{median:.2f}** ({low:.2f} to {high:.2f})"
+
+
+def _same_losses(found: Figures) -> list[str]:
+    first = next(iter(found.values()))
+    lines = [
+        "",
+        "## The same losses",
+        "",
+        f"The first {len(first['ours'])} steps in float32 from the same weights on the same examples in the same",
+        f"order, beside {first['library']} (`bench/same_losses.py`).",
+        "",
+        "| method | first loss, ours / TRL | last loss | largest difference of a step |",
+        "|---|---|---|---|",
+    ]
+    for method, both in found.items():
+        pairs = [f"{both['ours'][at]:.4f} / {both['peer'][at]:.4f}" for at in (0, -1)]
+        lines.append(f"| {method} | {pairs[0]} | {pairs[1]} | {both['largest']:.2%} |")
+    return lines
+
+
+def _growth(measured: Figures) -> list[str]:
+    first = next(iter(measured.values()))
+    lines = [
+        "",
+        "## Growth",
+        "",
+        f"{first['method'].upper()} on {first['pairs']} pairs of equal lengths, one quantity varied at a time",
+        "(`bench/scaling.py`). The exponent is that of the best power law (1: linear); memory beyond weights is the",
+        "peak less weights, gradient, moments and the reference's weights in float32.",
+        "",
+        "![seconds a pair and peak memory against what is varied](figures/scaling.svg)",
+        "",
+        "| varied | from / to | | seconds a pair | exponent | slope, ms | MB beyond weights |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for found in measured.values():
+        for side, name in (("ours", "Boresight"), ("peer", "TRL")):
+            if side in found:
+                own, x = found[side], found["x"]
+                seconds, beyond = own["seconds_per_pair"], own["beyond_weights_mb"]
+                lines.append(
+                    f"| {found['title']} | {x[0]:.0f} / {x[-1]:.0f} | {name} | {seconds[0]:.3f} / {seconds[-1]:.3f} "
+                    f"| {own['exponent']:.2f} | {1000 * own['slope']:.3g} | {beyond[0]:.0f} / {beyond[-1]:.0f} |"
+                )
+    return lines
+
+
+def _memory(found: Figures) -> list[str]:
+    steps = found["resident_mb"]
+    return [
+        "",
+        "## Memory over a long run",
+        "",
+        f"{found['method'].upper()}, {found['model']}, {found['dtype']}: {found['steps']} steps of "
+        f"{found['batch_size']} pairs of changing shapes (`bench/memory.py`); MB in use after a step.",
+        "",
+        "| step | " + " | ".join(steps) + " |",
+        "|---|" + "---|" * len(steps),
+        "| MB | " + " | ".join(f"{value:.0f}" for value in steps.values()) + " |",
+    ]
