@@ -5,7 +5,8 @@
         --data work/pairs.jsonl --examples 128 --batch-size 8 --threads 1 --setting tuned
 
 `--setting default` is what TRL does by itself (bfloat16 autocast, gradient checkpointing, random order); `tuned` is
-what a competent user sets on a CPU: no checkpointing, batches of like length, DPO's reference computed beforehand.
+what a competent user sets on a CPU: no checkpointing, batches of like length, DPO's reference computed beforehand;
+`in_order` takes the examples one after the other and ORPO's likelihood as we define it, to compare losses.
 The clock covers the reference pass and the training steps, as in train.py, wherever TRL runs them.
 """
 
@@ -88,6 +89,17 @@ def common_settings(options: argparse.Namespace, folder: str) -> dict[str, Any]:
     return settings
 
 
+def likelihood_of_responses(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """ORPO's likelihood term over the chosen responses, a mean over each one's tokens, as in the paper's equation 2;
+    TRL takes it over the tokens of all prompts and chosen responses of a batch."""
+
+    def changed(*arguments: Any) -> Any:
+        chosen, *between, _ = forward(*arguments)[:5]
+        return (chosen, *between, -chosen.mean())
+
+    return changed
+
+
 def build_trainer(options: argparse.Namespace, watch: Stopwatch, folder: str) -> Any:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(options.tokenizer)
     rows = read_data(options.data, options.examples)
@@ -114,6 +126,8 @@ def build_trainer(options: argparse.Namespace, watch: Stopwatch, folder: str) ->
     if options.method == "orpo":
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
+        if options.setting == "in_order":
+            ORPOTrainer.concatenated_forward = likelihood_of_responses(ORPOTrainer.concatenated_forward)
         arguments = ORPOConfig(max_length=1024, max_completion_length=512, **settings)
         return ORPOTrainer(model=model, args=arguments, train_dataset=data, processing_class=tokenizer)
     trl.DPOTrainer._precompute_ref_logps = watch.timed(trl.DPOTrainer._precompute_ref_logps)

@@ -104,6 +104,8 @@ def prepare(options: argparse.Namespace, folder: Path) -> Work:
         "batch_size": options.batch_size,
         "micro_batch_tokens": options.micro_batch_tokens,
         "learning_rate": options.learning_rate,
+        "schedule": "linear",
+        "adam_beta2": 0.999,  # this and the line above as TRL has them
         "epochs": options.epochs,
     }
     if options.method == "sft":
@@ -143,7 +145,7 @@ def _on_pairs(
     order = order_of([pair.tokens for pair in pairs], options)
     if options.method == "reward_model":
         scorer = _scorer(options, tokenizer)
-        reward = RewardModelStage(kind="reward_model", data="", **settings)
+        reward = RewardModelStage(kind="reward_model", data="", centering_coefficient=0.0, **settings)
         return Work(lambda: train_reward_model(reward, scorer, pairs, run), scorer, rows, run, order)
     policy = Policy(_language_model(options, tokenizer), tokenizer, chat)
     if options.method == "orpo":

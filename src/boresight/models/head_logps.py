@@ -50,18 +50,18 @@ class _HeadLogps(torch.autograd.Function):
             chosen = scaled.gather(1, targets[block, None]).squeeze(1)
             total[block] = largest + scaled.sub_(largest[:, None]).exp_().sum(dim=1).log_()
             logp[block] = chosen - total[block]
-        ctx.save_for_backward(states, weight, bias, targets, total, kept)
-        ctx.temperature, ctx.dtype = temperature, dtype
+        ctx.save_for_backward(states, matrix, bias, targets, total, kept)
+        ctx.temperature, ctx.dtype, ctx.weight_dtype = temperature, dtype, weight.dtype
         return logp
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
-        states, weight, bias, targets, total, kept = ctx.saved_tensors
-        rows, matrix = states.to(ctx.dtype), weight.to(ctx.dtype)
+        states, matrix, bias, targets, total, kept = ctx.saved_tensors
+        rows = states.to(ctx.dtype)
         shift = None if bias is None else bias.to(ctx.dtype)
         wants_states, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-        blocks = _blocks(len(rows), weight.shape[0])
+        blocks = _blocks(len(rows), len(matrix))
         to_states = torch.empty_like(states) if wants_states else None
         to_weight = to_bias = None
         pull = grad / ctx.temperature
@@ -77,7 +77,7 @@ class _HeadLogps(torch.autograd.Function):
                 if to_states is not None:
                     to_states[block] = push @ matrix
                 if wants_weight:
-                    to_weight = _added(to_weight, (push.T @ rows[block]).to(weight.dtype))
+                    to_weight = _added(to_weight, (push.T @ rows[block]).to(ctx.weight_dtype))
         return to_states, to_weight, None if to_bias is None else to_bias.to(bias.dtype), None, None
 
 
