@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 BACKWARD = 2  # forward passes that a backward pass is worth: one for the inputs' gradient, one for the weights'
 SCORES_TOKENS = ("sft", "dpo", "orpo")  # methods that need the vocabulary
 SHAPES = ((1024, 256, 768), (1024, 512, 1536), (1024, 1024, 2816))  # tokens, inputs, outputs
+LARGE_SHAPES = ((8192, 2048, 8192), (16384, 4096, 4096))  # what fills a GPU
 
 
 class Row(NamedTuple):
@@ -46,22 +47,30 @@ def floor_flops(method: str, model: PreTrainedModel, rows: Sequence[Row]) -> flo
     return forward * (1 + BACKWARD + reference)
 
 
-def gemm_peak(dtype: torch.dtype, seconds: float = 0.3) -> float:
-    """Operations a second of the fastest of some matrix products of training, with the threads that are set now."""
-    return max(_speed(dtype, shape, seconds) for shape in SHAPES)
+def gemm_peak(dtype: torch.dtype, device: str = "cpu", seconds: float = 0.3) -> float:
+    """Operations a second of the fastest of some matrix products of training, with the threads that are set now; by
+    processor time, on a GPU by the clock."""
+    shapes = SHAPES if device == "cpu" else LARGE_SHAPES
+    return max(_speed(dtype, device, shape, seconds) for shape in shapes)
 
 
-def _speed(dtype: torch.dtype, shape: tuple[int, int, int], seconds: float) -> float:
+def _speed(dtype: torch.dtype, device: str, shape: tuple[int, int, int], seconds: float) -> float:
     tokens, inputs, outputs = shape
-    x, weight = torch.randn(tokens, inputs).to(dtype), torch.randn(outputs, inputs).to(dtype)
+    x = torch.randn(tokens, inputs, device=device).to(dtype)
+    weight = torch.randn(outputs, inputs, device=device).to(dtype)
+    clock, finish = (
+        (time.process_time, lambda: None) if device == "cpu" else (time.perf_counter, torch.cuda.synchronize)
+    )
     once = []
     nn.functional.linear(x, weight)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        start = time.process_time()
+        finish()
+        start = clock()
         for _ in range(10):
             nn.functional.linear(x, weight)
-        once.append((time.process_time() - start) / 10)
+        finish()
+        once.append((clock() - start) / 10)
     return 2.0 * tokens * inputs * outputs / statistics.median(once)
 
 

@@ -26,6 +26,7 @@ from boresight.config.sections import DPOStage, ORPOStage, RewardModelStage, SFT
 from boresight.data.batches import BatchOrder
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import EncodedPair, encode_conversation, encode_pair
+from boresight.models.hidden_states import unpacked
 from boresight.models.loading import chat_format, load_causal_lm, load_tokenizer, start_reward_model
 from boresight.models.precision import arithmetic
 from boresight.models.roles import FrozenPolicy, Policy
@@ -157,18 +158,29 @@ def _on_pairs(
 
 
 def _language_model(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> Any:
-    if options.model_dir:
-        return load_causal_lm(options.model_dir)
-    return make_model(options.make_model, tokenizer, vocabulary=options.vocabulary)
+    made = options.model_dir is None
+    model = (
+        make_model(options.make_model, tokenizer, vocabulary=options.vocabulary)
+        if made
+        else load_causal_lm(options.model_dir)
+    )
+    return _placed(model, options)
 
 
 def _scorer(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> Any:
     if options.model_dir:
-        return start_reward_model(options.model_dir, seed=0)
+        return _placed(start_reward_model(options.model_dir, seed=0), options)
     config = make_model(options.make_model, tokenizer, vocabulary=options.vocabulary).config
     config.num_labels = 1
     torch.manual_seed(1)
-    return AutoModelForSequenceClassification.from_config(config)
+    return _placed(AutoModelForSequenceClassification.from_config(config), options)
+
+
+def _placed(model: PreTrainedModel, options: argparse.Namespace) -> PreTrainedModel:
+    if options.padded:
+        unpacked(model.base_model)
+    placed: PreTrainedModel = model.to(options.device)
+    return placed
 
 
 def order_of(lengths: list[int], options: argparse.Namespace) -> list[int]:
@@ -201,6 +213,8 @@ def main() -> None:
     parser.add_argument("--micro-batch-tokens", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda: then times are of the clock, memory the GPU's")
+    parser.add_argument("--padded", action="store_true", help="the plain way: rows padded, prompts computed twice")
     parser.add_argument("--json", action="store_true", help="the JSON line alone")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -208,13 +222,16 @@ def main() -> None:
         work = prepare(options, Path(folder))
         before = resident_mb()
         wall, cpu = time.perf_counter(), time.process_time()
-        with arithmetic(options.dtype, "cpu"):
+        with arithmetic(options.dtype, options.device):
             work.train()
+        on_gpu = options.device != "cpu"
+        if on_gpu:
+            torch.cuda.synchronize()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         losses = [value for _, value in read_metrics(Path(folder) / "metrics.jsonl").series("loss/total", "train")]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     flops = floor_flops(options.method, work.model, work.rows) * options.epochs
-    speed = gemm_peak(getattr(torch, options.dtype))
+    speed = gemm_peak(getattr(torch, options.dtype), options.device)
     print(
         json.dumps(
             {
@@ -227,7 +244,8 @@ def main() -> None:
                 "first_loss": losses[0], "last_loss": losses[-1], "steps": len(losses), "losses": losses,
                 "order": work.order,
                 "resident_mb": at_powers_of_two(work.run.resident), "floor_gflop": flops / 1e9,
-                "gemm_gflop_per_s": speed / 1e9, "utilisation": flops / cpu / speed,
+                "gemm_gflop_per_s": speed / 1e9, "utilisation": flops / (wall if on_gpu else cpu) / speed,
+                "device_peak_mb": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None,
             }
         )
     )  # fmt: skip
