@@ -197,7 +197,7 @@ def test_pairs_won_by_length_are_a_warning(check: Checker, home: Path) -> None:
     write(home / "pairs.jsonl", rows)
     done = check()
     assert named(done) == [("warning", "length_bias", "pairs")]
-    assert "the chosen answer is longer in 100.0% of 30 untied pairs" in message(done, "length_bias")
+    assert "the chosen answer is longer in 100% of 30 untied pairs" in message(done, "length_bias")
 
 
 def test_pairs_that_contradict_each_other_are_a_warning_with_examples_and_advice(check: Checker, home: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from boresight.config.sections import Bounds
+from boresight.data.wording import percent as percent_text
 from boresight.errors import DataError
 from boresight.evaluation.baselines import fit_baselines
 from boresight.evaluation.certificate import certify
@@ -20,7 +21,7 @@ from boresight.evaluation.win_rate import compare_all
 from boresight.pipeline.artifacts import Identity, Input, RunFolder
 from boresight.pipeline.report import write_report
 from boresight.pipeline.report_examples import drawn_by_kind
-from boresight.pipeline.report_words import duration_text, listing, number_text, percent_text
+from boresight.pipeline.report_words import duration_text, listing, number_text
 from boresight.records import Message, PreferencePair
 from boresight.runlog.writer import MetricsWriter
 from boresight.storage import hash_text, read_json, write_json, write_text

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from boresight.data.wording import percent as percent_text
 from boresight.pipeline.report_parts import Cell, Table
 from boresight.pipeline.report_reading import Json, RunRecord, StageRecord
 from boresight.pipeline.report_verdict import certificate_sets
@@ -15,7 +16,6 @@ from boresight.pipeline.report_words import (
     model_name,
     number,
     percent,
-    percent_text,
     plain,
     sentence,
 )
