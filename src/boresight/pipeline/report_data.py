@@ -125,13 +125,21 @@ def _read_words(facts: Json) -> Markup:
     return Markup(" Read: {}; {}.").format(listing(sources), left_out)
 
 
+def _dropped_files(facts: Json) -> Markup:
+    """What the filters drop lies in one file of the stage's folder, what the reading left out in another."""
+    side = facts.get("left_out")
+    filtered = sum(facts["dropped"].values()) > (side["rows"] if side else 0)
+    names = [*(["dropped.jsonl"] if filtered else []), *([side["file"]] if side else [])]
+    return listing([Markup("<code>{}</code>").format(name) for name in names])
+
+
 def _pair_set(stage: StageRecord) -> PairSet:
     facts = stage.outcome
     read, dropped = sum(facts["read"].values()), sum(facts["dropped"].values())
     flow: list[tuple[Markup, Cell]] = [
         (count(read), Markup("read: {}").format(
             listing([Markup("{} from {}").format(count(n), source) for source, n in facts["read"].items()]))),
-        (count(dropped), "dropped"),
+        (count(dropped), Markup("dropped (rows in {})").format(_dropped_files(facts)) if dropped else "dropped"),
         (count(facts["kept"]), "kept"),
         (count(facts["train"]), "to train on"),
         (count(facts["held_out"]), "held out, by prompt"),
