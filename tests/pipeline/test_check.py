@@ -197,7 +197,7 @@ def test_pairs_won_by_length_are_a_warning(check: Checker, home: Path) -> None:
     write(home / "pairs.jsonl", rows)
     done = check()
     assert named(done) == [("warning", "length_bias", "pairs")]
-    assert "the chosen answer is longer in 100.0% of 30 untied pairs" in message(done, "length_bias")
+    assert "the chosen answer is longer in 100% of 30 untied pairs" in message(done, "length_bias")
 
 
 def test_pairs_that_contradict_each_other_are_a_warning_with_examples_and_advice(check: Checker, home: Path) -> None:
@@ -249,6 +249,22 @@ def test_filters_that_leave_nothing_are_an_error(check: Checker) -> None:
     done = check({"pairs.filters": {"max_length_ratio": 0.1}})
     assert ("error", "pairs_filtered", "pairs") in named(done)
     assert "of 30 pairs from files 0 are kept" in message(done, "pairs_filtered")
+
+
+def test_pairs_between_both_parts_are_told_and_paraphrases_that_cannot_be_found_are_an_error(
+    check: Checker, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = []
+    for n in range(40):
+        words = [f"word{n}x{i}" for i in range(60)]
+        for i, text in enumerate(([*words[:-2], "left", "end"], ["other", "start", *words[2:]], words)):
+            answers = {"chosen": assistant("Aha, yes."), "rejected": assistant("Oh no.")}
+            rows.append({"id": f"{n}.{i}", "prompt": user(" ".join(text)), **answers})
+    write(home / "pairs.jsonl", rows)
+    held_out = {"pairs.held_out_groups": "paraphrases", "pairs.held_out_fraction": 0.5}
+    assert "are near duplicates both of pairs to train on and of" in message(check(held_out), "pairs_near_both_parts")
+    monkeypatch.setattr("boresight.data.split.minima_by_rensa", lambda: None)
+    assert "`held_out_groups: beginnings`" in message(check(held_out), "paraphrases_not_searched")
 
 
 def test_a_control_token_in_a_prompt_is_found(check: Checker, home: Path) -> None:

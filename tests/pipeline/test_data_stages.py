@@ -64,9 +64,7 @@ def test_paraphrases_without_rensa_are_an_error_that_says_what_to_do(
 ) -> None:
     monkeypatch.setattr("boresight.data.split.minima_by_rensa", lambda: None)
     write_records(tmp_path / "pairs.jsonl", conversations(3))
-    with pytest.raises(
-        DataError, match=r"stage pairs: .*boresight\[data\].*stages\.pairs\.held_out_groups: beginnings"
-    ):
+    with pytest.raises(DataError, match=r"boresight\[data\].*held_out_groups: beginnings"):
         build(tmp_path, "sources: [pairs.jsonl], held_out_groups: paraphrases")
 
 

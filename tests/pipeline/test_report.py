@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from boresight.config.sections import Bounds
+from boresight.data.wording import percent as percent_text
 from boresight.errors import DataError
 from boresight.evaluation.baselines import fit_baselines
 from boresight.evaluation.certificate import certify
@@ -20,7 +21,7 @@ from boresight.evaluation.win_rate import compare_all
 from boresight.pipeline.artifacts import Identity, Input, RunFolder
 from boresight.pipeline.report import write_report
 from boresight.pipeline.report_examples import drawn_by_kind
-from boresight.pipeline.report_words import duration_text, listing, number_text, percent_text
+from boresight.pipeline.report_words import duration_text, listing, number_text
 from boresight.records import Message, PreferencePair
 from boresight.runlog.writer import MetricsWriter
 from boresight.storage import hash_text, read_json, write_json, write_text
@@ -157,6 +158,7 @@ def build_run(root: Path, *, agrees: Mapping[str, int] | None = None) -> Path:
     build.stage("drafts", lambda f: {"prompts": 9, "responses": 36, "stop_rate": 0.972, "mean_tokens": 12.5})
     build.stage("labels", lambda f: {"responses": 36, "prompts": 9, "pairs": 8, "ties": 1, "verdict_flips": 3})
     pairs = {"read": {"data/pairs.csv": 33, "labels": 8}, "kept": 36, "dropped": {"duplicate": 5}, "train": 30,
+             "left_out": {"file": "left_out.jsonl", "rows": 2},
              "held_out": 6, "kinds": {"plain": 20, "fact": 16}, "longer_share": 0.444}  # fmt: skip
     build.stage("pairs", lambda f: pairs)
     build.stage("scorer", trained(5, {"loss/preference": 0.6, "reward/accuracy": 0.4}, pairs=30, dropped={},
@@ -400,6 +402,7 @@ def test_lineage_holds_full_hashes_and_versions_of_every_stage(run_folder: Path,
 
 def test_dropped_rows_are_shown_with_their_reason(page: Page) -> None:
     assert "duplicate 5 12.2%" in page.text  # 5 / (33 + 8)
+    assert "5 dropped (rows in dropped.jsonl and left_out.jsonl)" in page.text
     assert "In 44.4% of the pairs the chosen response is the longer one" in page.text
     assert "910 tokens trained on. Read: 82 from data/demonstrations.jsonl; left out: 2 (too long)." in page.text
     assert "scorer, held-out pairs “held out”: 30 pairs scored. Read: 33 rows; left out: 3 (identical)." in page.text

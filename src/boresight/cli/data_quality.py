@@ -167,16 +167,18 @@ def lint_json(done: "Lint") -> dict[str, object]:
 
 def lint_text(done: "Lint") -> str:
     """Each finding with its message, examples and advice, then what it comes to."""
-    lines = [f"{name}: {rows:,} rows" for name, rows in done.splits.items()]
+    from boresight.data.wording import counted, percent
+
+    lines = [f"{name}: {counted(rows, 'row')}" for name, rows in done.splits.items()]
     for finding in done.findings:
-        share = f"{finding.count:,} of {finding.of:,} ({100 * finding.share:.1f}%)"
+        share = f"{finding.count:,} of {finding.of:,} ({percent(finding.share)})"
         lines += ["", f"{finding.severity:<7}  {finding.id}  {share}", f"  {finding.message}"]
         if finding.examples:
             lines.append(f"  such as {', '.join(finding.examples)}")
         if finding.severity != "note":
             lines.append(f"  {finding.advice}")
-    counts = [sum(f.severity == severity for f in done.findings) for severity in ("error", "warning", "note")]
-    return "\n".join([*lines, "", f"{counts[0]} errors, {counts[1]} warnings, {counts[2]} notes"])
+    counts = {severity: sum(f.severity == severity for f in done.findings) for severity in ("error", "warning", "note")}
+    return "\n".join([*lines, "", ", ".join(counted(count, severity) for severity, count in counts.items())])
 
 
 def filter_text(done: "FilteredFile") -> str:
@@ -189,10 +191,12 @@ def filter_text(done: "FilteredFile") -> str:
 
 
 def weights_text(weights: "LengthWeights") -> list[str]:
+    from boresight.data.wording import percent
+
     plain, weighted = (weights.accuracy(weighted=weighted) for weighted in (False, True))
     if plain is None or weighted is None:
         return ["  all pairs weigh 1: no two responses differ in length"]
-    lines = [f"  a rule that sees length alone is right in {100 * plain:.1f}%, by weight in {100 * weighted:.1f}%"]
+    lines = [f"  a rule that sees length alone is right in {percent(plain)}, by weight in {percent(weighted)}"]
     if weights.one_sided:
         names = ", ".join(name or "(none)" for name in weights.one_sided)
         lines.append(f"  not evened out, because all of their chosen responses are longer, or all shorter: {names}")

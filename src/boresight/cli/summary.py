@@ -6,7 +6,8 @@ from typing import Any
 
 from boresight.cli.tables import table
 from boresight.config.pipeline import Pipeline
-from boresight.pipeline.report_words import Rate, interval_text, number_text, percent_text
+from boresight.data.wording import percent as percent_text
+from boresight.pipeline.report_words import Rate, interval_text, number_text
 from boresight.pipeline.run import Outcome
 from boresight.storage import read_json
 

@@ -63,6 +63,18 @@ def split_pairs(
     return Split(parts, aside, placement)
 
 
+def hold_out(pairs: Sequence[PreferencePair], fraction: float, seed: int, groups: Groups = "beginnings") -> Split:
+    """The parts `train` and `held_out` of rows that a run trains on and certifies its reward model with. Raises
+    DataError where paraphrases are asked for and cannot be looked for: what is held out may not hang on that."""
+    split = split_pairs(pairs, {"train": 1.0 - fraction, "held_out": fraction}, seed, groups)
+    if not split.placement.searched:
+        raise DataError(
+            "paraphrases are found with rensa, which is not installed. Install it (`pip install 'boresight[data]'`), "
+            "or hold out by beginnings alone (`held_out_groups: beginnings`)."
+        )
+    return split
+
+
 def place(
     prompts: Iterable[Messages], shares: Mapping[str, float], seed: int, groups: Groups = "paraphrases"
 ) -> Placement:

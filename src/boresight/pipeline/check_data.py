@@ -9,7 +9,7 @@ from typing import Any
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.sections import PairReading, PreferencesStage, StageSection
-from boresight.data.filters import Filters, filter_pairs
+from boresight.data.filters import Filtered, Filters, filter_pairs
 from boresight.data.readers import (
     DemonstrationFile,
     DocumentFile,
@@ -20,6 +20,7 @@ from boresight.data.readers import (
     read_pairs,
     read_prompts,
 )
+from boresight.data.split import hold_out
 from boresight.errors import DataError
 from boresight.pipeline.check_findings import Finding
 from boresight.records import Demonstration, PreferencePair, Prompt
@@ -155,13 +156,14 @@ def _set_findings(pipeline: Pipeline, name: str, data: StageData) -> Iterator[Fi
         )
     stage = pipeline.stages[name]
     if isinstance(stage, PreferencesStage) and data.pairs:
-        yield from _filter_findings(pipeline, name, stage, data.pairs)
+        filtered = filter_pairs(data.pairs, Filters(**stage.filters.model_dump()))
+        yield from _filter_findings(pipeline, name, data.pairs, filtered)
+        yield from _held_out_findings(pipeline, name, stage, filtered.kept)
 
 
 def _filter_findings(
-    pipeline: Pipeline, name: str, stage: PreferencesStage, pairs: list[PreferencePair]
+    pipeline: Pipeline, name: str, pairs: list[PreferencePair], filtered: Filtered
 ) -> Iterator[Finding]:
-    filtered = filter_pairs(pairs, Filters(**stage.filters.model_dump()))
     if filtered.dropped:
         kept = filtered.kept
         listed = ", ".join(f"{reason} {count}" for reason, count in filtered.counts().items())
@@ -172,4 +174,22 @@ def _filter_findings(
             name,
             f"of {len(pairs)} pairs from files {len(kept)} are kept; left out: {listed}",
             DataError,
+        )
+
+
+def _held_out_findings(
+    pipeline: Pipeline, name: str, stage: PreferencesStage, pairs: list[PreferencePair]
+) -> Iterator[Finding]:
+    try:
+        split = hold_out(pairs, stage.held_out_fraction, pipeline.stage_seed(name), stage.held_out_groups)
+    except DataError as error:
+        yield Finding("paraphrases_not_searched", "error", name, str(error), DataError)
+        return
+    if split.aside:
+        yield Finding(
+            "pairs_near_both_parts",
+            "note",
+            name,
+            f"of {len(pairs)} pairs from files {len(split.aside)} are near duplicates both of pairs to train on and of "
+            "held-out ones; they are left out",
         )

@@ -11,11 +11,13 @@ from boresight.data.lint.catalogue import CATALOGUE
 from boresight.data.lint.finding import Finding
 from boresight.data.lint.profile import Profile
 from boresight.data.lint.run import Lint, lint
+from boresight.data.wording import counted as counted_text
+from boresight.data.wording import percent as percent_text
 from boresight.pipeline.data_charts import gap_chart, length_chart
 from boresight.pipeline.report_charts import Chart
 from boresight.pipeline.report_data import Share
 from boresight.pipeline.report_parts import Table
-from boresight.pipeline.report_words import count, number, percent, percent_text
+from boresight.pipeline.report_words import count, number, percent
 from boresight.records import Demonstration, Messages, PreferencePair, Prompt
 from boresight.storage import write_text
 
@@ -97,7 +99,7 @@ def render(done: Lint, profile: Profile, records: Mapping[str, Record]) -> str:
 def _page(done: Lint, profile: Profile, records: Mapping[str, Record]) -> Page:
     counts = {s: sum(f.severity == s for f in done.findings) for s in ("error", "warning", "note")}
     state = "failed" if counts["error"] else "open" if counts["warning"] else "passed"
-    title = ", ".join(_counted(counts[severity], severity) for severity in counts if counts[severity])
+    title = ", ".join(counted_text(counts[severity], severity) for severity in counts if counts[severity])
     return Page(
         title=title or "Nothing found",
         state=state,
@@ -188,7 +190,3 @@ def _with_code(text: str) -> Markup:
     return Markup("").join(
         Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece) for i, piece in enumerate(pieces)
     )
-
-
-def _counted(number_of: int, word: str) -> str:
-    return f"{number_of} {word}{'' if number_of == 1 else 's'}"

@@ -16,7 +16,7 @@ from boresight.data.filters import Dropped, Filters, filter_pairs, marked
 from boresight.data.jsonl import read_records, write_records
 from boresight.data.preferences import join_pairs, longer_share
 from boresight.data.readers import read_pairs
-from boresight.data.split import Split, split_pairs
+from boresight.data.split import hold_out
 from boresight.errors import DataError
 from boresight.feedback.ai_labels import label_responses
 from boresight.feedback.judge import Judge
@@ -96,7 +96,7 @@ def preferences(context: StageContext, config: PreferencesStage) -> Result:
             f"stage {context.name}: no pair is left of {sum(read.values())} rows ({dict(dropped)}); expected some. "
             "Loosen the filters, or give other sources."
         )
-    split = held_out_split(context, config, pairs)
+    split = hold_out(pairs, config.held_out_fraction, context.seed, config.held_out_groups)
     train, held_out = split.parts["train"], split.parts["held_out"]
     kept = [*train, *held_out]
     aside = [Dropped(pair, NEAR_BOTH) for pair in split.aside]
@@ -113,18 +113,6 @@ def preferences(context: StageContext, config: PreferencesStage) -> Result:
         "kinds": dict(sorted(Counter(pair.kind for pair in kept if pair.kind).items())),
         "longer_share": longer_share(kept),
     }
-
-
-def held_out_split(context: StageContext, config: PreferencesStage, pairs: list[PreferencePair]) -> Split:
-    """The parts `train` and `held_out`. Raises DataError where paraphrases are asked for and cannot be looked for."""
-    shares = {"train": 1.0 - config.held_out_fraction, "held_out": config.held_out_fraction}
-    split = split_pairs(pairs, shares, context.seed, config.held_out_groups)
-    if not split.placement.searched:
-        raise DataError(
-            f"stage {context.name}: paraphrases are found with rensa, which is not installed. Install it (`pip install "
-            f"'boresight[data]'`), or set stages.{context.name}.held_out_groups: beginnings."
-        )
-    return split
 
 
 def build_judge(context: StageContext, config: RulesJudge | RewardModelJudge) -> Judge:

@@ -18,7 +18,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from boresight.pipeline.report_words import Rate, interval_text, percent_text
+from boresight.data.wording import percent as percent_text
+from boresight.pipeline.report_words import Rate, interval_text
 
 WIDE, NARROW = 820, 340
 INK, MUTED, GRID, BAND, SURFACE, BOUND = "#010100", "#010101", "#010102", "#010103", "#010104", "#010105"

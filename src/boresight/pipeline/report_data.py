@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from boresight.data.wording import percent as percent_text
 from boresight.pipeline.report_parts import Cell, Table
 from boresight.pipeline.report_reading import Json, RunRecord, StageRecord
 from boresight.pipeline.report_verdict import certificate_sets
@@ -15,7 +16,6 @@ from boresight.pipeline.report_words import (
     model_name,
     number,
     percent,
-    percent_text,
     plain,
     sentence,
 )
@@ -125,13 +125,21 @@ def _read_words(facts: Json) -> Markup:
     return Markup(" Read: {}; {}.").format(listing(sources), left_out)
 
 
+def _dropped_files(facts: Json) -> Markup:
+    """What the filters drop lies in one file of the stage's folder, what the reading left out in another."""
+    side = facts.get("left_out")
+    filtered = sum(facts["dropped"].values()) > (side["rows"] if side else 0)
+    names = [*(["dropped.jsonl"] if filtered else []), *([side["file"]] if side else [])]
+    return listing([Markup("<code>{}</code>").format(name) for name in names])
+
+
 def _pair_set(stage: StageRecord) -> PairSet:
     facts = stage.outcome
     read, dropped = sum(facts["read"].values()), sum(facts["dropped"].values())
     flow: list[tuple[Markup, Cell]] = [
         (count(read), Markup("read: {}").format(
             listing([Markup("{} from {}").format(count(n), source) for source, n in facts["read"].items()]))),
-        (count(dropped), "dropped"),
+        (count(dropped), Markup("dropped (rows in {})").format(_dropped_files(facts)) if dropped else "dropped"),
         (count(facts["kept"]), "kept"),
         (count(facts["train"]), "to train on"),
         (count(facts["held_out"]), "held out, by prompt"),

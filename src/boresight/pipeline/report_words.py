@@ -7,6 +7,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from boresight.data.wording import noun
+from boresight.data.wording import percent as percent_text
+
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -28,13 +31,6 @@ class Rate:
 
 def data(value: float | int | str, text: str) -> Markup:
     return Markup('<data value="{}">{}</data>').format(value, text)
-
-
-def percent_text(value: float) -> str:
-    """0.9125 -> 91.3%. Only an exact 0 or 1 is printed without decimals."""
-    if value in (0.0, 1.0):
-        return f"{value:.0%}"
-    return f"{100 * value:.1f}%".replace("-", "−")
 
 
 def percent(value: float) -> Markup:
@@ -76,9 +72,9 @@ def count(value: int) -> Markup:
     return data(value, f"{value:,}")
 
 
-def counted(value: int, noun: str, plural: str | None = None) -> Markup:
+def counted(value: int, one: str, many: str | None = None) -> Markup:
     """1 pair, 2 pairs."""
-    return Markup("{} {}").format(count(value), noun if value == 1 else plural or f"{noun}s")
+    return Markup("{} {}").format(count(value), noun(value, one, many))
 
 
 def duration_text(seconds: float) -> str:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from boresight.data.lint.finding import Finding, Marks, by_share, counted, of_rows, percent
+from boresight.data.lint.finding import Finding, Marks, by_share, of_rows
 from boresight.data.lint.row import Answer, Row
+from boresight.data.wording import counted, percent
 
 REFUSAL = re.compile(
     r"\b(?:i(?:['’]m| am) (?:sorry|afraid|unable|not able)|i (?:cannot|can['’]t|won['’]t|will not|must decline)\b)"

@@ -29,8 +29,8 @@ CATALOGUE: dict[str, Entry] = {
         "how often the chosen answer is the longer one, by part of the data, with the accuracy of a rule that sees "
         "length alone",
         "longer wins more often than chance and by 0.2 deviations or more; or shorter wins in 75% or more",
-        "Balance the lengths (`--balance-length`), or cap them (`--max-length-ratio 2`), then look whether the reward "
-        "model beats the length rule.",
+        "Balance the lengths (`--balance-length drop`), or cap them (`--max-length-ratio 2`), then look whether the "
+        "reward model beats the length rule.",
     ),
     "padded_chosen": Entry(
         "the chosen answer is the rejected one with 30% or more added",

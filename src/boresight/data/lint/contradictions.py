@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from boresight.data.lint.finding import Finding, Marks, by_share, counted, of_rows
+from boresight.data.lint.finding import Finding, Marks, by_share, of_rows
 from boresight.data.lint.row import Row, fingerprint
+from boresight.data.wording import counted
 
 SOME = 0.01
 SMALLEST_RING = 3

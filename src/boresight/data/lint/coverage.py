@@ -14,8 +14,9 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from boresight.data.lint.finding import EXAMPLES, Finding, counted, percent
+from boresight.data.lint.finding import EXAMPLES, Finding
 from boresight.data.lint.row import Row, question_of, words_of
+from boresight.data.wording import counted, percent
 from boresight.records import Prompt
 from boresight.stats.intervals import wilson
 

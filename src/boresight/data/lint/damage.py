@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from boresight.data.lint.finding import Finding, Marks, by_share, counted, of_rows
+from boresight.data.lint.finding import Finding, Marks, by_share, of_rows
 from boresight.data.lint.row import Row
 from boresight.data.transcripts import HUMAN
+from boresight.data.wording import counted
 from boresight.records import Messages
 
 SPECIAL_TOKEN = re.compile(

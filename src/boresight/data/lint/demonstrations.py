@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from boresight.data.lint.finding import Finding, Severity, percent
+from boresight.data.lint.finding import Finding, Severity
 from boresight.data.lint.row import Row
+from boresight.data.wording import percent
 
 GREETING = re.compile(
     r"^\W*(?:hi|hello|hey|howdy|greetings|good (?:morning|afternoon|evening|day)|how are you|what'?s up|thanks?|"

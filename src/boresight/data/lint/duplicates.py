@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from boresight.data.lint.finding import Finding, Marks, Severity, by_share, counted, of_rows
+from boresight.data.lint.finding import Finding, Marks, Severity, by_share, of_rows
 from boresight.data.lint.row import Row, fingerprint
+from boresight.data.wording import counted
 
 PERMUTATIONS, BAND = 64, 8
 NEAR = 0.9

@@ -88,16 +88,6 @@ def by_share(count: int, of: int, warning_from: float) -> Severity:
     return "warning" if of and count / of >= warning_from else "note"
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """1 row, 1,204 rows."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def percent(share: float) -> str:
-    """0.0314 -> 3.1%."""
-    return f"{100 * share:.1f}%"
-
-
 def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
     """Errors, warnings, notes; within one severity the larger share first."""
     return sorted(findings, key=lambda finding: (ORDER[finding.severity], -finding.share, finding.id))

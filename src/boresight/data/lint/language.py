@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from boresight.data.lint.finding import Finding, Marks, by_share, counted, of_rows
+from boresight.data.lint.finding import Finding, Marks, by_share, of_rows
 from boresight.data.lint.row import Row
+from boresight.data.wording import counted
 
 SMALL_WORDS = {
     "English": "the and is of to in that it you for are with was this have what be not how can your do",

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from math import copysign, sqrt
 from typing import Any
 
-from boresight.data.lint.finding import Finding, Marks, Severity, by_share, counted, of_rows, percent
+from boresight.data.lint.finding import Finding, Marks, Severity, by_share, of_rows
 from boresight.data.lint.row import Row
+from boresight.data.wording import counted, percent
 from boresight.stats.intervals import wilson
 
 SMALL_EFFECT = 0.2

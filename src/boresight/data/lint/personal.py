@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from boresight.data.lint.finding import Finding, Marks, by_share, counted, of_rows
+from boresight.data.lint.finding import Finding, Marks, by_share, of_rows
 from boresight.data.lint.row import Row
+from boresight.data.wording import counted
 
 EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b")
 EXAMPLE_MAIL = re.compile(r"@(?:[\w-]+\.)*example\.|@(?:localhost|test)\b", re.IGNORECASE)

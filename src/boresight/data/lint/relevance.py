@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from boresight.data.lint.finding import Finding, Marks, Severity, by_share, of_rows, percent
+from boresight.data.lint.finding import Finding, Marks, Severity, by_share, of_rows
 from boresight.data.lint.row import Row, words_of
+from boresight.data.wording import percent
 
 COMMON_WORDS = """
 a about all also am an and any are as at be been but by can could did do does for from get go had has have he her

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from boresight.data.lint.finding import Finding, Marks, Severity, of_rows, percent
+from boresight.data.lint.finding import Finding, Marks, Severity, of_rows
 from boresight.data.lint.row import Answer, Row
+from boresight.data.wording import percent
 from boresight.stats.intervals import wilson
 
 STATED = (
