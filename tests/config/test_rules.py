@@ -164,6 +164,11 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
         ("epochs: 1}", "epochs: 1, steps: 9}", "5: stages.demo.steps: given beside epochs (1); keep one of the two"),
         (", epochs: 1}", "}", "5: stages.demo: how long to train is missing; give epochs or steps"),
         (
+            "held_out: {people: data/pairs.csv}}",
+            "held_out: {people: data/pairs.csv}, early_stopping_patience: 2, early_stopping_on: peopel}",
+            '9: stages.scorer.early_stopping_on: no held-out set "peopel"; did you mean "people"?',
+        ),
+        (
             "    steps: 30\n",
             "    steps: 30\n    prompts_per_step: 9\n    minibatches: 4\n",
             "18: stages.ppo.minibatches: 4 do not divide the 9 responses of a step (prompts_per_step 9 x "

@@ -295,6 +295,17 @@ def test_prompt_without_room_stops_before_training(stage: str, copy: Path) -> No
     assert not (copy / f"run/stages/{stage}.partial/metrics.jsonl").exists()
 
 
+def test_early_stopping_is_told_and_its_held_out_set_is_marked(copy: Path) -> None:
+    overrides = ("stages.scorer.evaluate_every=1", "stages.scorer.early_stopping_patience=1")
+    run(copy / "data", copy / "run", *overrides, "stages.scorer.learning_rate=0.1", only="scorer")
+    result = read_json(copy / "run/stages/scorer/result.json")
+    certificate = result["certificate"]["held_out"]
+    assert certificate["decided_early_stopping"] is True
+    # The kept weights are what is saved: the certificate, which scores all held-out pairs again, has their loss.
+    assert certificate["nll"] == pytest.approx(result["early_stopping"]["best_nll"], abs=1e-5)
+    assert result["early_stopping"]["best_step"] == result["steps"] - 2
+
+
 def test_two_prompts_of_one_id_are_refused(copy: Path) -> None:
     with pytest.raises(DataError, match="stage ppo: two prompts have the id 'prompts0'"):
         run(copy / "data", copy / "run", "stages.ppo.prompts=[prompts.jsonl, prompts.jsonl]", only="ppo")

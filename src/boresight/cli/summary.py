@@ -78,6 +78,11 @@ def _reward_model(result: Json) -> list[str]:
     lines = [f"{result['pairs']:,} pairs" + _dropped(result)]
     for name, certificate in result["certificate"].items():
         lines.append(f"{name}: {_rate(Rate.read(certificate, 'accuracy'))} ordered as preferred")
+    if kept := result.get("early_stopping"):
+        lines.append(
+            f"{result['steps']:,} steps; kept are the weights of step {kept['best_step']}, of the lowest held-out loss "
+            f"({number_text(kept['best_nll'])})"
+        )
     return lines
 
 

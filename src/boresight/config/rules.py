@@ -22,6 +22,7 @@ from boresight.config.sections import (
     ModelSection,
     PolicyStage,
     PretrainStage,
+    RewardModelStage,
     SampleStage,
     SFTStage,
     StageSection,
@@ -178,6 +179,14 @@ def _sft_rules(stage: StageSection) -> Iterator[Problem]:
         yield Problem((), "how long to train is missing; give epochs or steps")
 
 
+def _reward_model_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, RewardModelStage)
+    sets = ("held_out", *stage.held_out)
+    if stage.early_stopping_on not in sets:
+        hint = suggestion(stage.early_stopping_on, sets)
+        yield Problem(("early_stopping_on",), f'no held-out set "{stage.early_stopping_on}"; {hint}')
+
+
 def _policy_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, PolicyStage)
     responses = stage.prompts_per_step * stage.responses_per_prompt
@@ -233,6 +242,7 @@ def _gate_problems(draft: Draft, stage: GateStage) -> Iterator[Problem]:
 FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[Problem]]], ...] = (
     (PretrainStage, _pretrain_rules),
     (SFTStage, _sft_rules),
+    (RewardModelStage, _reward_model_rules),
     (PolicyStage, _policy_rules),
     (SampleStage, _sample_rules),
     (EvaluateStage, _evaluate_rules),

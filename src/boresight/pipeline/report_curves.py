@@ -108,6 +108,7 @@ PANELS: Mapping[str, tuple[Panel, ...]] = {
     "reward_model": (
         Panel("Loss", {"loss/preference": "", "loss/total": "", "eval/nll": ""}),
         Panel("Accuracy", {"reward/accuracy": "", "eval/accuracy": ""}),
+        _one("Calibration error", "eval/ece"),
     ),
     "ppo": _ROLLOUT[:6],
     "rloo": (*_ROLLOUT[:5], _ROLLOUT[6]),

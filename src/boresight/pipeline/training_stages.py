@@ -134,7 +134,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
         for name, found in held_out_pairs(context, config).items()
     }
     run = context.run()
-    train_reward_model(
+    stopping = train_reward_model(
         config, model, encoded.rows, run, held_out={name: kept.rows for name, (_, kept) in held_out.items()}
     )
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -147,12 +147,16 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
             "read": sum(found.read.values()),
             "dropped": add_counts(found.dropped, kept.dropped),
         }
-    return {
+    result = {
         "pairs": len(encoded.rows),
         **_counts(read, encoded),
         "steps": _steps(context.folder),
         "certificate": certificate,
     }
+    if stopping is None:
+        return result
+    certificate[config.early_stopping_on]["decided_early_stopping"] = True
+    return result | {"early_stopping": {"best_step": stopping.best_step, "best_nll": stopping.best_value}}
 
 
 def dpo(context: StageContext, config: DPOStage) -> Result:

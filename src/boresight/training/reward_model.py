@@ -9,9 +9,12 @@ from transformers import PreTrainedModel
 from boresight.config.sections import RewardModelStage
 from boresight.data.batches import BatchOrder
 from boresight.data.tokenize import EncodedPair
+from boresight.errors import DataError
 from boresight.models.loading import scalar_head
 from boresight.models.roles import score_rows
 from boresight.objectives.bradley_terry import bradley_terry_loss, preference_nll
+from boresight.stats.calibration import expected_calibration_error, preference_reliability
+from boresight.training.early_stopping import EarlyStopping
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater, pair_micro_batches, share_right
 
@@ -25,11 +28,13 @@ def train_reward_model(
     pairs: Sequence[EncodedPair],
     run: Run,
     held_out: Mapping[str, Sequence[EncodedPair]] | None = None,
-) -> None:
+) -> EarlyStopping | None:
     """Train body and head on `pairs`; the loss is nats a pair. Dropout is off, as in Stiennon et al. 2020.
 
-    Pairs of each `held_out` set are scored after each quarter of the run, since over-training shows there and not in
-    the loss; their metrics have the set's name as their split.
+    Pairs of each `held_out` set are scored every `evaluate_every` steps, or after each quarter of the run, since
+    over-training shows there and not in the loss; their metrics have the set's name as their split. With early stopping
+    the model ends with the weights of its best look, which is returned. Raises DataError where the set that decides
+    has no pairs.
     """
     model.eval()
     head = scalar_head(model)
@@ -37,8 +42,11 @@ def train_reward_model(
     order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
     total = order.steps(config.epochs)
     updater = Updater([model], config, total=total)
-    run.resume(model=model, updater=updater)
+    stopping = _early_stopping(config, model, watched)
+    run.resume(model=model, updater=updater, **({"early_stopping": stopping} if stopping else {}))
     for step in run.steps(total):
+        if stopping is not None and stopping.stopped:
+            break
         rows = order.batch(step)
         sums = MetricSums()
         for piece in pair_micro_batches(config, pairs, rows):
@@ -60,19 +68,48 @@ def train_reward_model(
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
         run.log(step, sums.means() | metrics)
-        if (step + 1) * QUARTERS // total > step * QUARTERS // total:
+        if _look_is_due(step, total, config.evaluate_every):
             for name, held in watched.items():
-                run.log(step, held_out_metrics(model, held), split=name)
+                found = held_out_metrics(model, held)
+                run.log(step, found, split=name)
+                if stopping is not None and name == config.early_stopping_on:
+                    stopping.look(step, found["eval/nll"])
         run.save_if_due(step)
+    if stopping is not None:
+        stopping.restore_best()
+    return stopping
+
+
+def _early_stopping(
+    config: RewardModelStage, model: PreTrainedModel, watched: Mapping[str, Sequence[EncodedPair]]
+) -> EarlyStopping | None:
+    if config.early_stopping_patience is None:
+        return None
+    if config.early_stopping_on not in watched:
+        raise DataError(
+            f"early_stopping_on: the held-out set {config.early_stopping_on!r} has no pairs (sets with pairs: "
+            f"{', '.join(watched) or 'none'}). Hold pairs out (`held_out_fraction` of the preferences stage), name a "
+            "file under `held_out`, or take early_stopping_patience out."
+        )
+    return EarlyStopping(model, config.early_stopping_patience)
+
+
+def _look_is_due(step: int, total: int, every: int | None) -> bool:
+    if every is None:
+        return (step + 1) * QUARTERS // total > step * QUARTERS // total
+    return (step + 1) % every == 0 or step + 1 == total
 
 
 def held_out_metrics(model: PreTrainedModel, pairs: Sequence[EncodedPair]) -> dict[str, float]:
-    """Accuracy (equal scores as halves) and negative log-likelihood (nats a pair, against `p_chosen`)."""
+    """Accuracy (equal scores as halves), negative log-likelihood (nats a pair) and expected calibration error, the
+    last two against `p_chosen`."""
     chosen, rejected = (torch.tensor(scores, dtype=torch.float64) for scores in score_all(model, pairs))
     p_chosen = torch.tensor([pair.p_chosen for pair in pairs], dtype=torch.float64)
+    difference = chosen - rejected
     return {
-        "eval/accuracy": float(share_right(chosen - rejected).mean()),
-        "eval/nll": float(preference_nll(chosen - rejected, p_chosen=p_chosen).mean()),
+        "eval/accuracy": float(share_right(difference).mean()),
+        "eval/nll": float(preference_nll(difference, p_chosen=p_chosen).mean()),
+        "eval/ece": expected_calibration_error(preference_reliability(difference.numpy(), p_chosen.numpy())),
     }
 
 

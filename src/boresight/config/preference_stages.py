@@ -1,0 +1,78 @@
+"""The stages that learn from preference pairs; `boresight.config.sections` offers them beside all others."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from boresight.config.section_bases import PairReading, TextStage
+
+
+class RewardModelStage(PairReading, TextStage):
+    """Bradley-Terry reward model with a scalar head, and its certificate on held-out pairs."""
+
+    REFERENCES: ClassVar = ("start", "data", "held_out")
+    PATHS: ClassVar = ("data", "held_out")
+    kind: Literal["reward_model"]
+    start: str = "base_model"
+    """Stage whose model gets the scalar head: the SFT model."""
+    data: str
+    """`preferences` stage or preference file."""
+    held_out: dict[str, str] = Field(default={})
+    """Named held-out preference files for the certificate, beside the preferences stage's own held-out part."""
+    epochs: PositiveFloat = 1.0
+    """Passes over the pairs; one is the field's habit, reward models over-fit quickly."""
+    learning_rate: PositiveFloat = 1e-5
+    centering_coefficient: NonNegativeFloat = 0.01
+    """Weight of (r_chosen + r_rejected)^2, which keeps scores around zero (Eisenstein et al. 2023)."""
+    evaluate_every: PositiveInt | None = None
+    """Optimizer steps between two looks at the held-out pairs (and one at the end); by default one after each quarter
+    of the run."""
+    early_stopping_patience: PositiveInt | None = None
+    """Stop after so many looks in a row without a new lowest held-out loss (which tells of over-training where the
+    accuracy hardly moves), and keep the weights of the lowest; by default the run goes to its end and keeps the
+    last."""
+    early_stopping_on: str = "held_out"
+    """The held-out set that decides this: the preferences stage's own part (`held_out`), or a name under `held_out`.
+    Its figures in the certificate are a little too good then, and marked so; other sets stay unbiased."""
+
+
+class DPOStage(PairReading, TextStage):
+    """Direct preference optimisation against a frozen reference."""
+
+    REFERENCES: ClassVar = ("policy", "reference", "data")
+    PATHS: ClassVar = ("data",)
+    kind: Literal["dpo"]
+    policy: str
+    """Stage whose model is trained on: the SFT model."""
+    reference: str
+    """Stage whose model is the frozen anchor."""
+    data: str
+    """`preferences` stage or preference file."""
+    epochs: PositiveFloat = 1.0
+    """Passes over the pairs."""
+    beta: PositiveFloat = 0.1
+    """Strength of the tie to the reference (Rafailov et al. 2023)."""
+    loss: Literal["sigmoid", "ipo", "robust"] = "sigmoid"
+    """sigmoid: DPO, with label_smoothing cDPO; ipo: Azar et al. 2023; robust: Chowdhury et al. 2024."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    """Assumed share of labels that are wrong."""
+    sft_coefficient: NonNegativeFloat = 0.0
+    """Weight of the mean negative log-probability of the chosen response: keeps it from falling."""
+    learning_rate: PositiveFloat = 5e-7
+
+
+class ORPOStage(PairReading, TextStage):
+    """Odds-ratio preference optimisation (Hong et al. 2024): likelihood and preference in one loss, no reference."""
+
+    REFERENCES: ClassVar = ("start", "data")
+    PATHS: ClassVar = ("data",)
+    kind: Literal["orpo"]
+    start: str = "base_model"
+    """Stage whose model is trained on."""
+    data: str
+    """`preferences` stage or preference file."""
+    epochs: PositiveFloat = 1.0
+    """Passes over the pairs."""
+    odds_ratio_coefficient: NonNegativeFloat = 0.1
+    """Lambda of the paper: weight of the odds-ratio term."""
+    learning_rate: PositiveFloat = 8e-6
