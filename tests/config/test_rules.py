@@ -165,6 +165,11 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
         (", epochs: 1}", "}", "5: stages.demo: how long to train is missing; give epochs or steps"),
         (
             "held_out: {people: data/pairs.csv}}",
+            "label_smoothing: 0.1, rankings: listwise}",
+            "9: stages.scorer.label_smoothing: 0.1, but rankings: listwise knows no pairs; set it to 0",
+        ),
+        (
+            "held_out: {people: data/pairs.csv}}",
             "held_out: {people: data/pairs.csv}, early_stopping_patience: 2, early_stopping_on: peopel}",
             '9: stages.scorer.early_stopping_on: no held-out set "peopel"; did you mean "people"?',
         ),

@@ -1,11 +1,12 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from boresight.data.jsonl import read_records
+from boresight.data.jsonl import read_records, write_records
 from boresight.errors import CheckpointError, ConfigError, DataError, TrainingError
 from boresight.models.response_logps import ResponseLogps
 from boresight.models.roles import FrozenPolicy
@@ -304,6 +305,19 @@ def test_early_stopping_is_told_and_its_held_out_set_is_marked(copy: Path) -> No
     # The kept weights are what is saved: the certificate, which scores all held-out pairs again, has their loss.
     assert certificate["nll"] == pytest.approx(result["early_stopping"]["best_nll"], abs=1e-5)
     assert result["early_stopping"]["best_step"] == result["steps"] - 2
+
+
+def test_rankings_and_margins_are_counted(copy: Path) -> None:
+    kept = read_records(copy / "run/stages/pairs/pairs.jsonl", PreferencePair)
+    pairs = [pair for pair in kept if pair.chosen[0].content and pair.rejected[0].content]
+    changed = [replace(pair, ranking_id="r", strength=float(i % 2)) for i, pair in enumerate(pairs)]
+    write_records(copy / "data/ranked.jsonl", changed)
+    overrides = ("stages.scorer.data=ranked.jsonl", "stages.scorer.rankings=pairwise")
+    run(copy / "data", copy / "run", *overrides, "stages.scorer.margin_per_strength=1", only="scorer")
+    result = read_json(copy / "run/stages/scorer/result.json")
+    assert result["examples"] == len({pair.prompt for pair in pairs}) < result["pairs"] == len(pairs)
+    assert result["pairs_with_margin"] == len(pairs) // 2
+    assert result["steps"] == 2 * -(-result["examples"] // 8)
 
 
 def test_two_prompts_of_one_id_are_refused(copy: Path) -> None:

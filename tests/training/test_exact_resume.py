@@ -40,6 +40,11 @@ def reward_model(run: Run, folder: Path, **changes: Any) -> None:
     train_reward_model(tiny.reward_config(**changes), tiny.scorer(folder), tiny.pairs(32), run)
 
 
+def rankings(run: Run, folder: Path, **changes: Any) -> None:
+    config = tiny.reward_config(rankings="pairwise", batch_size=4, **changes)
+    train_reward_model(config, tiny.scorer(folder), tiny.rankings(16), run)
+
+
 def dpo(run: Run, folder: Path, **changes: Any) -> None:
     model = tiny.fresh_model()
     train_dpo(tiny.dpo_config(**changes), tiny.policy_of(model), tiny.reference_of(model), tiny.pairs(32), run)
@@ -63,7 +68,8 @@ def rloo(run: Run, folder: Path, **changes: Any) -> None:
 
 
 LOOPS: dict[str, Loop] = {
-    "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "dpo": dpo, "orpo": orpo, "ppo": ppo, "rloo": rloo,
+    "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "rankings": rankings, "dpo": dpo, "orpo": orpo,
+    "ppo": ppo, "rloo": rloo,
 }  # fmt: skip
 
 
@@ -107,7 +113,7 @@ def test_two_steps_and_two_more_equal_four(name: str, tmp_path: Path) -> None:
     assert [row.step for row in read_metrics(cut / "timings.jsonl").series("time/step_seconds")] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("name", ["pretrain", "sft", "reward_model", "dpo", "orpo"])
+@pytest.mark.parametrize("name", ["pretrain", "sft", "reward_model", "rankings", "dpo", "orpo"])
 def test_micro_batches_change_gradients_by_no_more_than_rounding(name: str, tmp_path: Path) -> None:
     """After one step Adam's first moment is a tenth of the gradient; batches are of ragged length."""
     still = {"dropout": 0.0} if name in ("pretrain", "sft", "orpo") else {}

@@ -1,6 +1,8 @@
 """A small real model with an easy task: two-layer Llama, byte vocabulary, answers that are strings of letters."""
 
 import copy
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,27 @@ def pairs(count: int, seed: int = 0) -> list[EncodedPair]:
         if worse.count("a") < better.count("a"):
             sides = [encode_response(CHAT, messages, text) for text in (better, worse)]
             made.append(EncodedPair(encode_prompt(CHAT, messages), *sides, id=f"pair{len(made)}"))
+    return made
+
+
+def ranked(texts: Sequence[str], name: str, prompt: int = 0) -> list[EncodedPair]:
+    """All pairs of responses that stand in order, the best first."""
+    messages = PROMPTS[prompt].messages
+    ids = [encode_response(CHAT, messages, text) for text in texts]
+    return [
+        EncodedPair(encode_prompt(CHAT, messages), ids[i], ids[j], f"{name}#{i}-{j}", ranking_id=name)
+        for i, j in combinations(range(len(texts)), 2)
+    ]
+
+
+def rankings(count: int, seed: int = 0, responses: int = 4) -> list[EncodedPair]:
+    """Rankings of different responses by their number of the letter "a"."""
+    generator = torch.Generator().manual_seed(seed)
+    made: list[EncodedPair] = []
+    for number in range(count):
+        by_letters = {text.count("a"): text for text in (answer(generator, 0.4) for _ in range(40))}
+        order = [by_letters[letters] for letters in sorted(by_letters, reverse=True)][:responses]
+        made += ranked(order, f"r{number}", number % len(PROMPTS))
     return made
 
 

@@ -24,6 +24,15 @@ class RewardModelStage(PairReading, TextStage):
     learning_rate: PositiveFloat = 1e-5
     centering_coefficient: NonNegativeFloat = 0.01
     """Weight of (r_chosen + r_rejected)^2, which keeps scores around zero (Eisenstein et al. 2023)."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    """Assumed share of labels that are wrong."""
+    margin_per_strength: NonNegativeFloat = 0.0
+    """What the chosen response must win by for each unit of a pair's `strength` (Touvron et al. 2023b, eq. 2: 1/3 or 1
+    for strengths 0 to 3); a pair without strength has no margin."""
+    rankings: Literal["as_pairs", "pairwise", "listwise"] = "as_pairs"
+    """What an example is where pairs come from one ranking (`ranking_id`). as_pairs: each pair. pairwise: the ranking,
+    each response scored once and each of its pairs weighing 1 / pairs (Ouyang et al. 2022, section 3.5). listwise: the
+    ranking too, by the Plackett-Luce likelihood of its order."""
     evaluate_every: PositiveInt | None = None
     """Optimizer steps between two looks at the held-out pairs (and one at the end); by default one after each quarter
     of the run."""

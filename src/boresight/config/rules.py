@@ -181,6 +181,9 @@ def _sft_rules(stage: StageSection) -> Iterator[Problem]:
 
 def _reward_model_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, RewardModelStage)
+    for name in ("label_smoothing", "margin_per_strength"):
+        if stage.rankings == "listwise" and getattr(stage, name):
+            yield Problem((name,), f"{getattr(stage, name):g}, but rankings: listwise knows no pairs; set it to 0")
     sets = ("held_out", *stage.held_out)
     if stage.early_stopping_on not in sets:
         hint = suggestion(stage.early_stopping_on, sets)

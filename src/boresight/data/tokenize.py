@@ -46,6 +46,8 @@ class EncodedPair:
     rejected_ids: list[int]
     id: str = ""
     p_chosen: float = 1.0
+    strength: float | None = None
+    ranking_id: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -125,7 +127,9 @@ def encode_pair(chat_format: ChatFormat, pair: PreferencePair, *, max_length: in
                 "(`on_context_differs: drop`)."
             )
         sides[name] = encode_response(chat_format, pair.prompt, messages[0].content, record_id=pair.id)
-    encoded = EncodedPair(prompt_ids, sides["chosen"], sides["rejected"], pair.id, pair.p_chosen)
+    encoded = EncodedPair(
+        prompt_ids, sides["chosen"], sides["rejected"], pair.id, pair.p_chosen, pair.strength, pair.ranking_id
+    )
     _check_length(encoded.tokens, max_length, pair.id, "prompt with its longer response")
     return encoded
 

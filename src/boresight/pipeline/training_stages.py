@@ -51,6 +51,7 @@ from boresight.pipeline.inputs import (
 from boresight.pipeline.model_card import model_card
 from boresight.records import PreferencePair
 from boresight.runlog.reader import read_metrics
+from boresight.training.comparisons import comparisons
 from boresight.training.dpo import train_dpo
 from boresight.training.experience import RewardScale, measure_reward_scale
 from boresight.training.orpo import train_orpo
@@ -153,6 +154,10 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
         "steps": _steps(context.folder),
         "certificate": certificate,
     }
+    if config.rankings != "as_pairs":
+        result["examples"] = len(comparisons(encoded.rows, together=True))
+    if config.margin_per_strength:
+        result["pairs_with_margin"] = sum(bool(pair.strength) for pair in encoded.rows)
     if stopping is None:
         return result
     certificate[config.early_stopping_on]["decided_early_stopping"] = True

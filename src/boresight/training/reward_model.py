@@ -12,11 +12,12 @@ from boresight.data.tokenize import EncodedPair
 from boresight.errors import DataError
 from boresight.models.loading import scalar_head
 from boresight.models.roles import score_rows
-from boresight.objectives.bradley_terry import bradley_terry_loss, preference_nll
+from boresight.objectives.bradley_terry import bradley_terry_loss, plackett_luce_nll, preference_nll
 from boresight.stats.calibration import expected_calibration_error, preference_reliability
+from boresight.training.comparisons import ComparisonBatch, collate_comparisons, comparisons
 from boresight.training.early_stopping import EarlyStopping
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, pair_micro_batches, share_right
+from boresight.training.step import MetricSums, Updater, micro_batches, share_right
 
 QUARTERS = 4
 WATCHED = 256  # pairs of a held-out set that are scored while training, at most; the certificate takes all
@@ -39,7 +40,9 @@ def train_reward_model(
     model.eval()
     head = scalar_head(model)
     watched = {name: rows[:: -(-len(rows) // WATCHED)] for name, rows in (held_out or {}).items() if rows}
-    order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
+    _check_labels(config, pairs)
+    examples = comparisons(pairs, together=config.rankings != "as_pairs")
+    order = BatchOrder([example.longest for example in examples], config.batch_size, run.seed)
     total = order.steps(config.epochs)
     updater = Updater([model], config, total=total)
     stopping = _early_stopping(config, model, watched)
@@ -49,23 +52,20 @@ def train_reward_model(
             break
         rows = order.batch(step)
         sums = MetricSums()
-        for piece in pair_micro_batches(config, pairs, rows):
-            batch = [pairs[row] for row in piece]
-            chosen, rejected = score_pairs(model, head, batch)
-            terms = bradley_terry_loss(
-                chosen_score=chosen,
-                rejected_score=rejected,
-                p_chosen=torch.tensor([pair.p_chosen for pair in batch], device=chosen.device),
-                centering_coefficient=config.centering_coefficient,
-            )
-            updater.accumulate({"loss/preference": terms.loss}, count=len(rows), step=step, ids=[p.id for p in batch])
-            sums.add("loss/total", terms.loss)
+        tokens = [examples[row].tokens for row in rows]
+        for piece in micro_batches(rows, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens):
+            batch = collate_comparisons([examples[row] for row in piece])
+            scores = score_rows(model, head, batch.rows, batch.prompt_lengths)
+            chosen, rejected = scores[batch.chosen], scores[batch.rejected]
+            losses = comparison_losses(config, batch, scores)
+            updater.accumulate({"loss/preference": losses}, count=len(rows), step=step, ids=batch.ids)
+            sums.add("loss/total", losses)
             sums.add("reward/chosen", chosen)
             sums.add("reward/rejected", rejected)
             sums.add("reward/margin", chosen - rejected)
             sums.add("reward/accuracy", share_right(chosen - rejected))
         rate = updater.learning_rate
-        norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
+        norm = updater.apply(step=step, ids=[pair.id for row in rows for pair in examples[row].pairs])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
         run.log(step, sums.means() | metrics)
         if _look_is_due(step, total, config.evaluate_every):
@@ -78,6 +78,51 @@ def train_reward_model(
     if stopping is not None:
         stopping.restore_best()
     return stopping
+
+
+def comparison_losses(config: RewardModelStage, batch: ComparisonBatch, scores: Tensor) -> Tensor:
+    """(examples,) losses in nats from the (rows,) scores of a batch; a pair is an example as good as a ranking."""
+
+    def over_pairs(values: Tensor) -> Tensor:
+        """(examples,) means over the pairs of each example."""
+        weighted = batch.weight.to(values.device) * values
+        return values.new_zeros(len(batch.row_of)).index_add(0, batch.example.to(values.device), weighted)
+
+    terms = bradley_terry_loss(
+        chosen_score=scores[batch.chosen],
+        rejected_score=scores[batch.rejected],
+        margin=config.margin_per_strength * batch.strength.to(scores.device),
+        p_chosen=batch.p_chosen.to(scores.device),
+        label_smoothing=config.label_smoothing,
+        centering_coefficient=config.centering_coefficient,
+    )
+    if config.rankings != "listwise":
+        return over_pairs(terms.loss)
+    orders = plackett_luce_nll(score=scores[batch.row_of], preferred=batch.preferred.to(scores.device))
+    return orders + config.centering_coefficient * over_pairs(terms.centering)
+
+
+def _check_labels(config: RewardModelStage, pairs: Sequence[EncodedPair]) -> None:
+    """Raise DataError where the labels lack what the settings ask for, or say what the loss has no use for."""
+    soft = next((pair for pair in pairs if pair.p_chosen not in (0.0, 0.5, 1.0)), None)
+    if config.rankings == "listwise" and soft is not None:
+        raise DataError(
+            f"pair {soft.id!r}: p_chosen is {soft.p_chosen:g}, a soft label, which an order (rankings: listwise) has "
+            "no use for; expected 0, 0.5 or 1. Use `rankings: pairwise`, or give hard labels."
+        )
+    if config.margin_per_strength == 0.0:
+        return
+    if all(pair.strength is None for pair in pairs):
+        raise DataError(
+            f"margin_per_strength is {config.margin_per_strength:g}, but none of the {len(pairs)} pairs has a "
+            "strength. Give the records one, or set margin_per_strength to 0."
+        )
+    negative = next((pair for pair in pairs if (pair.strength or 0.0) < 0.0), None)
+    if negative is not None:
+        raise DataError(
+            f"pair {negative.id!r}: strength is {negative.strength:g}; expected 0 or more, since it is that of the "
+            "preference for the chosen response. Exchange chosen and rejected, or correct the record."
+        )
 
 
 def _early_stopping(
