@@ -33,6 +33,7 @@ stages:
     baseline: demo
     prompts: data/prompts.jsonl
     judge: {kind: reward_model, model: scorer}
+  simpo: {kind: simpo, start: demo, data: pairs}
 quick:
   stages.base.steps: 4
   stages.ppo.steps: 2

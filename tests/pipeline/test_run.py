@@ -20,7 +20,21 @@ from boresight.storage import canonical_json, hash_file, hash_text, hash_tree, r
 
 from . import tiny_pipeline as tiny
 
-STAGES = ("base", "demo", "drafts", "labels", "pairs", "scorer", "ppo", "dpo", "orpo", "rloo", "compare", "gate")
+STAGES = (
+    "base",
+    "demo",
+    "drafts",
+    "labels",
+    "pairs",
+    "scorer",
+    "ppo",
+    "dpo",
+    "orpo",
+    "simpo",
+    "rloo",
+    "compare",
+    "gate",
+)
 
 
 def run(data: Path, out: Path, *overrides: str, text: str = tiny.TEXT, **options: Any) -> Outcome:
@@ -92,7 +106,7 @@ def test_results_say_what_was_done(built: Path) -> None:
     assert result["scorer"]["certificate"]["held_out"]["n"] == result["pairs"]["held_out"]
     assert result["dpo"]["first_loss"] == pytest.approx(0.6931, abs=1e-3) and result["dpo"]["reference_unchanged"]
     assert result["ppo"]["responses"] == 4 * 4 * 2 and result["ppo"]["reference_unchanged"]
-    assert set(result["compare"]["models"]) == {"demo", "ppo", "dpo", "orpo", "rloo"}
+    assert set(result["compare"]["models"]) == {"demo", "ppo", "dpo", "orpo", "simpo", "rloo"}
     assert result["compare"]["prompts"] == 10
 
 
@@ -174,7 +188,7 @@ def test_changed_setting_builds_what_rests_on_it_and_the_old_artifacts_come_back
     whole = tiny.artifacts(copy / "run/stages")
     outcome = run(copy / "data", copy / "run", "stages.scorer.epochs=1")
     assert outcome.built == ("scorer", "ppo", "rloo", "compare", "gate")
-    assert outcome.reused == ("base", "demo", "drafts", "labels", "pairs", "dpo", "orpo")
+    assert outcome.reused == ("base", "demo", "drafts", "labels", "pairs", "dpo", "orpo", "simpo")
     assert len(list((copy / "run/superseded").iterdir())) == 5
     outcome = run(copy / "data", copy / "run")
     assert outcome.built == ()

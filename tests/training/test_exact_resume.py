@@ -19,6 +19,7 @@ from boresight.training.reward_model import train_reward_model
 from boresight.training.rloo import RLOORoles, train_rloo
 from boresight.training.run import Run
 from boresight.training.sft import train_sft
+from boresight.training.simpo import train_simpo
 
 from . import tiny_world as tiny
 
@@ -54,6 +55,10 @@ def orpo(run: Run, folder: Path, dropout: float = DROPOUT, **changes: Any) -> No
     train_orpo(tiny.orpo_config(**changes), tiny.policy_of(tiny.fresh_model(dropout=dropout)), tiny.pairs(32), run)
 
 
+def simpo(run: Run, folder: Path, **changes: Any) -> None:
+    train_simpo(tiny.simpo_config(**changes), tiny.policy_of(tiny.fresh_model()), tiny.pairs(32), run)
+
+
 def ppo(run: Run, folder: Path, **changes: Any) -> None:
     model = tiny.fresh_model()
     roles = PPORoles(tiny.policy_of(model), tiny.value_of(model), tiny.reference_of(model), tiny.LetterShare())
@@ -69,7 +74,7 @@ def rloo(run: Run, folder: Path, **changes: Any) -> None:
 
 LOOPS: dict[str, Loop] = {
     "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "rankings": rankings, "dpo": dpo, "orpo": orpo,
-    "ppo": ppo, "rloo": rloo,
+    "simpo": simpo, "ppo": ppo, "rloo": rloo,
 }  # fmt: skip
 
 
@@ -113,7 +118,7 @@ def test_two_steps_and_two_more_equal_four(name: str, tmp_path: Path) -> None:
     assert [row.step for row in read_metrics(cut / "timings.jsonl").series("time/step_seconds")] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("name", ["pretrain", "sft", "reward_model", "rankings", "dpo", "orpo"])
+@pytest.mark.parametrize("name", ["pretrain", "sft", "reward_model", "rankings", "dpo", "orpo", "simpo"])
 def test_micro_batches_change_gradients_by_no_more_than_rounding(name: str, tmp_path: Path) -> None:
     """After one step Adam's first moment is a tenth of the gradient; batches are of ragged length."""
     still = {"dropout": 0.0} if name in ("pretrain", "sft", "orpo") else {}

@@ -18,6 +18,7 @@ from boresight.config.sections import (
     RewardModelStage,
     RLOOStage,
     SFTStage,
+    SimPOStage,
 )
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import Encoded, EncodedPair, encode_conversation, encode_prompt, encode_response
@@ -176,6 +177,12 @@ def dpo_config(**changes: Any) -> DPOStage:
 
 def orpo_config(**changes: Any) -> ORPOStage:
     return ORPOStage(**{"kind": "orpo", "data": "none", "batch_size": 8, "learning_rate": 1e-3} | changes)
+
+
+def simpo_config(**changes: Any) -> SimPOStage:
+    return SimPOStage(
+        **{"kind": "simpo", "start": "start", "data": "none", "batch_size": 8, "learning_rate": 1e-3} | changes
+    )
 
 
 def ppo_config(**changes: Any) -> PPOStage:

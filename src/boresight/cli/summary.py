@@ -125,6 +125,7 @@ HEADLINES: Mapping[str, Callable[[Json], list[str]]] = {
     "rloo": _policy,
     "dpo": _pairwise,
     "orpo": _pairwise,
+    "simpo": _pairwise,
     "evaluate": _evaluate,
     "gate": _gate,
 }

@@ -7,7 +7,16 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from boresight.config.section_bases import PairReading, TextStage
 
 
-class RewardModelStage(PairReading, TextStage):
+class PreferenceStage(PairReading, TextStage):
+    """Stages that train on preference pairs."""
+
+    data: str
+    """`preferences` stage or preference file."""
+    epochs: PositiveFloat = 1.0
+    """Passes over the pairs."""
+
+
+class RewardModelStage(PreferenceStage):
     """Bradley-Terry reward model with a scalar head, and its certificate on held-out pairs."""
 
     REFERENCES: ClassVar = ("start", "data", "held_out")
@@ -15,8 +24,6 @@ class RewardModelStage(PairReading, TextStage):
     kind: Literal["reward_model"]
     start: str = "base_model"
     """Stage whose model gets the scalar head: the SFT model."""
-    data: str
-    """`preferences` stage or preference file."""
     held_out: dict[str, str] = Field(default={})
     """Named held-out preference files for the certificate, beside the preferences stage's own held-out part."""
     epochs: PositiveFloat = 1.0
@@ -45,7 +52,7 @@ class RewardModelStage(PairReading, TextStage):
     Its figures in the certificate are a little too good then, and marked so; other sets stay unbiased."""
 
 
-class DPOStage(PairReading, TextStage):
+class DPOStage(PreferenceStage):
     """Direct preference optimisation against a frozen reference."""
 
     REFERENCES: ClassVar = ("policy", "reference", "data")
@@ -55,14 +62,14 @@ class DPOStage(PairReading, TextStage):
     """Stage whose model is trained on: the SFT model."""
     reference: str
     """Stage whose model is the frozen anchor."""
-    data: str
-    """`preferences` stage or preference file."""
-    epochs: PositiveFloat = 1.0
-    """Passes over the pairs."""
     beta: PositiveFloat = 0.1
     """Strength of the tie to the reference (Rafailov et al. 2023)."""
     loss: Literal["sigmoid", "ipo", "robust"] = "sigmoid"
     """sigmoid: DPO, with label_smoothing cDPO; ipo: Azar et al. 2023; robust: Chowdhury et al. 2024."""
+    log_ratio: Literal["sum", "mean"] = "sum"
+    """sum: log-ratios of whole responses, as in the papers of the three losses. mean: divided by the response's tokens,
+    so that length earns no reward: length-normalised DPO (Lambert et al. 2024, arXiv:2411.15124, section 5, with beta
+    5) and the form of ipo that its authors advise. A good beta is tens of times larger then."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     """Assumed share of labels that are wrong."""
     sft_coefficient: NonNegativeFloat = 0.0
@@ -70,7 +77,7 @@ class DPOStage(PairReading, TextStage):
     learning_rate: PositiveFloat = 5e-7
 
 
-class ORPOStage(PairReading, TextStage):
+class ORPOStage(PreferenceStage):
     """Odds-ratio preference optimisation (Hong et al. 2024): likelihood and preference in one loss, no reference."""
 
     REFERENCES: ClassVar = ("start", "data")
@@ -78,10 +85,22 @@ class ORPOStage(PairReading, TextStage):
     kind: Literal["orpo"]
     start: str = "base_model"
     """Stage whose model is trained on."""
-    data: str
-    """`preferences` stage or preference file."""
-    epochs: PositiveFloat = 1.0
-    """Passes over the pairs."""
     odds_ratio_coefficient: NonNegativeFloat = 0.1
     """Lambda of the paper: weight of the odds-ratio term."""
     learning_rate: PositiveFloat = 8e-6
+
+
+class SimPOStage(PreferenceStage):
+    """Simple preference optimisation (Meng et al. 2024): mean log-probabilities as rewards, a margin, no reference."""
+
+    REFERENCES: ClassVar = ("start", "data")
+    PATHS: ClassVar = ("data",)
+    kind: Literal["simpo"]
+    start: str
+    """Stage whose model is trained on: the SFT model, since nothing else keeps the responses likely."""
+    beta: PositiveFloat = 2.0
+    """Factor of a response's mean log-probability, its reward; the paper takes 2 to 10."""
+    gamma: NonNegativeFloat = 1.0
+    """What the chosen reward must win by, nats after beta; the paper takes about half of beta."""
+    learning_rate: PositiveFloat = 5e-7
+    """The authors warn of 1e-5: answers fall apart."""

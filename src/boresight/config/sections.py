@@ -11,7 +11,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from boresight.config.preference_stages import DPOStage as DPOStage
 from boresight.config.preference_stages import ORPOStage as ORPOStage
+from boresight.config.preference_stages import PreferenceStage as PreferenceStage
 from boresight.config.preference_stages import RewardModelStage as RewardModelStage
+from boresight.config.preference_stages import SimPOStage as SimPOStage
 from boresight.config.section_bases import BatchedStage as BatchedStage
 from boresight.config.section_bases import DataSection as DataSection
 from boresight.config.section_bases import Fraction as Fraction
@@ -302,14 +304,14 @@ class GateStage(StageSection):
 
 Stage = Annotated[
     PretrainStage | SFTStage | SampleStage | AILabelsStage | PreferencesStage | RewardModelStage | PPOStage
-    | RLOOStage | DPOStage | ORPOStage | EvaluateStage | GateStage,
+    | RLOOStage | DPOStage | ORPOStage | SimPOStage | EvaluateStage | GateStage,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
 STAGE_CLASSES: dict[str, type[StageSection]] = {
     "pretrain": PretrainStage, "sft": SFTStage, "sample": SampleStage, "ai_labels": AILabelsStage,
     "preferences": PreferencesStage, "reward_model": RewardModelStage, "ppo": PPOStage, "rloo": RLOOStage,
-    "dpo": DPOStage, "orpo": ORPOStage, "evaluate": EvaluateStage, "gate": GateStage,
+    "dpo": DPOStage, "orpo": ORPOStage, "simpo": SimPOStage, "evaluate": EvaluateStage, "gate": GateStage,
 }  # fmt: skip
 
 

@@ -8,13 +8,11 @@ from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
 from boresight.config.sections import (
     AILabelsStage,
-    DPOStage,
     EvaluateStage,
-    ORPOStage,
     PolicyStage,
     PreferencesStage,
+    PreferenceStage,
     PretrainStage,
-    RewardModelStage,
     RulesJudge,
     SampleStage,
     SFTStage,
@@ -236,7 +234,7 @@ def _rows(pipeline: Pipeline, data: PipelineData, name: str, stage: StageSection
     yield from map(_prompt_row, own.prompts)
     if isinstance(stage, SFTStage):
         yield from map(_demonstration_row, own.demonstrations)
-    if isinstance(stage, RewardModelStage | DPOStage | ORPOStage):
+    if isinstance(stage, PreferenceStage):
         yield from map(_pair_row, (*own.pairs, *own.held_out))
         for source in pipeline.references(name).get("data", []):
             if isinstance(pipeline.stages[source], PreferencesStage):

@@ -90,7 +90,7 @@ def _sentence(stage: StageRecord) -> Markup | None:
             count(facts["ties"]),
             counted(facts["verdict_flips"], "verdict"),
         )
-    if stage.kind in ("reward_model", "dpo", "orpo"):
+    if stage.kind in ("reward_model", "dpo", "orpo", "simpo"):
         return Markup("{}: {} trained on.").format(name, counted(facts["pairs"], "pair"))
     if stage.kind in ("ppo", "rloo"):
         return Markup("{}: {}.").format(name, counted(facts["responses"], "response"))

@@ -32,6 +32,7 @@ STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
     "rloo": training_stages.rloo,
     "dpo": training_stages.dpo,
     "orpo": training_stages.orpo,
+    "simpo": training_stages.simpo,
     "evaluate": evaluation_stages.evaluate,
     "gate": evaluation_stages.gate,
 }

@@ -9,10 +9,12 @@ from boresight.config.sections import (
     ORPOStage,
     PolicyStage,
     PPOStage,
+    PreferenceStage,
     PretrainStage,
     RewardModelStage,
     RLOOStage,
     SFTStage,
+    SimPOStage,
 )
 from boresight.data.tokenize import EncodedPair, EncodedSet, encode_demonstrations, encode_pairs, probe_mask
 from boresight.errors import DataError, TrainingError
@@ -61,6 +63,7 @@ from boresight.training.reward_model import score_all, train_reward_model
 from boresight.training.rloo import RLOORoles, train_rloo
 from boresight.training.rollout import refuse_long_prompts
 from boresight.training.sft import train_sft
+from boresight.training.simpo import train_simpo
 
 Result = dict[str, Any]
 LAST_STEPS = 10  # `final` figures are means over this many last steps
@@ -185,6 +188,15 @@ def orpo(context: StageContext, config: ORPOStage) -> Result:
     return _preference_result(context.folder, read, encoded)
 
 
+def simpo(context: StageContext, config: SimPOStage) -> Result:
+    policy = _policy(context, config.start)
+    read, encoded = _encoded_pairs(context, config, policy)
+    run = context.run()
+    train_simpo(config, policy, encoded.rows, run)
+    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    return _preference_result(context.folder, read, encoded)
+
+
 def ppo(context: StageContext, config: PPOStage) -> Result:
     policy, reference, reward = _policy_roles(context, config)
     read = read_stage_prompts(context)
@@ -245,7 +257,7 @@ def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, F
 
 
 def _encoded_pairs(
-    context: StageContext, config: DPOStage | ORPOStage, policy: Policy
+    context: StageContext, config: PreferenceStage, policy: Policy
 ) -> tuple[Records[PreferencePair], EncodedSet[EncodedPair]]:
     probe_mask(policy.chat)
     read = read_stage_pairs(context, config.data, config)

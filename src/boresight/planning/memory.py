@@ -16,9 +16,9 @@ from boresight.config.section_bases import BatchedStage, OptimizedStage
 from boresight.config.sections import (
     DPOStage,
     EvaluateStage,
-    ORPOStage,
     PolicyStage,
     PPOStage,
+    PreferenceStage,
     PretrainStage,
     RewardModelJudge,
     RewardModelStage,
@@ -163,7 +163,7 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
         return _trained(one, trained, frozen=2 * one, activations=max(update, rollout))
     if isinstance(stage, BatchedStage):
         examples = min(stage.micro_batch_size or stage.batch_size, stage.batch_size)
-        paired = isinstance(stage, RewardModelStage | DPOStage | ORPOStage)
+        paired = isinstance(stage, PreferenceStage)
         passed = _passed(stage, examples * tokens * (2 if paired else 1), tokens * (2 if paired else 1))
         logits = 0 if isinstance(stage, RewardModelStage) else _logits(shape, passed)
         frozen = one if isinstance(stage, DPOStage) else 0

@@ -16,6 +16,7 @@ from boresight.objectives.bradley_terry import bradley_terry_loss, plackett_luce
 from boresight.stats.calibration import expected_calibration_error, preference_reliability
 from boresight.training.comparisons import ComparisonBatch, collate_comparisons, comparisons
 from boresight.training.early_stopping import EarlyStopping
+from boresight.training.pair_metrics import add_rewards
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater, micro_batches, share_right
 
@@ -60,10 +61,7 @@ def train_reward_model(
             losses = comparison_losses(config, batch, scores)
             updater.accumulate({"loss/preference": losses}, count=len(rows), step=step, ids=batch.ids)
             sums.add("loss/total", losses)
-            sums.add("reward/chosen", chosen)
-            sums.add("reward/rejected", rejected)
-            sums.add("reward/margin", chosen - rejected)
-            sums.add("reward/accuracy", share_right(chosen - rejected))
+            add_rewards(sums, chosen, rejected)
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pair.id for row in rows for pair in examples[row].pairs])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
