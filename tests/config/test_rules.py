@@ -164,6 +164,12 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
         ("epochs: 1}", "epochs: 1, steps: 9}", "5: stages.demo.steps: given beside epochs (1); keep one of the two"),
         (", epochs: 1}", "}", "5: stages.demo: how long to train is missing; give epochs or steps"),
         (
+            "kind: dpo,",
+            "kind: dpo, gradient_noise_scale: true, micro_batch_size: 20,",
+            "19: stages.dpo.gradient_noise_scale: compares the micro-batches of a step, of which there must be two at "
+            "least; set micro_batch_size, at most half of batch_size (32)",
+        ),
+        (
             "held_out: {people: data/pairs.csv}}",
             "label_smoothing: 0.1, rankings: listwise}",
             "9: stages.scorer.label_smoothing: 0.1, but rankings: listwise knows no pairs; set it to 0",

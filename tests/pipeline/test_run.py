@@ -334,6 +334,14 @@ def test_rankings_and_margins_are_counted(copy: Path) -> None:
     assert result["steps"] == 2 * -(-result["examples"] // 8)
 
 
+@pytest.mark.parametrize("stage", ["scorer", "simpo"])
+def test_suggested_batch_is_told_where_it_is_asked_for(stage: str, built: Path, copy: Path) -> None:
+    overrides = (f"stages.{stage}.gradient_noise_scale=true", f"stages.{stage}.micro_batch_size=2")
+    run(copy / "data", copy / "run", *overrides, only=stage)
+    assert read_json(copy / f"run/stages/{stage}/result.json")["suggested_batch_size"] >= 1
+    assert "suggested_batch_size" not in read_json(built / f"run/stages/{stage}/result.json")
+
+
 def test_two_prompts_of_one_id_are_refused(copy: Path) -> None:
     with pytest.raises(DataError, match="stage ppo: two prompts have the id 'prompts0'"):
         run(copy / "data", copy / "run", "stages.ppo.prompts=[prompts.jsonl, prompts.jsonl]", only="ppo")

@@ -56,7 +56,8 @@ def orpo(run: Run, folder: Path, dropout: float = DROPOUT, **changes: Any) -> No
 
 
 def simpo(run: Run, folder: Path, **changes: Any) -> None:
-    train_simpo(tiny.simpo_config(**changes), tiny.policy_of(tiny.fresh_model()), tiny.pairs(32), run)
+    config = tiny.simpo_config(**{"gradient_noise_scale": True, "micro_batch_size": 2} | changes)
+    train_simpo(config, tiny.policy_of(tiny.fresh_model()), tiny.pairs(32), run)
 
 
 def ppo(run: Run, folder: Path, **changes: Any) -> None:

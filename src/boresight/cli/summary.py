@@ -75,7 +75,7 @@ def _preferences(result: Json) -> list[str]:
 
 
 def _reward_model(result: Json) -> list[str]:
-    lines = [f"{result['pairs']:,} pairs" + _dropped(result)]
+    lines = [f"{result['pairs']:,} pairs" + _dropped(result), *_suggested_batch(result)]
     for name, certificate in result["certificate"].items():
         lines.append(f"{name}: {_rate(Rate.read(certificate, 'accuracy'))} ordered as preferred")
     if kept := result.get("early_stopping"):
@@ -97,7 +97,12 @@ def _policy(result: Json) -> list[str]:
 def _pairwise(result: Json) -> list[str]:
     accuracy = result["final"].get("reward/accuracy")
     margin = "" if accuracy is None else f", {percent_text(accuracy)} of the last pairs ordered as preferred"
-    return [f"{result['pairs']:,} pairs{margin}" + _dropped(result)]
+    return [f"{result['pairs']:,} pairs{margin}" + _dropped(result), *_suggested_batch(result)]
+
+
+def _suggested_batch(result: Json) -> list[str]:
+    size = result.get("suggested_batch_size")
+    return [] if size is None else [f"gradients suggest a batch_size of about {size:,} (gradient noise scale)"]
 
 
 def _evaluate(result: Json) -> list[str]:

@@ -21,6 +21,7 @@ from boresight.config.sections import (
     GateStage,
     ModelSection,
     PolicyStage,
+    PreferenceStage,
     PretrainStage,
     RewardModelStage,
     SampleStage,
@@ -179,6 +180,17 @@ def _sft_rules(stage: StageSection) -> Iterator[Problem]:
         yield Problem((), "how long to train is missing; give epochs or steps")
 
 
+def _preference_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, PreferenceStage)
+    size = stage.micro_batch_size
+    if stage.gradient_noise_scale and (size is None or 2 * size > stage.batch_size):
+        yield Problem(
+            ("gradient_noise_scale",),
+            "compares the micro-batches of a step, of which there must be two at least; set micro_batch_size, at most "
+            f"half of batch_size ({stage.batch_size})",
+        )
+
+
 def _reward_model_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, RewardModelStage)
     for name in ("label_smoothing", "margin_per_strength"):
@@ -245,6 +257,7 @@ def _gate_problems(draft: Draft, stage: GateStage) -> Iterator[Problem]:
 FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[Problem]]], ...] = (
     (PretrainStage, _pretrain_rules),
     (SFTStage, _sft_rules),
+    (PreferenceStage, _preference_rules),
     (RewardModelStage, _reward_model_rules),
     (PolicyStage, _policy_rules),
     (SampleStage, _sample_rules),

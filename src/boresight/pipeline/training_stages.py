@@ -156,6 +156,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
         **_counts(read, encoded),
         "steps": _steps(context.folder),
         "certificate": certificate,
+        **_suggested_batch(context.folder),
     }
     if config.rankings != "as_pairs":
         result["examples"] = len(comparisons(encoded.rows, together=True))
@@ -289,7 +290,16 @@ def _preference_result(folder: Path, read: Records[PreferencePair], encoded: Enc
         "steps": _steps(folder),
         "first_loss": table.series("loss/total", "train")[0][1],
         "final": final_metrics(folder),
+        **_suggested_batch(folder),
     }
+
+
+def _suggested_batch(folder: Path) -> Result:
+    """The gradient noise scale at the end, where it was logged: the batch size at which more examples begin to be
+    worth less (McCandlish et al. 2018)."""
+    name = "optim/gradient_noise_scale"
+    found = final_metrics(folder, [name])
+    return {"suggested_batch_size": max(1, round(found[name]))} if found else {}
 
 
 def _finish_policy(

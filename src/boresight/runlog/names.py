@@ -104,6 +104,8 @@ _TABLE: tuple[Metric, ...] = (
            "well above 0; a fall is collapse"),
     Metric("optim/grad_norm", "global norm of the gradient before clipping", "loss a weight", "",
            "no steady rise"),
+    Metric("optim/gradient_noise_scale", "batch size that gradients suggest: their variance by their squared mean",
+           "examples", "", "about batch_size; far above it, a step is mostly noise"),
     Metric("optim/value_grad_norm", "the same of the value model", "loss a weight", "", "no steady rise"),
     Metric("optim/learning_rate", "learning rate of the update", "1", "", "follows the schedule"),
     Metric("data/epoch", "passes over the data so far", "passes", "", "rises to the configured number"),

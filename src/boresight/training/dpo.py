@@ -15,6 +15,7 @@ from boresight.models.response_logps import ResponseLogps
 from boresight.models.roles import FrozenPolicy, Policy, pair_logps
 from boresight.objectives.dpo import DPOTerms, dpo_loss, ipo_loss, robust_dpo_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
+from boresight.training.gradient_noise import GradientNoise
 from boresight.training.pair_metrics import add_logps, add_rewards
 from boresight.training.reference_logps import reference_logp_sums
 from boresight.training.run import Run
@@ -44,7 +45,8 @@ def train_dpo(
     reference_logps = reference_logp_sums(reference, pairs, cache)
     order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
     total = order.steps(config.epochs)
-    updater = Updater([policy.model], config, total=total)
+    noise = GradientNoise() if config.gradient_noise_scale else None
+    updater = Updater([policy.model], config, total=total, noise=noise)
     run.resume(policy=policy.model, updater=updater)
     for step in run.steps(total):
         rows = order.batch(step)
@@ -69,7 +71,7 @@ def train_dpo(
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
-        run.log(step, sums.means() | metrics)
+        run.log(step, sums.means() | metrics | updater.noise_metrics())
         run.save_if_due(step)
 
 

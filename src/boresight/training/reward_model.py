@@ -16,6 +16,7 @@ from boresight.objectives.bradley_terry import bradley_terry_loss, plackett_luce
 from boresight.stats.calibration import expected_calibration_error, preference_reliability
 from boresight.training.comparisons import ComparisonBatch, collate_comparisons, comparisons
 from boresight.training.early_stopping import EarlyStopping
+from boresight.training.gradient_noise import GradientNoise
 from boresight.training.pair_metrics import add_rewards
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater, micro_batches, share_right
@@ -45,7 +46,8 @@ def train_reward_model(
     examples = comparisons(pairs, together=config.rankings != "as_pairs")
     order = BatchOrder([example.longest for example in examples], config.batch_size, run.seed)
     total = order.steps(config.epochs)
-    updater = Updater([model], config, total=total)
+    noise = GradientNoise() if config.gradient_noise_scale else None
+    updater = Updater([model], config, total=total, noise=noise)
     stopping = _early_stopping(config, model, watched)
     run.resume(model=model, updater=updater, **({"early_stopping": stopping} if stopping else {}))
     for step in run.steps(total):
@@ -65,7 +67,7 @@ def train_reward_model(
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pair.id for row in rows for pair in examples[row].pairs])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
-        run.log(step, sums.means() | metrics)
+        run.log(step, sums.means() | metrics | updater.noise_metrics())
         if _look_is_due(step, total, config.evaluate_every):
             for name, held in watched.items():
                 found = held_out_metrics(model, held)

@@ -8,6 +8,7 @@ from boresight.data.tokenize import EncodedPair
 from boresight.models.roles import Policy, pair_logps
 from boresight.objectives.dpo import simpo_loss
 from boresight.objectives.logprobs import logp_mean
+from boresight.training.gradient_noise import GradientNoise
 from boresight.training.pair_metrics import add_logps, add_rewards
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater, pair_micro_batches
@@ -18,7 +19,8 @@ def train_simpo(config: SimPOStage, policy: Policy, pairs: Sequence[EncodedPair]
     policy.model.eval()
     order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
     total = order.steps(config.epochs)
-    updater = Updater([policy.model], config, total=total)
+    noise = GradientNoise() if config.gradient_noise_scale else None
+    updater = Updater([policy.model], config, total=total, noise=noise)
     run.resume(policy=policy.model, updater=updater)
     for step in run.steps(total):
         rows = order.batch(step)
@@ -40,5 +42,5 @@ def train_simpo(config: SimPOStage, policy: Policy, pairs: Sequence[EncodedPair]
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
-        run.log(step, sums.means() | metrics)
+        run.log(step, sums.means() | metrics | updater.noise_metrics())
         run.save_if_due(step)
