@@ -75,6 +75,16 @@ class PreferencePair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RatedResponse:
+    """A response that was called good or bad by itself, not against another one."""
+
+    id: str
+    prompt: Messages
+    response: Messages
+    desirable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
     """K responses to one prompt in order of preference: a lower rank is better, equal ranks are a tie, and None stands
     where nobody ranked the response. Written as a record it is read again as all its pairs (`boresight.data.votes`)."""

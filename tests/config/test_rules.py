@@ -38,7 +38,7 @@ Write = Callable[[str], Path]
             "    policy: demo\n",
             "    policy: scorer\n",
             '12: stages.ppo.policy: "scorer" is a reward_model stage; expected a stage of kind pretrain, sft, dpo, '
-            "orpo, simpo, ppo or rloo (here: base, demo, ppo, rloo, dpo, orpo, simpo)",
+            "orpo, simpo, kto, ppo or rloo (here: base, demo, ppo, rloo, dpo, orpo, simpo, kto)",
         ),
         (
             "reference: demo, data: pairs}",
@@ -56,7 +56,7 @@ Write = Callable[[str], Path]
             "candidates: [ppo, dpo]",
             "candidates: [ppo, pairs]",
             '23: stages.compare.candidates[1]: "pairs" is a preferences stage; expected a stage of kind pretrain, sft, '
-            "dpo, orpo, simpo, ppo or rloo (here: base, demo, ppo, rloo, dpo, orpo, simpo)",
+            "dpo, orpo, simpo, kto, ppo or rloo (here: base, demo, ppo, rloo, dpo, orpo, simpo, kto)",
         ),
     ],
 )
@@ -123,7 +123,7 @@ def test_base_model_is_no_reward_model_and_no_name_for_a_stage(problems_of_chang
     ]
     lines = problems_of_change("quick:\n", "  base_model: {kind: pretrain, data: data/docs.txt, steps: 1}\nquick:\n")
     assert lines == [
-        'align.yaml:28: stages.base_model: "base_model" stands for model.path and cannot name a stage; '
+        'align.yaml:29: stages.base_model: "base_model" stands for model.path and cannot name a stage; '
         "choose another name"
     ]
 

@@ -21,20 +21,9 @@ from boresight.storage import canonical_json, hash_file, hash_text, hash_tree, r
 from . import tiny_pipeline as tiny
 
 STAGES = (
-    "base",
-    "demo",
-    "drafts",
-    "labels",
-    "pairs",
-    "scorer",
-    "ppo",
-    "dpo",
-    "orpo",
-    "simpo",
-    "rloo",
-    "compare",
+    "base", "demo", "drafts", "labels", "pairs", "scorer", "ppo", "dpo", "orpo", "simpo", "kto", "rloo", "compare",
     "gate",
-)
+)  # fmt: skip
 
 
 def run(data: Path, out: Path, *overrides: str, text: str = tiny.TEXT, **options: Any) -> Outcome:
@@ -105,8 +94,10 @@ def test_results_say_what_was_done(built: Path) -> None:
     assert result["pairs"]["train"] + result["pairs"]["held_out"] == result["pairs"]["kept"]
     assert result["scorer"]["certificate"]["held_out"]["n"] == result["pairs"]["held_out"]
     assert result["dpo"]["first_loss"] == pytest.approx(0.6931, abs=1e-3) and result["dpo"]["reference_unchanged"]
+    assert (result["kto"]["responses"], result["kto"]["desirable"]) == (45, 30) and result["kto"]["weight_ratio"] == 2.0
+    assert result["kto"]["first_loss"] == pytest.approx(0.5, abs=1e-4) and result["kto"]["reference_unchanged"]
     assert result["ppo"]["responses"] == 4 * 4 * 2 and result["ppo"]["reference_unchanged"]
-    assert set(result["compare"]["models"]) == {"demo", "ppo", "dpo", "orpo", "simpo", "rloo"}
+    assert set(result["compare"]["models"]) == {"demo", "ppo", "dpo", "orpo", "simpo", "kto", "rloo"}
     assert result["compare"]["prompts"] == 10
 
 
@@ -188,7 +179,7 @@ def test_changed_setting_builds_what_rests_on_it_and_the_old_artifacts_come_back
     whole = tiny.artifacts(copy / "run/stages")
     outcome = run(copy / "data", copy / "run", "stages.scorer.epochs=1")
     assert outcome.built == ("scorer", "ppo", "rloo", "compare", "gate")
-    assert outcome.reused == ("base", "demo", "drafts", "labels", "pairs", "dpo", "orpo", "simpo")
+    assert outcome.reused == ("base", "demo", "drafts", "labels", "pairs", "dpo", "orpo", "simpo", "kto")
     assert len(list((copy / "run/superseded").iterdir())) == 5
     outcome = run(copy / "data", copy / "run")
     assert outcome.built == ()

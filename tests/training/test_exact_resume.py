@@ -12,6 +12,7 @@ from boresight.errors import CheckpointError
 from boresight.runlog.reader import read_metrics
 from boresight.training.dpo import train_dpo
 from boresight.training.experience import RewardScale
+from boresight.training.kto import train_kto
 from boresight.training.orpo import train_orpo
 from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.pretrain import token_rows, train_pretrain
@@ -60,6 +61,11 @@ def simpo(run: Run, folder: Path, **changes: Any) -> None:
     train_simpo(config, tiny.policy_of(tiny.fresh_model()), tiny.pairs(32), run)
 
 
+def kto(run: Run, folder: Path, **changes: Any) -> None:
+    model = tiny.fresh_model()
+    train_kto(tiny.kto_config(**changes), tiny.policy_of(model), tiny.reference_of(model), tiny.rated(32), run)
+
+
 def ppo(run: Run, folder: Path, **changes: Any) -> None:
     model = tiny.fresh_model()
     roles = PPORoles(tiny.policy_of(model), tiny.value_of(model), tiny.reference_of(model), tiny.LetterShare())
@@ -75,7 +81,7 @@ def rloo(run: Run, folder: Path, **changes: Any) -> None:
 
 LOOPS: dict[str, Loop] = {
     "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "rankings": rankings, "dpo": dpo, "orpo": orpo,
-    "simpo": simpo, "ppo": ppo, "rloo": rloo,
+    "simpo": simpo, "kto": kto, "ppo": ppo, "rloo": rloo,
 }  # fmt: skip
 
 
@@ -119,7 +125,7 @@ def test_two_steps_and_two_more_equal_four(name: str, tmp_path: Path) -> None:
     assert [row.step for row in read_metrics(cut / "timings.jsonl").series("time/step_seconds")] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("name", ["pretrain", "sft", "reward_model", "rankings", "dpo", "orpo", "simpo"])
+@pytest.mark.parametrize("name", ["pretrain", "sft", "reward_model", "rankings", "dpo", "orpo", "simpo", "kto"])
 def test_micro_batches_change_gradients_by_no_more_than_rounding(name: str, tmp_path: Path) -> None:
     """After one step Adam's first moment is a tenth of the gradient; batches are of ragged length."""
     still = {"dropout": 0.0} if name in ("pretrain", "sft", "orpo") else {}

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from boresight.config.sections import (
     DPOStage,
+    KTOStage,
     ORPOStage,
     PPOStage,
     PretrainStage,
@@ -21,7 +22,14 @@ from boresight.config.sections import (
     SimPOStage,
 )
 from boresight.data.chat_template import ChatFormat
-from boresight.data.tokenize import Encoded, EncodedPair, encode_conversation, encode_prompt, encode_response
+from boresight.data.tokenize import (
+    Encoded,
+    EncodedPair,
+    EncodedResponse,
+    encode_conversation,
+    encode_prompt,
+    encode_response,
+)
 from boresight.models.heads import ScalarHeadModel
 from boresight.models.loading import save_model, start_reward_model
 from boresight.models.roles import FrozenPolicy, Policy, ValueModel
@@ -65,6 +73,15 @@ def pairs(count: int, seed: int = 0) -> list[EncodedPair]:
             sides = [encode_response(CHAT, messages, text) for text in (better, worse)]
             made.append(EncodedPair(encode_prompt(CHAT, messages), *sides, id=f"pair{len(made)}"))
     return made
+
+
+def rated(count: int, seed: int = 0) -> list[EncodedResponse]:
+    """Both sides of pairs, one by one: those with more of the letter "a" are the good ones."""
+    return [
+        EncodedResponse(pair.prompt_ids, ids, good, f"{pair.id}/{good}")
+        for pair in pairs(count // 2, seed)
+        for ids, good in ((pair.chosen_ids, True), (pair.rejected_ids, False))
+    ]
 
 
 def ranked(texts: Sequence[str], name: str, prompt: int = 0) -> list[EncodedPair]:
@@ -183,6 +200,16 @@ def simpo_config(**changes: Any) -> SimPOStage:
     return SimPOStage(
         **{"kind": "simpo", "start": "start", "data": "none", "batch_size": 8, "learning_rate": 1e-3} | changes
     )
+
+
+def kto_config(**changes: Any) -> KTOStage:
+    return KTOStage(
+        **{
+            "kind": "kto", "policy": "start", "reference": "start", "data": "none", "batch_size": 8,
+            "learning_rate": 1e-3,
+        }
+        | changes
+    )  # fmt: skip
 
 
 def ppo_config(**changes: Any) -> PPOStage:

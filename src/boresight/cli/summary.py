@@ -100,6 +100,11 @@ def _pairwise(result: Json) -> list[str]:
     return [f"{result['pairs']:,} pairs{margin}" + _dropped(result), *_suggested_batch(result)]
 
 
+def _kto(result: Json) -> list[str]:
+    counts = f"{result['responses']:,} responses, {result['desirable']:,} of them good"
+    return [f"{counts}, weights {number_text(result['weight_ratio'])} to 1" + _dropped(result)]
+
+
 def _suggested_batch(result: Json) -> list[str]:
     size = result.get("suggested_batch_size")
     return [] if size is None else [f"gradients suggest a batch_size of about {size:,} (gradient noise scale)"]
@@ -131,6 +136,7 @@ HEADLINES: Mapping[str, Callable[[Json], list[str]]] = {
     "dpo": _pairwise,
     "orpo": _pairwise,
     "simpo": _pairwise,
+    "kto": _kto,
     "evaluate": _evaluate,
     "gate": _gate,
 }

@@ -107,3 +107,30 @@ class SimPOStage(PreferenceStage):
     """What the chosen reward must win by, nats after beta; the paper takes about half of beta."""
     learning_rate: PositiveFloat = 5e-7
     """The authors warn of 1e-5: answers fall apart."""
+
+
+class KTOStage(PairReading, TextStage):
+    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024): from responses called good or bad one by one."""
+
+    REFERENCES: ClassVar = ("policy", "reference", "data")
+    PATHS: ClassVar = ("data",)
+    kind: Literal["kto"]
+    policy: str
+    """Stage whose model is trained on: the SFT model."""
+    reference: str
+    """Stage whose model is the frozen anchor."""
+    data: str
+    """File of rows with `prompt`, `completion` and `label` (true: a good one), each taken by itself; or a stage or file
+    of pairs, whose chosen responses are good ones and whose rejected are bad ones."""
+    epochs: PositiveFloat = 1.0
+    """Passes over the responses."""
+    batch_size: PositiveInt = Field(default=32, ge=2)
+    """Responses in one optimizer step; the baseline is an average over them."""
+    beta: PositiveFloat = 0.1
+    """Strength of the tie to the reference."""
+    desirable_weight: PositiveFloat = 1.0
+    """Weight of the good responses (lambda_D). The paper keeps desirable_weight x good responses at 1 to 4/3 times
+    undesirable_weight x bad ones; the result tells the ratio."""
+    undesirable_weight: PositiveFloat = 1.0
+    """Weight of the bad responses (lambda_U)."""
+    learning_rate: PositiveFloat = 5e-7

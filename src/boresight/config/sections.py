@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from boresight.config.preference_stages import DPOStage as DPOStage
+from boresight.config.preference_stages import KTOStage as KTOStage
 from boresight.config.preference_stages import ORPOStage as ORPOStage
 from boresight.config.preference_stages import PreferenceStage as PreferenceStage
 from boresight.config.preference_stages import RewardModelStage as RewardModelStage
@@ -304,14 +305,16 @@ class GateStage(StageSection):
 
 Stage = Annotated[
     PretrainStage | SFTStage | SampleStage | AILabelsStage | PreferencesStage | RewardModelStage | PPOStage
-    | RLOOStage | DPOStage | ORPOStage | SimPOStage | EvaluateStage | GateStage,
+    | RLOOStage | DPOStage | ORPOStage | SimPOStage | KTOStage
+    | EvaluateStage | GateStage,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
 STAGE_CLASSES: dict[str, type[StageSection]] = {
     "pretrain": PretrainStage, "sft": SFTStage, "sample": SampleStage, "ai_labels": AILabelsStage,
     "preferences": PreferencesStage, "reward_model": RewardModelStage, "ppo": PPOStage, "rloo": RLOOStage,
-    "dpo": DPOStage, "orpo": ORPOStage, "simpo": SimPOStage, "evaluate": EvaluateStage, "gate": GateStage,
+    "dpo": DPOStage, "orpo": ORPOStage, "simpo": SimPOStage, "kto": KTOStage,
+    "evaluate": EvaluateStage, "gate": GateStage,
 }  # fmt: skip
 
 

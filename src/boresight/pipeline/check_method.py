@@ -8,6 +8,7 @@ from boresight.config.sections import (
     DPOStage,
     EvaluateStage,
     GateStage,
+    KTOStage,
     PolicyStage,
     PPOStage,
     PreferenceStage,
@@ -52,7 +53,7 @@ def _start_findings(pipeline: Pipeline, name: str) -> Iterator[Finding]:
         yield from _tuning(pipeline, name, "reward_model_not_fine_tuned", "the reward model starts from", stage.start)
     if isinstance(stage, SimPOStage):
         yield from _tuning(pipeline, name, "policy_not_fine_tuned", "the policy starts from", stage.start)
-    if not isinstance(stage, PolicyStage | DPOStage):
+    if not isinstance(stage, PolicyStage | DPOStage | KTOStage):
         return
     yield from _tuning(pipeline, name, "policy_not_fine_tuned", "the policy starts from", stage.policy)
     if stage.policy != stage.reference:

@@ -14,6 +14,7 @@ PURPOSE = {
     "dpo": "A language model aligned with direct preference optimisation.",
     "orpo": "A language model aligned with odds-ratio preference optimisation.",
     "simpo": "A language model aligned with simple preference optimisation (SimPO).",
+    "kto": "A language model aligned with Kahneman-Tversky optimisation.",
 }
 
 

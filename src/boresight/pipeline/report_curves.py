@@ -120,6 +120,12 @@ PANELS: Mapping[str, tuple[Panel, ...]] = {
         _ACCURACY,
     ),
     "simpo": (_LOSS, _LOGPS, _one("Margin", "reward/margin"), _ACCURACY),
+    "kto": (
+        _LOSS,
+        Panel("Implicit rewards", {"reward/chosen": "good", "reward/rejected": "bad"}),
+        _one("Margin", "reward/margin"),
+        _one("Baseline", "policy/kl_baseline"),
+    ),
     "orpo": (
         _LOSS,
         _LOGPS,

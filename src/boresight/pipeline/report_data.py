@@ -92,7 +92,7 @@ def _sentence(stage: StageRecord) -> Markup | None:
         )
     if stage.kind in ("reward_model", "dpo", "orpo", "simpo"):
         return Markup("{}: {} trained on.").format(name, counted(facts["pairs"], "pair"))
-    if stage.kind in ("ppo", "rloo"):
+    if stage.kind in ("ppo", "rloo", "kto"):
         return Markup("{}: {}.").format(name, counted(facts["responses"], "response"))
     if stage.kind == "evaluate":
         return Markup("{}: {} answered by each model.").format(name, counted(facts["prompts"], "prompt"))

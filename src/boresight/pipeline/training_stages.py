@@ -6,6 +6,7 @@ from typing import Any
 
 from boresight.config.sections import (
     DPOStage,
+    KTOStage,
     ORPOStage,
     PolicyStage,
     PPOStage,
@@ -16,7 +17,14 @@ from boresight.config.sections import (
     SFTStage,
     SimPOStage,
 )
-from boresight.data.tokenize import EncodedPair, EncodedSet, encode_demonstrations, encode_pairs, probe_mask
+from boresight.data.tokenize import (
+    EncodedPair,
+    EncodedSet,
+    encode_all_rated,
+    encode_demonstrations,
+    encode_pairs,
+    probe_mask,
+)
 from boresight.errors import DataError, TrainingError
 from boresight.evaluation.baselines import fit_baselines
 from boresight.evaluation.certificate import certify
@@ -49,6 +57,7 @@ from boresight.pipeline.inputs import (
     read_stage_documents,
     read_stage_pairs,
     read_stage_prompts,
+    read_stage_rated,
 )
 from boresight.pipeline.model_card import model_card
 from boresight.records import PreferencePair
@@ -56,6 +65,7 @@ from boresight.runlog.reader import read_metrics
 from boresight.training.comparisons import comparisons
 from boresight.training.dpo import train_dpo
 from boresight.training.experience import RewardScale, measure_reward_scale
+from boresight.training.kto import train_kto
 from boresight.training.orpo import train_orpo
 from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.pretrain import token_rows, train_pretrain
@@ -196,6 +206,37 @@ def simpo(context: StageContext, config: SimPOStage) -> Result:
     train_simpo(config, policy, encoded.rows, run)
     save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
     return _preference_result(context.folder, read, encoded)
+
+
+def kto(context: StageContext, config: KTOStage) -> Result:
+    policy = _policy(context, config.policy)
+    reference = _reference(context, config.reference)
+    probe_mask(policy.chat)
+    read = read_stage_rated(context, config.data, config)
+    limit = config.max_length or context_length(policy.model)
+    encoded = encode_all_rated(policy.chat, read.records, max_length=limit, on_too_long=config.on_too_long)
+    desirable = sum(response.desirable for response in encoded.rows)
+    undesirable = len(encoded.rows) - desirable
+    if not (desirable and undesirable):
+        raise DataError(
+            f"stage {context.name}: {desirable} good and {undesirable} bad responses; expected some of both, since "
+            "what is pushed one way alone runs off. Give other data."
+        )
+    before = reference.fingerprint()
+    run = context.run()
+    train_kto(config, policy, reference, encoded.rows, run)
+    _check_unmoved(before, reference.fingerprint(), "reference")
+    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    return {
+        "responses": len(encoded.rows),
+        "desirable": desirable,
+        "weight_ratio": config.desirable_weight * desirable / (config.undesirable_weight * undesirable),
+        **_counts(read, encoded),
+        "steps": _steps(context.folder),
+        "first_loss": read_metrics(context.folder / "metrics.jsonl").series("loss/total", "train")[0][1],
+        "final": final_metrics(context.folder),
+        "reference_unchanged": True,
+    }
 
 
 def ppo(context: StageContext, config: PPOStage) -> Result:

@@ -16,6 +16,7 @@ from boresight.config.section_bases import BatchedStage, OptimizedStage
 from boresight.config.sections import (
     DPOStage,
     EvaluateStage,
+    KTOStage,
     PolicyStage,
     PPOStage,
     PreferenceStage,
@@ -166,7 +167,7 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
         paired = isinstance(stage, PreferenceStage)
         passed = _passed(stage, examples * tokens * (2 if paired else 1), tokens * (2 if paired else 1))
         logits = 0 if isinstance(stage, RewardModelStage) else _logits(shape, passed)
-        frozen = one if isinstance(stage, DPOStage) else 0
+        frozen = one if isinstance(stage, DPOStage | KTOStage) else 0
         return _trained(one, 1, frozen=frozen, activations=_block_activations(shape, number_bytes, passed) + logits)
     return None
 

@@ -73,6 +73,8 @@ _TABLE: tuple[Metric, ...] = (
            "nats a response", "pairs", "falls"),
     Metric("policy/log_odds_ratio", "log odds of the chosen response minus that of the rejected one (ORPO)", "nats",
            "pairs", "rises"),
+    Metric("policy/kl_baseline", "KTO's reference point: log-ratio to the reference of responses to other prompts",
+           "nats a response", "responses", "at least 0; rises slowly"),
     Metric("policy/kl_coefficient", "weight of the KL penalty in the reward", "reward a nat", "",
            "constant, or steered towards the target KL"),
     Metric("reward/score", "score of the reward model, as it comes", "reward", "responses", "rises"),
