@@ -142,6 +142,7 @@ def _seen(name: str, ids: list[str], total: int, source: str) -> Iterator[Findin
 def _trained_prompts(data: StageData) -> Iterable[Messages]:
     yield from (prompt.messages for prompt in data.prompts)
     yield from (pair.prompt for pair in data.pairs)
+    yield from (rated.prompt for rated in data.rated)
     for demonstration in data.demonstrations:
         for index, message in enumerate(demonstration.messages):
             if message.role == "assistant" and index > 0:
