@@ -165,6 +165,11 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
         (", epochs: 1}", "}", "5: stages.demo: how long to train is missing; give epochs or steps"),
         (
             "kind: dpo,",
+            "kind: dpo, loss: ipo, label_smoothing: 0.1,",
+            "19: stages.dpo.label_smoothing: 0.1, but loss: ipo has no use for it; set it to 0",
+        ),
+        (
+            "kind: dpo,",
             "kind: dpo, gradient_noise_scale: true, micro_batch_size: 20,",
             "19: stages.dpo.gradient_noise_scale: compares the micro-batches of a step, of which there must be two at "
             "least; set micro_batch_size, at most half of batch_size (32)",

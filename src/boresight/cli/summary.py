@@ -100,6 +100,12 @@ def _pairwise(result: Json) -> list[str]:
     return [f"{result['pairs']:,} pairs{margin}" + _dropped(result), *_suggested_batch(result)]
 
 
+def _orpo(result: Json) -> list[str]:
+    soft = result.get("soft_labels_taken_as_hard", 0)
+    told = [f"{soft:,} soft labels were taken as hard ones, which is all that ORPO knows"] if soft else []
+    return [*_pairwise(result), *told]
+
+
 def _kto(result: Json) -> list[str]:
     counts = f"{result['responses']:,} responses, {result['desirable']:,} of them good"
     return [f"{counts}, weights {number_text(result['weight_ratio'])} to 1" + _dropped(result)]
@@ -134,7 +140,7 @@ HEADLINES: Mapping[str, Callable[[Json], list[str]]] = {
     "ppo": _policy,
     "rloo": _policy,
     "dpo": _pairwise,
-    "orpo": _pairwise,
+    "orpo": _orpo,
     "simpo": _pairwise,
     "kto": _kto,
     "evaluate": _evaluate,

@@ -106,7 +106,7 @@ class SimPOStage(PreferenceStage):
     gamma: NonNegativeFloat = 1.0
     """What the chosen reward must win by, nats after beta; the paper takes about half of beta."""
     learning_rate: PositiveFloat = 5e-7
-    """The authors warn of 1e-5: answers fall apart."""
+    """Peak learning rate of AdamW; the authors warn of 1e-5, with which answers fall apart."""
 
 
 class KTOStage(PairReading, TextStage):

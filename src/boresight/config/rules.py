@@ -17,6 +17,7 @@ from boresight.config.references import (
     stage_inputs,
 )
 from boresight.config.sections import (
+    DPOStage,
     EvaluateStage,
     GateStage,
     ModelSection,
@@ -183,6 +184,8 @@ def _sft_rules(stage: StageSection) -> Iterator[Problem]:
 def _preference_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, PreferenceStage)
     size = stage.micro_batch_size
+    if isinstance(stage, DPOStage) and stage.loss == "ipo" and stage.label_smoothing:
+        yield Problem(("label_smoothing",), f"{stage.label_smoothing:g}, but loss: ipo has no use for it; set it to 0")
     if stage.gradient_noise_scale and (size is None or 2 * size > stage.batch_size):
         yield Problem(
             ("gradient_noise_scale",),

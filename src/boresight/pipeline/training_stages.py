@@ -196,7 +196,8 @@ def orpo(context: StageContext, config: ORPOStage) -> Result:
     run = context.run()
     train_orpo(config, policy, encoded.rows, run)
     save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
-    return _preference_result(context.folder, read, encoded)
+    soft = sum(pair.p_chosen != 1.0 for pair in encoded.rows)  # ORPO knows no soft labels: it imitates the chosen one
+    return _preference_result(context.folder, read, encoded) | {"soft_labels_taken_as_hard": soft}
 
 
 def simpo(context: StageContext, config: SimPOStage) -> Result:
