@@ -65,11 +65,12 @@ def main() -> int:
         subprocess.run([*make, "--out", folder], check=True)
         for method in options.methods:
             found["methods"][method] = figures = both_ways(method, options, Path(folder))
-            seconds, peak = figures["seconds"], figures["peak_mb"]
-            print(
-                f"{method:12} packed {seconds[0]:.2f} s, {peak[0]:.0f} MB; padded {seconds[1]:.2f} s, {peak[1]:.0f} MB, "
-                f"utilisation {figures['utilisation'][0]:.2f}; losses within {figures['losses_apart']:.1e}"
-            )
+            for way, name in enumerate(("packed", "padded")):
+                print(
+                    f"{method:12} {name} {figures['seconds'][way]:8.2f} s {figures['peak_mb'][way]:8.0f} MB, "
+                    f"utilisation {figures['utilisation'][way]:.2f}"
+                )
+            print(f"{method:12} losses within {figures['losses_apart']:.1e} of each other")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return int(any(figures["losses_apart"] > APART[options.dtype] for figures in found["methods"].values()))

@@ -75,6 +75,27 @@ class PreferencePair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RatedResponse:
+    """A response that was called good or bad by itself, not against another one."""
+
+    id: str
+    prompt: Messages
+    response: Messages
+    desirable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """K responses to one prompt in order of preference: a lower rank is better, equal ranks are a tie, and None stands
+    where nobody ranked the response. Written as a record it is read again as all its pairs (`boresight.data.votes`)."""
+
+    id: str
+    prompt: Messages
+    responses: tuple[str, ...]
+    ranks: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """A judge's verdict on two responses shown in one order: 1 the first is better, 0 the second, 0.5 a tie."""
 

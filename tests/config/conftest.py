@@ -33,6 +33,8 @@ stages:
     baseline: demo
     prompts: data/prompts.jsonl
     judge: {kind: reward_model, model: scorer}
+  simpo: {kind: simpo, start: demo, data: pairs}
+  kto: {kind: kto, policy: demo, reference: demo, data: data/pairs.csv}
 quick:
   stages.base.steps: 4
   stages.ppo.steps: 2

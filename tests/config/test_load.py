@@ -213,7 +213,7 @@ def test_quick_applies_before_set_and_only_when_asked_for(whole: Path) -> None:
 def test_the_quick_section_is_checked_although_it_is_not_applied(
     problems_of_change: Callable[[str, str], list[str]], line: str, expected: str
 ) -> None:
-    assert problems_of_change("stages.base.steps: 4", line) == [f"align.yaml:28: quick: {expected}"]
+    assert problems_of_change("stages.base.steps: 4", line) == [f"align.yaml:30: quick: {expected}"]
 
 
 def test_a_quick_section_that_is_no_mapping_is_told(problems: Problems) -> None:

@@ -12,7 +12,8 @@ Write = Callable[[str], Path]
 
 def test_stages_come_after_what_they_need_and_else_in_the_order_of_the_file(whole: Path) -> None:
     assert list(load_pipeline(whole).stages) == [
-        "base", "demo", "drafts", "labels", "pairs", "scorer", "ppo", "rloo", "dpo", "orpo", "compare", "gate",
+        "base", "demo", "drafts", "labels", "pairs", "scorer", "ppo", "rloo", "dpo", "orpo", "compare", "gate", "simpo",
+        "kto",
     ]  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def test_references_files_and_ancestors_are_read_off_the_fields(whole: Path, fol
     assert pipeline.ancestors("scorer") == ["base", "demo", "drafts", "labels", "pairs"]
     assert pipeline.ancestors("orpo") == ["base"]
     assert pipeline.ancestors("base") == []
-    assert set(pipeline.ancestors("gate")) == set(pipeline.stages) - {"gate", "rloo", "orpo"}
+    assert set(pipeline.ancestors("gate")) == set(pipeline.stages) - {"gate", "rloo", "orpo", "simpo", "kto"}
 
 
 def test_a_data_root_on_the_command_line_starts_from_the_current_folder(

@@ -18,7 +18,7 @@ HEAD = "run: {name: r}\nstages:\n"
         ),
         (
             "steps: 5, beta: 0.1",
-            "stages.demo.beta: unknown key (value 0.1); only stages of the kinds dpo have it; remove it",
+            "stages.demo.beta: unknown key (value 0.1); only stages of the kinds dpo, simpo, kto have it; remove it",
         ),
         (
             "steps: 5, zzzz: {a: 1}",
@@ -66,7 +66,7 @@ def test_a_fault_of_a_field_says_what_was_found_and_what_is_expected(
             "{data: x}",
             [
                 "stages.base: no kind given; kinds: pretrain, sft, sample, ai_labels, preferences, reward_model, ppo, "
-                "rloo, dpo, orpo, evaluate, gate"
+                "rloo, dpo, orpo, simpo, kto, evaluate, gate"
             ],
         ),
         ("pretrain", ['stages.base: wrong type: found "pretrain", expected a mapping of fields to values']),

@@ -38,7 +38,7 @@ Write = Callable[[str], Path]
             "    policy: demo\n",
             "    policy: scorer\n",
             '12: stages.ppo.policy: "scorer" is a reward_model stage; expected a stage of kind pretrain, sft, dpo, '
-            "orpo, ppo or rloo (here: base, demo, ppo, rloo, dpo, orpo)",
+            "orpo, simpo, kto, ppo or rloo (here: base, demo, ppo, rloo, dpo, orpo, simpo, kto)",
         ),
         (
             "reference: demo, data: pairs}",
@@ -56,7 +56,7 @@ Write = Callable[[str], Path]
             "candidates: [ppo, dpo]",
             "candidates: [ppo, pairs]",
             '23: stages.compare.candidates[1]: "pairs" is a preferences stage; expected a stage of kind pretrain, sft, '
-            "dpo, orpo, ppo or rloo (here: base, demo, ppo, rloo, dpo, orpo)",
+            "dpo, orpo, simpo, kto, ppo or rloo (here: base, demo, ppo, rloo, dpo, orpo, simpo, kto)",
         ),
     ],
 )
@@ -123,7 +123,7 @@ def test_base_model_is_no_reward_model_and_no_name_for_a_stage(problems_of_chang
     ]
     lines = problems_of_change("quick:\n", "  base_model: {kind: pretrain, data: data/docs.txt, steps: 1}\nquick:\n")
     assert lines == [
-        'align.yaml:27: stages.base_model: "base_model" stands for model.path and cannot name a stage; '
+        'align.yaml:29: stages.base_model: "base_model" stands for model.path and cannot name a stage; '
         "choose another name"
     ]
 
@@ -163,6 +163,27 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
         ),
         ("epochs: 1}", "epochs: 1, steps: 9}", "5: stages.demo.steps: given beside epochs (1); keep one of the two"),
         (", epochs: 1}", "}", "5: stages.demo: how long to train is missing; give epochs or steps"),
+        (
+            "kind: dpo,",
+            "kind: dpo, loss: ipo, label_smoothing: 0.1,",
+            "19: stages.dpo.label_smoothing: 0.1, but loss: ipo has no use for it; set it to 0",
+        ),
+        (
+            "kind: dpo,",
+            "kind: dpo, gradient_noise_scale: true, micro_batch_size: 20,",
+            "19: stages.dpo.gradient_noise_scale: compares the micro-batches of a step, of which there must be two at "
+            "least; set micro_batch_size, at most half of batch_size (32)",
+        ),
+        (
+            "held_out: {people: data/pairs.csv}}",
+            "label_smoothing: 0.1, rankings: listwise}",
+            "9: stages.scorer.label_smoothing: 0.1, but rankings: listwise knows no pairs; set it to 0",
+        ),
+        (
+            "held_out: {people: data/pairs.csv}}",
+            "held_out: {people: data/pairs.csv}, early_stopping_patience: 2, early_stopping_on: peopel}",
+            '9: stages.scorer.early_stopping_on: no held-out set "peopel"; did you mean "people"?',
+        ),
         (
             "    steps: 30\n",
             "    steps: 30\n    prompts_per_step: 9\n    minibatches: 4\n",

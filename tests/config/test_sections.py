@@ -8,7 +8,7 @@ from boresight.config import section_bases, sections
 from boresight.config.sections import STAGE_CLASSES, Section, StageSection
 
 PACKAGE = Path(boresight.__path__[0])
-DEFINITIONS = {PACKAGE / "config/sections.py", PACKAGE / "config/section_bases.py"}
+DEFINITIONS = {PACKAGE / f"config/{name}.py" for name in ("sections", "section_bases", "preference_stages")}
 
 
 READ_AS_TEXT = {"quick"}

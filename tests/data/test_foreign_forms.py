@@ -1,18 +1,21 @@
 """Forms of other programs: each row below is as that program documents or writes it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
 
+from boresight.data.jsonl import write_records
 from boresight.data.readers import detect_format, read_demonstrations, read_pairs, read_prompts
 from boresight.data.refusals import RowsAside
 from boresight.data.sources import FORM_NAMES, open_source
 from boresight.data.tables import iterate_rows
+from boresight.data.votes import pairs_of_ranking
 from boresight.errors import DataError
-from boresight.records import Message, PreferencePair
+from boresight.records import Message, PreferencePair, Ranking
 
 U, C, R = Message("user", "Hi"), Message("assistant", "Hello."), Message("assistant", "No.")
 
@@ -153,6 +156,24 @@ def test_rankings_go_by_scores_or_by_ranks(tmp_path: Path) -> None:
     assert [(a, b) for _, a, b, _ in order(path)] == chosen * 2
     with pytest.raises(DataError, match=r'r\.jsonl:1: "scores" has 2 values, "responses" 3'):
         read_pairs(lines(tmp_path / "r.jsonl", {**row, "scores": [1, 2]}))
+
+
+def test_a_ranking_that_is_written_is_read_as_all_its_pairs(tmp_path: Path) -> None:
+    ranking = Ranking(
+        id="r",
+        prompt=(Message("user", "Hi"),),
+        responses=("answer 1", "answer 2", "answer 3", "answer 4"),
+        ranks=(2, 1, 2, None),
+    )
+    write_records(tmp_path / "r.jsonl", [ranking])
+    assert read_pairs(tmp_path / "r.jsonl").pairs == [row.pair for row in pairs_of_ranking(ranking)]
+    assert order(tmp_path / "r.jsonl") == [
+        ("r#1-2", "2", "1", 1.0),
+        ("r#1-3", "1", "3", 0.5),
+        ("r#2-3", "2", "3", 1.0),
+    ]
+    with pytest.raises(ValueError, match="shorter"):
+        pairs_of_ranking(replace(ranking, ranks=(1, 2)))
 
 
 def test_argilla_rankings_and_ratings_are_votes_of_their_users(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 import math
-from itertools import combinations
+from itertools import combinations, permutations
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boresight.objectives.bradley_terry import bradley_terry_loss, preference_nll, ranking_loss
+from boresight.objectives.bradley_terry import bradley_terry_loss, plackett_luce_nll, preference_nll, ranking_loss
 
 NAN = float("nan")
 properties = settings(deadline=None, max_examples=30)
@@ -158,6 +158,59 @@ def test_ties_and_masked_responses_make_no_pair_and_nan_there_changes_nothing():
     assert ranking.pairs_right.tolist() == [2, 0]
     assert (score.grad[score.isnan()] == 0).all()
     assert (score.grad[1] == 0).all()
+
+
+def below(rank: torch.Tensor) -> torch.Tensor:
+    """(rankings, responses, responses) bool from ranks: who was preferred to whom."""
+    return rank.unsqueeze(2) < rank.unsqueeze(1)
+
+
+def test_probability_of_an_order_by_hand():
+    # e^score is 3, 2 and 1: the first is chosen of 6, the second of 3, so P = 3/6 x 2/3 = 1/3.
+    score = torch.tensor([[3.0, 2.0, 1.0]], dtype=torch.float64).log()
+    assert plackett_luce_nll(score=score, preferred=below(torch.tensor([[1, 2, 3]]))).item() == pytest.approx(
+        math.log(3.0)
+    )
+    # The first two tie: each is chosen before the third, 3/4 x 2/3, and nothing is said of the two.
+    tied = plackett_luce_nll(score=score, preferred=below(torch.tensor([[1, 1, 2]])))
+    assert tied.item() == pytest.approx(math.log(2.0))
+
+
+@properties
+@given(seed=seeds)
+def test_probabilities_of_all_orders_add_up_to_one_and_a_shift_changes_none(seed):
+    score = 3.0 * torch.randn(1, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    orders = torch.tensor(list(permutations(range(4))))
+    nll = plackett_luce_nll(score=score.expand(24, 4), preferred=below(orders))
+    assert (-nll).exp().sum().item() == pytest.approx(1.0)
+    torch.testing.assert_close(plackett_luce_nll(score=score.expand(24, 4) + 7.0, preferred=below(orders)), nll)
+
+
+def test_an_order_of_two_is_a_pair():
+    score = torch.tensor([[0.3, 1.2]], dtype=torch.float64)
+    pair = bradley_terry_loss(chosen_score=score[:, 1], rejected_score=score[:, 0])
+    torch.testing.assert_close(plackett_luce_nll(score=score, preferred=below(torch.tensor([[2, 1]]))), pair.loss)
+
+
+def test_responses_that_nothing_is_said_of_change_nothing_in_an_order():
+    score = torch.tensor([[1.0, 0.0, NAN], [NAN, NAN, NAN]], dtype=torch.float64, requires_grad=True)
+    preferred = torch.zeros(2, 3, 3, dtype=torch.bool)
+    preferred[0, 0, 1] = True
+    nll = plackett_luce_nll(score=score, preferred=preferred)
+    nll.sum().backward()
+    torch.testing.assert_close(nll.tolist(), [math.log1p(math.exp(-1.0)), 0.0])
+    assert (score.grad[score.isnan()] == 0).all()
+
+
+def test_gradient_of_an_order_is_exact_in_float64():
+    score = torch.randn(2, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64, requires_grad=True)
+    preferred = below(torch.tensor([[2, 1, 3, 4], [1, 1, 2, 2]]))
+    assert torch.autograd.gradcheck(lambda s: plackett_luce_nll(score=s, preferred=preferred), (score,))
+
+
+def test_an_order_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"score has shape \(1, 3\) but preferred has shape \(1, 3, 2\)"):
+        plackett_luce_nll(score=torch.zeros(1, 3), preferred=torch.zeros(1, 3, 2, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 0.6, NAN])

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -54,6 +55,35 @@ def test_ipo_equals_other_implementations_in_its_sum_and_in_its_mean_form(golden
     lengths = {name: torch.tensor(golden["pairs"][name]) for name in ("chosen_tokens", "rejected_tokens")}
     means = ipo_loss(**pairs, **lengths, beta=golden["ipo_mean"]["beta"])
     torch.testing.assert_close(means.loss.tolist(), golden["ipo_mean"]["loss"], rtol=1e-6, atol=0)
+
+
+def test_length_normalised_dpo_by_hand(golden, pairs):
+    # The first pair's log-ratios are 1 over 6 tokens and -0.5 over 7; beta 5 makes 5/6 and -2.5/7 of them.
+    lengths = {name: torch.tensor(golden["pairs"][name]) for name in ("chosen_tokens", "rejected_tokens")}
+    assert lengths["chosen_tokens"][0] == 6 and lengths["rejected_tokens"][0] == 7
+    terms = dpo_loss(**pairs, **lengths, beta=5.0)
+    assert terms.chosen_reward[0].item() == pytest.approx(5.0 / 6.0)
+    assert terms.rejected_reward[0].item() == pytest.approx(-2.5 / 7.0)
+    assert terms.loss[0].item() == pytest.approx(math.log1p(math.exp(-(5.0 / 6.0 + 2.5 / 7.0))))
+
+
+@properties
+@given(seed=seeds, tokens=st.integers(1, 50))
+def test_equal_lengths_turn_a_normalised_loss_into_that_of_a_smaller_beta(seed, tokens):
+    pairs, lengths = random_pairs(seed), torch.full((5,), tokens)
+    for loss in (dpo_loss, partial(robust_dpo_loss, label_smoothing=0.2)):
+        means = loss(**pairs, chosen_tokens=lengths, rejected_tokens=lengths, beta=0.4)
+        torch.testing.assert_close(means.loss, loss(**pairs, beta=0.4 / tokens).loss)
+
+
+@properties
+@given(seed=seeds)
+def test_repeating_a_response_changes_a_normalised_reward_not_at_all(seed):
+    pairs, lengths = random_pairs(seed), torch.arange(1, 6)
+    twice = {name: 2.0 * tensor for name, tensor in pairs.items()}
+    once = dpo_loss(**pairs, chosen_tokens=lengths, rejected_tokens=lengths + 1, beta=5.0)
+    longer = dpo_loss(**twice, chosen_tokens=2 * lengths, rejected_tokens=2 * (lengths + 1), beta=5.0)
+    torch.testing.assert_close(once.loss, longer.loss)
 
 
 def test_simpo_equals_another_implementation(golden):
@@ -183,10 +213,17 @@ def test_simpo_pushes_until_the_margin_exceeds_gamma():
     assert (at_gamma.chosen_reward.item(), at_gamma.rejected_reward.item()) == (-2.0, -3.0)
 
 
+def test_soft_label_of_simpo_weighs_both_responses_with_the_same_margin():
+    means = {"policy_chosen_logp_mean": torch.tensor([-1.0]), "policy_rejected_logp_mean": torch.tensor([-1.5])}
+    soft = simpo_loss(**means, beta=2.0, gamma=0.5, p_chosen=torch.tensor([0.8]))
+    # beta times the difference is 1: the chosen one is 0.5 past the margin, the rejected one 1.5 short of it.
+    assert soft.loss.item() == pytest.approx(0.8 * math.log1p(math.exp(-0.5)) + 0.2 * math.log1p(math.exp(1.5)))
+
+
 @pytest.mark.parametrize(
     ("given_name", "absent"), [("chosen_tokens", "rejected_tokens"), ("rejected_tokens", "chosen_tokens")]
 )
-def test_ipo_with_one_length_is_refused_and_the_absent_one_named(pairs, given_name, absent):
+def test_one_length_alone_is_refused_and_the_absent_one_named(pairs, given_name, absent):
     with pytest.raises(ValueError, match=f"{given_name} is given but {absent} is not; pass both for the mean form"):
         ipo_loss(**pairs, beta=0.1, **{given_name: torch.ones(4)})
 

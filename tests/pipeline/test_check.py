@@ -147,6 +147,10 @@ def test_a_right_pipeline_has_no_error_and_no_warning(check: Checker) -> None:
         ({"compare.prompts": ["held_out.jsonl", "held_out.jsonl"]}, ("error", "equal_prompt_ids", "compare")),
         ({"ppo.prompts": "held_out.jsonl"}, ("warning", "held_out_contamination", "compare")),
         ({"demo.data": "held_out.jsonl"}, ("error", "data_unusable", "demo")),
+        (
+            {"dpo": {"kind": "simpo", "start": "base", "data": "pairs"}},
+            ("error", "policy_not_fine_tuned", "dpo"),
+        ),
     ],
 )
 def test_a_mistake_is_named(check: Checker, changes: dict[str, Any], expected: tuple[str, str, str]) -> None:
@@ -177,6 +181,23 @@ def test_contamination_is_counted_across_spellings_and_later_turns(check: Checke
     assert named(done) == [("warning", "held_out_contamination", "compare")]
     assert "2 of 10 held-out prompts (h0, h1)" in message(done, "held_out_contamination")
     assert "training data of demo" in message(done, "held_out_contamination")
+
+
+def kto(**changes: Any) -> dict[str, Any]:
+    return {"dpo": {"kind": "kto", "policy": "demo", "reference": "demo", "data": "rated.jsonl"} | changes}
+
+
+def test_rated_responses_are_read_one_by_one_measured_and_held_against_the_evaluation(
+    check: Checker, home: Path
+) -> None:
+    rows = [{"prompt": q, "completion": f"It is {n}.", "label": n % 3 > 0} for n, q in enumerate(QUESTIONS[:12])]
+    write(home / "rated.jsonl", rows)
+    done = check(kto())
+    assert named(done) == []
+    assert next(line for line in done.files if line.path.name == "rated.jsonl").used == 12
+    assert ("error", "conversation_too_long", "dpo") in named(check(kto(max_length=5)))
+    write(home / "rated.jsonl", [*rows, {"prompt": QUESTIONS[30], "completion": "It is 60.", "label": True}])
+    assert named(check(kto())) == [("warning", "held_out_contamination", "compare")]
 
 
 def test_a_bad_row_is_told_with_file_and_line_and_the_other_files_are_read(check: Checker, home: Path) -> None:

@@ -1,11 +1,12 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from boresight.data.jsonl import read_records
+from boresight.data.jsonl import read_records, write_records
 from boresight.errors import CheckpointError, ConfigError, DataError, TrainingError
 from boresight.models.response_logps import ResponseLogps
 from boresight.models.roles import FrozenPolicy
@@ -19,7 +20,10 @@ from boresight.storage import canonical_json, hash_file, hash_text, hash_tree, r
 
 from . import tiny_pipeline as tiny
 
-STAGES = ("base", "demo", "drafts", "labels", "pairs", "scorer", "ppo", "dpo", "orpo", "rloo", "compare", "gate")
+STAGES = (
+    "base", "demo", "drafts", "labels", "pairs", "scorer", "ppo", "dpo", "orpo", "simpo", "kto", "rloo", "compare",
+    "gate",
+)  # fmt: skip
 
 
 def run(data: Path, out: Path, *overrides: str, text: str = tiny.TEXT, **options: Any) -> Outcome:
@@ -90,8 +94,11 @@ def test_results_say_what_was_done(built: Path) -> None:
     assert result["pairs"]["train"] + result["pairs"]["held_out"] == result["pairs"]["kept"]
     assert result["scorer"]["certificate"]["held_out"]["n"] == result["pairs"]["held_out"]
     assert result["dpo"]["first_loss"] == pytest.approx(0.6931, abs=1e-3) and result["dpo"]["reference_unchanged"]
+    assert result["orpo"]["soft_labels_taken_as_hard"] == 0
+    assert (result["kto"]["responses"], result["kto"]["desirable"]) == (45, 30) and result["kto"]["weight_ratio"] == 2.0
+    assert result["kto"]["first_loss"] == pytest.approx(0.5, abs=1e-4) and result["kto"]["reference_unchanged"]
     assert result["ppo"]["responses"] == 4 * 4 * 2 and result["ppo"]["reference_unchanged"]
-    assert set(result["compare"]["models"]) == {"demo", "ppo", "dpo", "orpo", "rloo"}
+    assert set(result["compare"]["models"]) == {"demo", "ppo", "dpo", "orpo", "simpo", "kto", "rloo"}
     assert result["compare"]["prompts"] == 10
 
 
@@ -173,7 +180,7 @@ def test_changed_setting_builds_what_rests_on_it_and_the_old_artifacts_come_back
     whole = tiny.artifacts(copy / "run/stages")
     outcome = run(copy / "data", copy / "run", "stages.scorer.epochs=1")
     assert outcome.built == ("scorer", "ppo", "rloo", "compare", "gate")
-    assert outcome.reused == ("base", "demo", "drafts", "labels", "pairs", "dpo", "orpo")
+    assert outcome.reused == ("base", "demo", "drafts", "labels", "pairs", "dpo", "orpo", "simpo", "kto")
     assert len(list((copy / "run/superseded").iterdir())) == 5
     outcome = run(copy / "data", copy / "run")
     assert outcome.built == ()
@@ -293,6 +300,38 @@ def test_prompt_without_room_stops_before_training(stage: str, copy: Path) -> No
     with pytest.raises(DataError, match=r"prompt 'endless' has \d+ tokens"):
         run(copy / "data", copy / "run", only=stage)
     assert not (copy / f"run/stages/{stage}.partial/metrics.jsonl").exists()
+
+
+def test_early_stopping_is_told_and_its_held_out_set_is_marked(copy: Path) -> None:
+    overrides = ("stages.scorer.evaluate_every=1", "stages.scorer.early_stopping_patience=1")
+    run(copy / "data", copy / "run", *overrides, "stages.scorer.learning_rate=0.1", only="scorer")
+    result = read_json(copy / "run/stages/scorer/result.json")
+    certificate = result["certificate"]["held_out"]
+    assert certificate["decided_early_stopping"] is True
+    # The kept weights are what is saved: the certificate, which scores all held-out pairs again, has their loss.
+    assert certificate["nll"] == pytest.approx(result["early_stopping"]["best_nll"], abs=1e-5)
+    assert result["early_stopping"]["best_step"] == result["steps"] - 2
+
+
+def test_rankings_and_margins_are_counted(copy: Path) -> None:
+    kept = read_records(copy / "run/stages/pairs/pairs.jsonl", PreferencePair)
+    pairs = [pair for pair in kept if pair.chosen[0].content and pair.rejected[0].content]
+    changed = [replace(pair, ranking_id="r", strength=float(i % 2)) for i, pair in enumerate(pairs)]
+    write_records(copy / "data/ranked.jsonl", changed)
+    overrides = ("stages.scorer.data=ranked.jsonl", "stages.scorer.rankings=pairwise")
+    run(copy / "data", copy / "run", *overrides, "stages.scorer.margin_per_strength=1", only="scorer")
+    result = read_json(copy / "run/stages/scorer/result.json")
+    assert result["examples"] == len({pair.prompt for pair in pairs}) < result["pairs"] == len(pairs)
+    assert result["pairs_with_margin"] == len(pairs) // 2
+    assert result["steps"] == 2 * -(-result["examples"] // 8)
+
+
+@pytest.mark.parametrize("stage", ["scorer", "simpo"])
+def test_suggested_batch_is_told_where_it_is_asked_for(stage: str, built: Path, copy: Path) -> None:
+    overrides = (f"stages.{stage}.gradient_noise_scale=true", f"stages.{stage}.micro_batch_size=2")
+    run(copy / "data", copy / "run", *overrides, only=stage)
+    assert read_json(copy / f"run/stages/{stage}/result.json")["suggested_batch_size"] >= 1
+    assert "suggested_batch_size" not in read_json(built / f"run/stages/{stage}/result.json")
 
 
 def test_two_prompts_of_one_id_are_refused(copy: Path) -> None:

@@ -30,16 +30,20 @@ stages:
      checkpoint_every: 1}
   dpo: {kind: dpo, policy: demo, reference: demo, data: pairs, batch_size: 8, learning_rate: 1e-3, checkpoint_every: 1}
   orpo: {kind: orpo, start: demo, data: pairs, batch_size: 8, learning_rate: 1e-3, checkpoint_every: 1}
+  simpo: {kind: simpo, start: demo, data: pairs, batch_size: 8, learning_rate: 1e-3, checkpoint_every: 1}
+  kto:
+    {kind: kto, policy: demo, reference: demo, data: rated.jsonl, batch_size: 8, learning_rate: 1e-3,
+     checkpoint_every: 1}
   rloo:
     {kind: rloo, policy: demo, reference: demo, reward: scorer, prompts: prompts.jsonl, steps: 4, prompts_per_step: 4,
      responses_per_prompt: 2, max_new_tokens: 6, missing_stop_penalty: null, learning_rate: 1e-3, checkpoint_every: 1}
   compare:
-    {kind: evaluate, candidates: [ppo, dpo, orpo, rloo], baseline: demo, prompts: held_out.jsonl, judge: {kind: rules},
-     temperature: 1.0, max_new_tokens: 6, batch_size: 2}
+    {kind: evaluate, candidates: [ppo, dpo, orpo, simpo, kto, rloo], baseline: demo, prompts: held_out.jsonl,
+     judge: {kind: rules},     temperature: 1.0, max_new_tokens: 6, batch_size: 2}
   gate: {kind: gate, of: compare, candidates: [ppo], min_win_rate: 0.0, min_lower_bound: 0.0}
 """
 
-TRAINED = ("base", "demo", "scorer", "ppo", "dpo", "orpo", "rloo")
+TRAINED = ("base", "demo", "scorer", "ppo", "dpo", "orpo", "simpo", "kto", "rloo")
 WORDS = (
     "list", "pods", "show", "nodes", "get", "logs", "tail", "events", "scale", "down", "roll", "back", "open", "port",
     "drain", "cordon",
@@ -78,6 +82,13 @@ def write_data(folder: Path) -> None:
             for i, (_, answer) in enumerate(asked)
         ],
     )  # fmt: skip
+    write_lines(
+        folder / "rated.jsonl",
+        [
+            {"prompt": question, "completion": answer if i % 3 else "no idea", "label": bool(i % 3)}
+            for i, (question, answer) in enumerate(asked)
+        ],
+    )
     for name, part in (("prompts", range(0, 12)), ("held_out", range(12, 22))):
         write_lines(
             folder / f"{name}.jsonl",

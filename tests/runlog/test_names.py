@@ -7,9 +7,11 @@ from boresight.runlog.names import METRICS, TIMING_GROUPS, Range, markdown_table
 LOGGED = """
 loss/total loss/policy loss/value loss/nll loss/preference policy/kl_to_reference policy/kl_per_token policy/entropy
 policy/clip_fraction policy/approximate_kl policy/ratio_mean policy/chosen_logp_mean policy/rejected_logp_mean
+policy/chosen_logp_sum policy/rejected_logp_sum policy/kl_baseline
 policy/log_odds_ratio policy/kl_coefficient reward/score reward/score_normalized reward/shaped reward/chosen
 reward/rejected reward/margin reward/accuracy value/explained_variance value/clip_fraction rollout/length_tokens
 rollout/stop_rate rollout/repetition rollout/distinct_responses optim/grad_norm optim/learning_rate
+optim/gradient_noise_scale
 optim/value_grad_norm data/epoch advantage/mean advantage/deviation eval/accuracy eval/nll eval/ece time/step_seconds
 time/generate_seconds time/score_seconds time/update_seconds throughput/tokens_per_second memory/peak_gib
 """

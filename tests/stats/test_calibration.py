@@ -8,6 +8,7 @@ from boresight.stats.calibration import (
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
+    preference_reliability,
     reliability_table,
     sigmoid,
 )
@@ -87,3 +88,13 @@ def test_temperature_ends_where_there_is_no_optimum() -> None:
     assert fit_temperature([-1.0, -2.0]) == 1e3  # always wrong: say nothing
     with pytest.raises(ValueError, match="finite"):
         fit_temperature([1.0, math.nan])
+
+
+def test_reliability_of_pairs_by_hand():
+    # sigmoid(ln 3) = 0.75 and sigmoid(-ln 9) = 0.1: confidences 0.75 in the first response, 0.9 in the second, 0.5 in
+    # neither. The soft label 0.8 holds with 0.8 of itself; of the second the label 0.3 leaves 0.7 for the likelier one.
+    table = preference_reliability([np.log(3.0), -np.log(9.0), 0.0], [0.8, 0.3, 1.0])
+    assert [tuple(row) for row in table] == [
+        pytest.approx(row) for row in ((0.5, 0.5, 1), (0.75, 0.8, 1), (0.9, 0.7, 1))
+    ]
+    assert expected_calibration_error(table) == pytest.approx((0.0 + 0.05 + 0.2) / 3)

@@ -72,6 +72,36 @@ def test_kindred_losses_widen_the_margin(loss: str, imitator: Imitator, tmp_path
     assert margins[0] == pytest.approx(0.0, abs=1e-5) and margins[-1] > 0.05
 
 
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo", "robust"])
+def test_length_normalised_losses_reward_a_token_and_widen_the_margin(
+    loss: str, imitator: Imitator, tmp_path: Path
+) -> None:
+    policy, reference = tiny.policy_of(imitator.model), tiny.reference_of(imitator.model)
+    pairs = tiny.pairs(64)
+    config = tiny.dpo_config(loss=loss, log_ratio="mean", beta=2.0, epochs=3, sft_coefficient=0.0)
+    train_dpo(config, policy, reference, pairs, tiny.run_in(tmp_path, checkpoint_every=1000))
+    margins = [value for _, value in read_metrics(tmp_path / "metrics.jsonl").series("reward/margin")]
+    assert margins[0] == pytest.approx(0.0, abs=1e-5) and margins[-1] > 0.05
+    ratios = pair_logp_sums(policy, pairs) - pair_logp_sums(reference, pairs)
+    tokens = torch.tensor([[len(pair.chosen_ids), len(pair.rejected_ids)] for pair in pairs])
+    rewards = 2.0 * ratios / tokens
+    # The mean over the last epoch's steps lags behind the policy that has just been updated; they stay close.
+    assert margins[-1] == pytest.approx(float((rewards[:, 0] - rewards[:, 1]).mean()), abs=0.3)
+
+
+def test_log_probabilities_are_told_a_token_and_a_response(imitator: Imitator, tmp_path: Path) -> None:
+    policy, reference, pairs = tiny.policy_of(imitator.model), tiny.reference_of(imitator.model), tiny.pairs(8)
+    sums = pair_logp_sums(policy, pairs)
+    tokens = torch.tensor([[len(pair.chosen_ids), len(pair.rejected_ids)] for pair in pairs])
+    train_dpo(tiny.dpo_config(micro_batch_size=3), policy, reference, pairs, tiny.run_in(tmp_path))
+    table = read_metrics(tmp_path / "metrics.jsonl")
+    for side, name in enumerate(("chosen", "rejected")):
+        whole = table.series(f"policy/{name}_logp_sum")[0].value
+        token = table.series(f"policy/{name}_logp_mean")[0].value
+        assert whole == pytest.approx(float(sums[:, side].mean()), abs=1e-4)
+        assert token == pytest.approx(float((sums / tokens)[:, side].mean()), abs=1e-5)
+
+
 def test_reference_of_other_weights_stops_the_run_before_anything_is_trained(
     imitator: Imitator, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from boresight.errors import CheckpointError
 from boresight.runlog.reader import read_metrics
 from boresight.training.dpo import train_dpo
 from boresight.training.experience import RewardScale
+from boresight.training.kto import train_kto
 from boresight.training.orpo import train_orpo
 from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.pretrain import token_rows, train_pretrain
@@ -19,6 +20,7 @@ from boresight.training.reward_model import train_reward_model
 from boresight.training.rloo import RLOORoles, train_rloo
 from boresight.training.run import Run
 from boresight.training.sft import train_sft
+from boresight.training.simpo import train_simpo
 
 from . import tiny_world as tiny
 
@@ -40,6 +42,11 @@ def reward_model(run: Run, folder: Path, **changes: Any) -> None:
     train_reward_model(tiny.reward_config(**changes), tiny.scorer(folder), tiny.pairs(32), run)
 
 
+def rankings(run: Run, folder: Path, **changes: Any) -> None:
+    config = tiny.reward_config(rankings="pairwise", batch_size=4, **changes)
+    train_reward_model(config, tiny.scorer(folder), tiny.rankings(16), run)
+
+
 def dpo(run: Run, folder: Path, **changes: Any) -> None:
     model = tiny.fresh_model()
     train_dpo(tiny.dpo_config(**changes), tiny.policy_of(model), tiny.reference_of(model), tiny.pairs(32), run)
@@ -47,6 +54,16 @@ def dpo(run: Run, folder: Path, **changes: Any) -> None:
 
 def orpo(run: Run, folder: Path, dropout: float = DROPOUT, **changes: Any) -> None:
     train_orpo(tiny.orpo_config(**changes), tiny.policy_of(tiny.fresh_model(dropout=dropout)), tiny.pairs(32), run)
+
+
+def simpo(run: Run, folder: Path, **changes: Any) -> None:
+    config = tiny.simpo_config(**{"gradient_noise_scale": True, "micro_batch_size": 2} | changes)
+    train_simpo(config, tiny.policy_of(tiny.fresh_model()), tiny.pairs(32), run)
+
+
+def kto(run: Run, folder: Path, **changes: Any) -> None:
+    model = tiny.fresh_model()
+    train_kto(tiny.kto_config(**changes), tiny.policy_of(model), tiny.reference_of(model), tiny.rated(32), run)
 
 
 def ppo(run: Run, folder: Path, **changes: Any) -> None:
@@ -63,7 +80,8 @@ def rloo(run: Run, folder: Path, **changes: Any) -> None:
 
 
 LOOPS: dict[str, Loop] = {
-    "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "dpo": dpo, "orpo": orpo, "ppo": ppo, "rloo": rloo,
+    "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "rankings": rankings, "dpo": dpo, "orpo": orpo,
+    "simpo": simpo, "kto": kto, "ppo": ppo, "rloo": rloo,
 }  # fmt: skip
 
 
@@ -107,7 +125,7 @@ def test_two_steps_and_two_more_equal_four(name: str, tmp_path: Path) -> None:
     assert [row.step for row in read_metrics(cut / "timings.jsonl").series("time/step_seconds")] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("name", ["pretrain", "sft", "reward_model", "dpo", "orpo"])
+@pytest.mark.parametrize("name", ["pretrain", "sft", "reward_model", "rankings", "dpo", "orpo", "simpo", "kto"])
 def test_micro_batches_change_gradients_by_no_more_than_rounding(name: str, tmp_path: Path) -> None:
     """After one step Adam's first moment is a tenth of the gradient; batches are of ragged length."""
     still = {"dropout": 0.0} if name in ("pretrain", "sft", "orpo") else {}

@@ -1,6 +1,8 @@
 """A small real model with an easy task: two-layer Llama, byte vocabulary, answers that are strings of letters."""
 
 import copy
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,24 @@ from transformers import PreTrainedModel
 
 from boresight.config.sections import (
     DPOStage,
+    KTOStage,
     ORPOStage,
     PPOStage,
     PretrainStage,
     RewardModelStage,
     RLOOStage,
     SFTStage,
+    SimPOStage,
 )
 from boresight.data.chat_template import ChatFormat
-from boresight.data.tokenize import Encoded, EncodedPair, encode_conversation, encode_prompt, encode_response
+from boresight.data.tokenize import (
+    Encoded,
+    EncodedPair,
+    EncodedResponse,
+    encode_conversation,
+    encode_prompt,
+    encode_response,
+)
 from boresight.models.heads import ScalarHeadModel
 from boresight.models.loading import save_model, start_reward_model
 from boresight.models.roles import FrozenPolicy, Policy, ValueModel
@@ -61,6 +72,36 @@ def pairs(count: int, seed: int = 0) -> list[EncodedPair]:
         if worse.count("a") < better.count("a"):
             sides = [encode_response(CHAT, messages, text) for text in (better, worse)]
             made.append(EncodedPair(encode_prompt(CHAT, messages), *sides, id=f"pair{len(made)}"))
+    return made
+
+
+def rated(count: int, seed: int = 0) -> list[EncodedResponse]:
+    """Both sides of pairs, one by one: those with more of the letter "a" are the good ones."""
+    return [
+        EncodedResponse(pair.prompt_ids, ids, good, f"{pair.id}/{good}")
+        for pair in pairs(count // 2, seed)
+        for ids, good in ((pair.chosen_ids, True), (pair.rejected_ids, False))
+    ]
+
+
+def ranked(texts: Sequence[str], name: str, prompt: int = 0) -> list[EncodedPair]:
+    """All pairs of responses that stand in order, the best first."""
+    messages = PROMPTS[prompt].messages
+    ids = [encode_response(CHAT, messages, text) for text in texts]
+    return [
+        EncodedPair(encode_prompt(CHAT, messages), ids[i], ids[j], f"{name}#{i}-{j}", ranking_id=name)
+        for i, j in combinations(range(len(texts)), 2)
+    ]
+
+
+def rankings(count: int, seed: int = 0, responses: int = 4) -> list[EncodedPair]:
+    """Rankings of different responses by their number of the letter "a"."""
+    generator = torch.Generator().manual_seed(seed)
+    made: list[EncodedPair] = []
+    for number in range(count):
+        by_letters = {text.count("a"): text for text in (answer(generator, 0.4) for _ in range(40))}
+        order = [by_letters[letters] for letters in sorted(by_letters, reverse=True)][:responses]
+        made += ranked(order, f"r{number}", number % len(PROMPTS))
     return made
 
 
@@ -153,6 +194,22 @@ def dpo_config(**changes: Any) -> DPOStage:
 
 def orpo_config(**changes: Any) -> ORPOStage:
     return ORPOStage(**{"kind": "orpo", "data": "none", "batch_size": 8, "learning_rate": 1e-3} | changes)
+
+
+def simpo_config(**changes: Any) -> SimPOStage:
+    return SimPOStage(
+        **{"kind": "simpo", "start": "start", "data": "none", "batch_size": 8, "learning_rate": 1e-3} | changes
+    )
+
+
+def kto_config(**changes: Any) -> KTOStage:
+    return KTOStage(
+        **{
+            "kind": "kto", "policy": "start", "reference": "start", "data": "none", "batch_size": 8,
+            "learning_rate": 1e-3,
+        }
+        | changes
+    )  # fmt: skip
 
 
 def ppo_config(**changes: Any) -> PPOStage:

@@ -76,9 +76,14 @@ def _preferences(result: Json) -> list[str]:
 
 
 def _reward_model(result: Json) -> list[str]:
-    lines = [f"{result['pairs']:,} pairs" + _dropped(result)]
+    lines = [f"{result['pairs']:,} pairs" + _dropped(result), *_suggested_batch(result)]
     for name, certificate in result["certificate"].items():
         lines.append(f"{name}: {_rate(Rate.read(certificate, 'accuracy'))} ordered as preferred")
+    if kept := result.get("early_stopping"):
+        lines.append(
+            f"{result['steps']:,} steps; kept are the weights of step {kept['best_step']}, of the lowest held-out loss "
+            f"({number_text(kept['best_nll'])})"
+        )
     return lines
 
 
@@ -93,7 +98,23 @@ def _policy(result: Json) -> list[str]:
 def _pairwise(result: Json) -> list[str]:
     accuracy = result["final"].get("reward/accuracy")
     margin = "" if accuracy is None else f", {percent_text(accuracy)} of the last pairs ordered as preferred"
-    return [f"{result['pairs']:,} pairs{margin}" + _dropped(result)]
+    return [f"{result['pairs']:,} pairs{margin}" + _dropped(result), *_suggested_batch(result)]
+
+
+def _orpo(result: Json) -> list[str]:
+    soft = result.get("soft_labels_taken_as_hard", 0)
+    told = [f"{soft:,} soft labels were taken as hard ones, which is all that ORPO knows"] if soft else []
+    return [*_pairwise(result), *told]
+
+
+def _kto(result: Json) -> list[str]:
+    counts = f"{result['responses']:,} responses, {result['desirable']:,} of them good"
+    return [f"{counts}, weights {number_text(result['weight_ratio'])} to 1" + _dropped(result)]
+
+
+def _suggested_batch(result: Json) -> list[str]:
+    size = result.get("suggested_batch_size")
+    return [] if size is None else [f"gradients suggest a batch_size of about {size:,} (gradient noise scale)"]
 
 
 def _evaluate(result: Json) -> list[str]:
@@ -120,7 +141,9 @@ HEADLINES: Mapping[str, Callable[[Json], list[str]]] = {
     "ppo": _policy,
     "rloo": _policy,
     "dpo": _pairwise,
-    "orpo": _pairwise,
+    "orpo": _orpo,
+    "simpo": _pairwise,
+    "kto": _kto,
     "evaluate": _evaluate,
     "gate": _gate,
 }

@@ -10,7 +10,7 @@ from boresight.config.yaml_text import KeyPath
 BASE_MODEL = "base_model"
 """The word that stands for `model.path` where a field wants a stage that makes a model."""
 
-MODEL_KINDS = ("pretrain", "sft", "dpo", "orpo", "ppo", "rloo")
+MODEL_KINDS = ("pretrain", "sft", "dpo", "orpo", "simpo", "kto", "ppo", "rloo")
 PAIR_KINDS = ("preferences", "ai_labels")
 
 FITTING_KINDS: dict[str, tuple[str, ...]] = {

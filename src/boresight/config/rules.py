@@ -17,11 +17,14 @@ from boresight.config.references import (
     stage_inputs,
 )
 from boresight.config.sections import (
+    DPOStage,
     EvaluateStage,
     GateStage,
     ModelSection,
     PolicyStage,
+    PreferenceStage,
     PretrainStage,
+    RewardModelStage,
     SampleStage,
     SFTStage,
     StageSection,
@@ -178,6 +181,30 @@ def _sft_rules(stage: StageSection) -> Iterator[Problem]:
         yield Problem((), "how long to train is missing; give epochs or steps")
 
 
+def _preference_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, PreferenceStage)
+    size = stage.micro_batch_size
+    if isinstance(stage, DPOStage) and stage.loss == "ipo" and stage.label_smoothing:
+        yield Problem(("label_smoothing",), f"{stage.label_smoothing:g}, but loss: ipo has no use for it; set it to 0")
+    if stage.gradient_noise_scale and (size is None or 2 * size > stage.batch_size):
+        yield Problem(
+            ("gradient_noise_scale",),
+            "compares the micro-batches of a step, of which there must be two at least; set micro_batch_size, at most "
+            f"half of batch_size ({stage.batch_size})",
+        )
+
+
+def _reward_model_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, RewardModelStage)
+    for name in ("label_smoothing", "margin_per_strength"):
+        if stage.rankings == "listwise" and getattr(stage, name):
+            yield Problem((name,), f"{getattr(stage, name):g}, but rankings: listwise knows no pairs; set it to 0")
+    sets = ("held_out", *stage.held_out)
+    if stage.early_stopping_on not in sets:
+        hint = suggestion(stage.early_stopping_on, sets)
+        yield Problem(("early_stopping_on",), f'no held-out set "{stage.early_stopping_on}"; {hint}')
+
+
 def _policy_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, PolicyStage)
     responses = stage.prompts_per_step * stage.responses_per_prompt
@@ -233,6 +260,8 @@ def _gate_problems(draft: Draft, stage: GateStage) -> Iterator[Problem]:
 FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[Problem]]], ...] = (
     (PretrainStage, _pretrain_rules),
     (SFTStage, _sft_rules),
+    (PreferenceStage, _preference_rules),
+    (RewardModelStage, _reward_model_rules),
     (PolicyStage, _policy_rules),
     (SampleStage, _sample_rules),
     (EvaluateStage, _evaluate_rules),

@@ -1,13 +1,20 @@
 """One class for each section of a pipeline file; the text under a field is its meaning, unit and origin.
 
 Frozen and closed: a value is never changed after loading, and an unknown key is an error. What one field alone can
-tell is checked here; what takes two fields or two stages is checked in `boresight.config.rules`.
+tell is checked here; what takes two fields or two stages is checked in `boresight.config.rules`. The stages that learn
+from preference pairs stand in `boresight.config.preference_stages`, and are offered here.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from boresight.config.preference_stages import DPOStage as DPOStage
+from boresight.config.preference_stages import KTOStage as KTOStage
+from boresight.config.preference_stages import ORPOStage as ORPOStage
+from boresight.config.preference_stages import PreferenceStage as PreferenceStage
+from boresight.config.preference_stages import RewardModelStage as RewardModelStage
+from boresight.config.preference_stages import SimPOStage as SimPOStage
 from boresight.config.section_bases import BatchedStage as BatchedStage
 from boresight.config.section_bases import DataSection as DataSection
 from boresight.config.section_bases import Fraction as Fraction
@@ -170,25 +177,6 @@ class PreferencesStage(PairReading, StageSection):
     then left out, counted, and lies in `dropped.jsonl`."""
 
 
-class RewardModelStage(PairReading, TextStage):
-    """Bradley-Terry reward model with a scalar head, and its certificate on held-out pairs."""
-
-    REFERENCES: ClassVar = ("start", "data", "held_out")
-    PATHS: ClassVar = ("data", "held_out")
-    kind: Literal["reward_model"]
-    start: str = "base_model"
-    """Stage whose model gets the scalar head: the SFT model."""
-    data: str
-    """`preferences` stage or preference file."""
-    held_out: dict[str, str] = Field(default={})
-    """Named held-out preference files for the certificate, beside the preferences stage's own held-out part."""
-    epochs: PositiveFloat = 1.0
-    """Passes over the pairs; one is the field's habit, reward models over-fit quickly."""
-    learning_rate: PositiveFloat = 1e-5
-    centering_coefficient: NonNegativeFloat = 0.01
-    """Weight of (r_chosen + r_rejected)^2, which keeps scores around zero (Eisenstein et al. 2023)."""
-
-
 class PolicyStage(OptimizedStage):
     """Fields of the stages that sample from the policy while they train it."""
 
@@ -269,48 +257,6 @@ class RLOOStage(PolicyStage):
     """Passes over one rollout batch."""
 
 
-class DPOStage(PairReading, TextStage):
-    """Direct preference optimisation against a frozen reference."""
-
-    REFERENCES: ClassVar = ("policy", "reference", "data")
-    PATHS: ClassVar = ("data",)
-    kind: Literal["dpo"]
-    policy: str
-    """Stage whose model is trained on: the SFT model."""
-    reference: str
-    """Stage whose model is the frozen anchor."""
-    data: str
-    """`preferences` stage or preference file."""
-    epochs: PositiveFloat = 1.0
-    """Passes over the pairs."""
-    beta: PositiveFloat = 0.1
-    """Strength of the tie to the reference (Rafailov et al. 2023)."""
-    loss: Literal["sigmoid", "ipo", "robust"] = "sigmoid"
-    """sigmoid: DPO, with label_smoothing cDPO; ipo: Azar et al. 2023; robust: Chowdhury et al. 2024."""
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
-    """Assumed share of labels that are wrong."""
-    sft_coefficient: NonNegativeFloat = 0.0
-    """Weight of the mean negative log-probability of the chosen response: keeps it from falling."""
-    learning_rate: PositiveFloat = 5e-7
-
-
-class ORPOStage(PairReading, TextStage):
-    """Odds-ratio preference optimisation (Hong et al. 2024): likelihood and preference in one loss, no reference."""
-
-    REFERENCES: ClassVar = ("start", "data")
-    PATHS: ClassVar = ("data",)
-    kind: Literal["orpo"]
-    start: str = "base_model"
-    """Stage whose model is trained on."""
-    data: str
-    """`preferences` stage or preference file."""
-    epochs: PositiveFloat = 1.0
-    """Passes over the pairs."""
-    odds_ratio_coefficient: NonNegativeFloat = 0.1
-    """Lambda of the paper: weight of the odds-ratio term."""
-    learning_rate: PositiveFloat = 8e-6
-
-
 class EvaluateStage(StageSection):
     """Blind pairwise comparison of candidates with a baseline on held-out prompts, in both orders."""
 
@@ -363,14 +309,16 @@ class GateStage(StageSection):
 
 Stage = Annotated[
     PretrainStage | SFTStage | SampleStage | AILabelsStage | PreferencesStage | RewardModelStage | PPOStage
-    | RLOOStage | DPOStage | ORPOStage | EvaluateStage | GateStage,
+    | RLOOStage | DPOStage | ORPOStage | SimPOStage | KTOStage
+    | EvaluateStage | GateStage,
     Field(discriminator="kind"),
 ]  # fmt: skip
 
 STAGE_CLASSES: dict[str, type[StageSection]] = {
     "pretrain": PretrainStage, "sft": SFTStage, "sample": SampleStage, "ai_labels": AILabelsStage,
     "preferences": PreferencesStage, "reward_model": RewardModelStage, "ppo": PPOStage, "rloo": RLOOStage,
-    "dpo": DPOStage, "orpo": ORPOStage, "evaluate": EvaluateStage, "gate": GateStage,
+    "dpo": DPOStage, "orpo": ORPOStage, "simpo": SimPOStage, "kto": KTOStage,
+    "evaluate": EvaluateStage, "gate": GateStage,
 }  # fmt: skip
 
 

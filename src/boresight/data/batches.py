@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boresight.data.tokenize import Encoded, EncodedPair
+from boresight.data.tokenize import Encoded, EncodedPair, EncodedResponse
 
 PAD_ID = 0  # any id of the vocabulary would do
 
@@ -26,10 +26,10 @@ class SFTBatch:
 
 @dataclass(frozen=True, slots=True)
 class ResponseRows:
-    """Prompt and response of one side of the pairs."""
+    """Prompts with a response each: one side of pairs, or responses that were rated one by one."""
 
-    input_ids: Tensor  # (pairs, tokens) int64, right-padded
-    response_mask: Tensor  # (pairs, tokens) bool, True at response tokens, the stop token included
+    input_ids: Tensor  # (rows, tokens) int64, right-padded
+    response_mask: Tensor  # (rows, tokens) bool, True at response tokens, the stop token included
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,10 @@ def collate_pairs(pairs: Sequence[EncodedPair], pad_id: int = PAD_ID) -> Prefere
         p_chosen=torch.tensor([pair.p_chosen for pair in pairs], dtype=torch.float32),
         ids=tuple(pair.id for pair in pairs),
     )
+
+
+def collate_responses(responses: Sequence[EncodedResponse], pad_id: int = PAD_ID) -> ResponseRows:
+    return _response_rows([(response.prompt_ids, response.response_ids) for response in responses], pad_id)
 
 
 def collate_prompts(prompts: Sequence[Sequence[int]], ids: Sequence[str], pad_id: int = PAD_ID) -> PromptBatch:

@@ -18,10 +18,12 @@ from boresight.data.json_text import decode_object, kind_of, list_objects
 from boresight.data.refusals import Refuse, stop
 from boresight.data.text_files import decode, first_character, read_raw_lines
 from boresight.errors import DataError
-from boresight.records import Demonstration, Message, Messages, PreferencePair, Prompt, Response, Role
+from boresight.records import Demonstration, Message, Messages, PreferencePair, Prompt, Ranking, Response, Role
 from boresight.storage import replacing
 
 Record = Prompt | Demonstration | PreferencePair | Response
+Written = Record | Ranking
+"""What can be written; a ranking is read again as its pairs, never as one record."""
 R = TypeVar("R", Prompt, Demonstration, PreferencePair, Response)
 ROLES: tuple[str, ...] = get_args(Role)
 
@@ -62,7 +64,7 @@ def read_records(path: str | Path, kind: type[R]) -> list[R]:
     return records
 
 
-def write_records(path: str | Path, records: Iterable[Record | Mapping[str, Any]]) -> None:
+def write_records(path: str | Path, records: Iterable[Written | Mapping[str, Any]]) -> None:
     """Write one JSON object a line, gzip-packed where the name ends in `.gz`; whole or not at all.
 
     Equal records give equal bytes: keys of a record stand in the order of its fields, fields that hold their default
@@ -101,7 +103,7 @@ def _lines_of(path: Path) -> Iterator[IO[bytes]]:
             yield cast(IO[bytes], packed)
 
 
-def as_record(item: Record) -> dict[str, Any]:
+def as_record(item: Written) -> dict[str, Any]:
     """A record as a JSON object. Raises DataError for a value that JSON cannot give back unchanged."""
     row: dict[str, Any] = {}
     for spec in fields(item):
@@ -291,7 +293,7 @@ def _free_json(value: Any, where: str) -> Any:
     )
 
 
-def _line(record: Record | Mapping[str, Any]) -> str:
+def _line(record: Written | Mapping[str, Any]) -> str:
     row = record if isinstance(record, Mapping) else as_record(record)
     try:
         line = json.dumps(row, ensure_ascii=False, allow_nan=False)

@@ -11,9 +11,9 @@ from boresight.data.alpaca import instruction_prompt
 from boresight.data.forms import Form, Row, list_at, mapping_of, text_at
 from boresight.data.json_text import kind_of
 from boresight.data.pair_rows import PairRow, id_cell, prompt_messages
-from boresight.data.votes import ranked_pairs, votes_of_scores
+from boresight.data.votes import pairs_of_ranking, ranked_pairs
 from boresight.errors import DataError
-from boresight.records import Message
+from boresight.records import Message, Ranking
 
 SCORES = ("overall_score", "fine-grained_score", "score", "rating")
 PREDICTIONS = tuple(f"prediction {number}" for number in (1, 2, 3, 4))
@@ -21,21 +21,21 @@ PREDICTIONS = tuple(f"prediction {number}" for number in (1, 2, 3, 4))
 
 def _ultrafeedback(row: Row, where: str, default_id: str) -> list[PairRow]:
     """`completions` of {"response", "overall_score"}; a completion that was not scored makes no pair."""
-    responses, scores = [], {}
+    responses: list[str] = []
+    ranks: list[float | None] = []
     for number, item in enumerate(list_at(row, "completions", where)):
         place = f'{where}: "completions", item {number + 1}'
         completion = mapping_of(item, place)
         responses.append(text_at(completion, "response", place))
         score = next((completion[key] for key in SCORES if completion.get(key) is not None), None)
-        if score is not None:
-            scores[number] = number_of(score, f"{place}: score")
-    return ranked_pairs(
-        id_cell(row, "id", where, default_id),
-        instruction_prompt({"instruction": row.get("instruction")}, where),
-        responses,
-        votes_of_scores([scores]),
-        source="ai",
+        ranks.append(None if score is None else -number_of(score, f"{place}: score"))
+    ranking = Ranking(
+        id=id_cell(row, "id", where, default_id),
+        prompt=instruction_prompt({"instruction": row.get("instruction")}, where),
+        responses=tuple(responses),
+        ranks=tuple(ranks),
     )
+    return pairs_of_ranking(ranking, source="ai")
 
 
 def _ranking(row: Row, where: str, default_id: str) -> list[PairRow]:
@@ -48,13 +48,14 @@ def _ranking(row: Row, where: str, default_id: str) -> list[PairRow]:
         raise DataError(
             f'{where}: "{key}" has {len(values)} values, "responses" {len(responses)}; expected one for each response.'
         )
-    sign = 1.0 if key == "scores" else -1.0
-    scores = {
-        number: sign * number_of(value, f'{where}: "{key}"') for number, value in enumerate(values) if value is not None
-    }
-    ranking_id = id_cell(row, "id", where, default_id)
-    prompt = prompt_messages(row.get("prompt"), f'{where}: "prompt"')
-    return ranked_pairs(ranking_id, prompt, responses, votes_of_scores([scores]))
+    sign = -1.0 if key == "scores" else 1.0
+    ranking = Ranking(
+        id=id_cell(row, "id", where, default_id),
+        prompt=prompt_messages(row.get("prompt"), f'{where}: "prompt"'),
+        responses=tuple(responses),
+        ranks=tuple(None if value is None else sign * number_of(value, f'{where}: "{key}"') for value in values),
+    )
+    return pairs_of_ranking(ranking)
 
 
 def _qa_feedback(row: Row, where: str, default_id: str) -> list[PairRow]:

@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 
 from boresight.data.chat_template import ChatFormat, Segment
 from boresight.errors import DataError, ModelError
-from boresight.records import Demonstration, Message, Messages, PreferencePair
+from boresight.records import Demonstration, Message, Messages, PreferencePair, RatedResponse
 
 T = TypeVar("T")
 OnTooLong = Literal["error", "drop"]
@@ -46,11 +46,27 @@ class EncodedPair:
     rejected_ids: list[int]
     id: str = ""
     p_chosen: float = 1.0
+    strength: float | None = None
+    ranking_id: str | None = None
 
     @property
     def tokens(self) -> int:
         """Tokens of the longer of the two conversations: what length limits and length buckets look at."""
         return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedResponse:
+    """A response with a verdict of its own; it ends with the stop token."""
+
+    prompt_ids: list[int]
+    response_ids: list[int]
+    desirable: bool
+    id: str = ""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.prompt_ids) + len(self.response_ids)
 
 
 @dataclass(frozen=True)
@@ -115,18 +131,22 @@ def encode_pair(chat_format: ChatFormat, pair: PreferencePair, *, max_length: in
     `encode_conversation`.
     """
     prompt_ids = encode_prompt(chat_format, pair.prompt, record_id=pair.id)
-    sides = {}
-    for name, messages in (("chosen", pair.chosen), ("rejected", pair.rejected)):
-        if [m.role for m in messages] != ["assistant"]:
-            roles = ", ".join(m.role for m in messages) or "none"
-            raise DataError(
-                f"{pair.id}: {name!r} holds messages of the roles {roles}; a response is one assistant message. Move "
-                "what comes before the last assistant message into the prompt, or leave the pair out "
-                "(`on_context_differs: drop`)."
-            )
-        sides[name] = encode_response(chat_format, pair.prompt, messages[0].content, record_id=pair.id)
-    encoded = EncodedPair(prompt_ids, sides["chosen"], sides["rejected"], pair.id, pair.p_chosen)
+    chosen, rejected = (
+        encode_response(chat_format, pair.prompt, _answer(messages, name, pair.id), record_id=pair.id)
+        for name, messages in (("chosen", pair.chosen), ("rejected", pair.rejected))
+    )
+    encoded = EncodedPair(prompt_ids, chosen, rejected, pair.id, pair.p_chosen, pair.strength, pair.ranking_id)
     _check_length(encoded.tokens, max_length, pair.id, "prompt with its longer response")
+    return encoded
+
+
+def encode_rated(chat_format: ChatFormat, rated: RatedResponse, *, max_length: int | None = None) -> EncodedResponse:
+    """Token ids of a rated response, one assistant message; errors as for `encode_pair`."""
+    prompt_ids = encode_prompt(chat_format, rated.prompt, record_id=rated.id)
+    text = _answer(rated.response, "response", rated.id)
+    response_ids = encode_response(chat_format, rated.prompt, text, record_id=rated.id)
+    encoded = EncodedResponse(prompt_ids, response_ids, rated.desirable, rated.id)
+    _check_length(encoded.tokens, max_length, rated.id, "prompt with its response")
     return encoded
 
 
@@ -154,6 +174,18 @@ def encode_pairs(
 ) -> EncodedSet[EncodedPair]:
     """Encode all of them; those over `max_length` tokens raise TooLongError, or are left out and counted."""
     jobs = (lambda pair=pair: encode_pair(chat_format, pair, max_length=max_length) for pair in pairs)
+    return _encode_all(jobs, on_too_long)
+
+
+def encode_all_rated(
+    chat_format: ChatFormat,
+    rated: Iterable[RatedResponse],
+    *,
+    max_length: int | None = None,
+    on_too_long: OnTooLong = "error",
+) -> EncodedSet[EncodedResponse]:
+    """Encode all of them; those over `max_length` tokens raise TooLongError, or are left out and counted."""
+    jobs = (lambda item=item: encode_rated(chat_format, item, max_length=max_length) for item in rated)
     return _encode_all(jobs, on_too_long)
 
 
@@ -185,6 +217,17 @@ def probe_mask(chat_format: ChatFormat) -> Encoded:
                 "The tokenizer does not give back what it was given: check its normaliser and its vocabulary."
             )
     return encoded
+
+
+def _answer(messages: Messages, name: str, record_id: str) -> str:
+    if [m.role for m in messages] != ["assistant"]:
+        roles = ", ".join(m.role for m in messages) or "none"
+        raise DataError(
+            f"{record_id}: {name!r} holds messages of the roles {roles}; a response is one assistant message. Move "
+            "what comes before the last assistant message into the prompt, or leave the record out (of pairs: "
+            "`on_context_differs: drop`)."
+        )
+    return messages[0].content
 
 
 def _check_bos(chat_format: ChatFormat, ids: list[int]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from boresight.data.pair_rows import PairRow
-from boresight.records import Message, Messages, PreferencePair
+from boresight.records import Message, Messages, PreferencePair, Ranking
 
 Votes = Sequence[float]
 """Of each vote: 1 where the first response was preferred, 0 where the second, 0.5 for a tie."""
@@ -48,6 +48,13 @@ def ranked_pairs(
             row = voted_pair(f"{ranking_id}#{i + 1}-{j + 1}", prompt, responses[i], responses[j], votes, source=source)
             pairs.append(PairRow(replace(row.pair, ranking_id=ranking_id)))
     return pairs
+
+
+def pairs_of_ranking(ranking: Ranking, *, source: str = "imported") -> list[PairRow]:
+    """All pairs of the responses that have a rank; ValueError where there is not one rank for each response."""
+    ranked = zip(range(len(ranking.responses)), ranking.ranks, strict=True)
+    scores = {number: -rank for number, rank in ranked if rank is not None}
+    return ranked_pairs(ranking.id, ranking.prompt, ranking.responses, votes_of_scores([scores]), source=source)
 
 
 def votes_of_scores(scores: Sequence[Mapping[int, float]]) -> Callable[[int, int], Votes]:

@@ -9,7 +9,7 @@ from boresight.diagnosis.rules.hacking import monitors
 from boresight.diagnosis.rules.movement import LIKELY, SURE, rose
 from boresight.diagnosis.rules.rule import SEVERITIES, Finding, Rule, evidence
 from boresight.diagnosis.rules.table import RULES
-from boresight.diagnosis.signals import RL_METHODS, LoggedRun, Series
+from boresight.diagnosis.signals import PAIR_METHODS, RL_METHODS, LoggedRun, Series
 from boresight.stats.trends import trend
 
 SHORTEST = 8
@@ -94,7 +94,7 @@ def _doubt(run: LoggedRun) -> str | None:
         return f"the log holds {run.starts} starts, and {run.other_rows} of {run.rows} rows are of another run"
     if run.method == "unknown":
         return "the names do not tell which method ran"
-    few = SHORTEST if run.method in (*RL_METHODS, "sft", "dpo", "orpo") else 2
+    few = SHORTEST if run.method in (*RL_METHODS, *PAIR_METHODS, "sft") else 2
     if run.steps < few and not (run.method == "dpo" and run.get("eval/chosen") is not None and run.steps >= 2):
         return f"{run.steps} logged steps, too few for a trend"
     if others and not any(rose(series, LIKELY) for series in others):
@@ -110,7 +110,7 @@ def _improvement(run: LoggedRun) -> tuple[str, tuple[Series | None, ...]] | None
     held = run.first_of("eval/accuracy", "reward/accuracy")
     if run.method == "rm" and held is not None and held.evidence().end >= 0.55:
         return f"{held.evidence().end:.1%} of the pairs are ordered rightly", (held, loss)
-    if run.method in ("dpo", "orpo"):
+    if run.method in PAIR_METHODS:
         margin = run.first_of("reward/margin", "reward/chosen", "eval/margin", "eval/chosen")
         if rose(run.get("reward/margin"), LIKELY) or rose(run.get("eval/margin"), LIKELY):
             return "the margin widens", (margin, loss, held)

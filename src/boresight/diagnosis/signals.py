@@ -42,7 +42,7 @@ FOREIGN = {
 """Signals beyond `boresight.runlog.names`: meaning and unit."""
 
 RL_METHODS = ("ppo", "grpo", "rloo", "policy_gradient")
-PAIR_METHODS = ("dpo", "orpo")
+PAIR_METHODS = ("dpo", "orpo", "simpo", "kto")
 
 
 def known(name: str) -> bool:

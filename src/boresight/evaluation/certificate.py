@@ -21,8 +21,7 @@ from boresight.stats.calibration import (
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
-    reliability_table,
-    sigmoid,
+    preference_reliability,
 )
 from boresight.stats.intervals import wilson_clustered
 
@@ -48,9 +47,7 @@ def certify(
     """
     chosen, rejected = _checked(pairs, chosen_scores), _checked(pairs, rejected_scores)
     margin, outcome = chosen - rejected, np.array([pair.p_chosen for pair in pairs])
-    first_share = sigmoid(margin)
-    held = np.where(margin > 0, outcome, np.where(margin < 0, 1 - outcome, 0.5))  # the likelier response was preferred
-    table = reliability_table(np.maximum(first_share, 1 - first_share), held, low=0.5)
+    table = preference_reliability(margin, outcome)
     length_rule = baselines.length if baselines else LengthRule(longer_wins=True)
     words = {"bag_of_words": accuracy(bag_of_words_margins(baselines.words, pairs), pairs)} if baselines else {}
     return {

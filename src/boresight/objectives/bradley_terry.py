@@ -116,3 +116,27 @@ def ranking_loss(
         pairs=pairs,
         pairs_right=(is_pair & (terms.score_difference > 0.0)).sum((1, 2)),
     )
+
+
+def plackett_luce_nll(*, score: Tensor, preferred: Tensor) -> Tensor:
+    """Negative log-likelihood of whole orders, one value a ranking: of those left, the best is chosen, again and again.
+
+    Plackett 1975 and Luce 1959; as a loss ListMLE (Xia et al. 2008), and in Rafailov et al. 2023, appendix A.3:
+
+        loss = sum over i of  log(e^score_i + sum over j below i of e^score_j) - score_i
+
+    Shapes: score is (rankings, responses) and preferred (rankings, responses, responses), boolean, True at [n, i, j]
+    where response i was preferred to j. Nats, summed over the choices: log K! where all scores are equal, and for K = 2
+    the Bradley-Terry loss. A tie says nothing: neither response is among those that the other was chosen from. What
+    stands at responses that nothing is said of is never looked at.
+    """
+    if preferred.dtype != torch.bool or preferred.shape != (*score.shape, score.shape[-1]):
+        raise ValueError(
+            f"score has shape {tuple(score.shape)} but preferred has shape {tuple(preferred.shape)} and dtype "
+            f"{preferred.dtype}; expected torch.bool and one more axis of responses"
+        )
+    chooses = preferred.any(2)  # (rankings, responses) somebody stands below
+    filled = fill_masked(score, chooses | preferred.any(1))
+    below = torch.where(preferred, filled.unsqueeze(1), -torch.inf)  # (rankings, responses, responses)
+    choice = torch.cat([filled.unsqueeze(2), below], dim=2).logsumexp(2) - filled
+    return masked_sum(choice, chooses, -1)

@@ -10,6 +10,7 @@ from typing import Any
 from boresight.config.pipeline import Pipeline
 from boresight.config.sections import PairReading, PreferencesStage, StageSection
 from boresight.data.filters import Filtered, Filters, filter_pairs
+from boresight.data.rated import RatedFile, read_rated
 from boresight.data.readers import (
     DemonstrationFile,
     DocumentFile,
@@ -23,9 +24,9 @@ from boresight.data.readers import (
 from boresight.data.split import hold_out
 from boresight.errors import DataError
 from boresight.pipeline.check_findings import Finding
-from boresight.records import Demonstration, PreferencePair, Prompt
+from boresight.records import Demonstration, PreferencePair, Prompt, RatedResponse
 
-DataFile = DocumentFile | DemonstrationFile | PromptFile | PairFile
+DataFile = DocumentFile | DemonstrationFile | PromptFile | PairFile | RatedFile
 COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")
 """A stage's `columns` are those of its tables; other sources name their fields themselves."""
 
@@ -39,6 +40,7 @@ class StageData:
     prompts: list[Prompt] = field(default_factory=list)
     pairs: list[PreferencePair] = field(default_factory=list)
     held_out: list[PreferencePair] = field(default_factory=list)
+    rated: list[RatedResponse] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,14 @@ def _reader(stage: StageSection, field_name: str, path: Path) -> tuple[tuple[Any
     if isinstance(stage, PreferencesStage) and COLUMN_FILE.search(path.name):
         columns = {str(part): name for part, name in stage.columns.items()}
     choices = (stage.on_identical, stage.on_empty, stage.on_context_differs, stage.on_unreadable)
+    if stage.kind == "kto":
+        return ("rated", path, *choices), lambda: read_rated(
+            path,
+            on_identical=choices[0],
+            on_empty=choices[1],
+            on_context_differs=choices[2],
+            on_unreadable=choices[3],
+        )
     return ("pairs", path, str(columns), *choices), lambda: read_pairs(
         path,
         columns=columns,
@@ -121,6 +131,8 @@ def _take(into: StageData, field_name: str, file: DataFile) -> None:
         into.demonstrations.extend(file.demonstrations)
     elif isinstance(file, PromptFile):
         into.prompts.extend(file.prompts)
+    elif isinstance(file, RatedFile):
+        into.rated.extend(file.rated)
     elif field_name == "held_out":
         into.held_out.extend(file.pairs)
     else:

@@ -8,7 +8,7 @@ from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
 from boresight.config.sections import PretrainStage
 
-TUNED_KINDS = ("sft", "dpo", "orpo", "ppo", "rloo")
+TUNED_KINDS = ("sft", "dpo", "orpo", "simpo", "kto", "ppo", "rloo")
 """Stages after which a model knows how to answer. ORPO teaches it by itself: its loss holds the SFT loss."""
 
 

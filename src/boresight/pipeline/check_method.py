@@ -8,11 +8,13 @@ from boresight.config.sections import (
     DPOStage,
     EvaluateStage,
     GateStage,
-    ORPOStage,
+    KTOStage,
     PolicyStage,
     PPOStage,
+    PreferenceStage,
     RewardModelStage,
     RulesJudge,
+    SimPOStage,
 )
 from boresight.data.preferences import prompt_key
 from boresight.pipeline.check_data import PipelineData, StageData
@@ -34,7 +36,7 @@ def method_findings(pipeline: Pipeline, data: PipelineData) -> list[Finding]:
         found.extend(_start_findings(pipeline, name))
         if isinstance(stage, PolicyStage):
             found.extend(_kl_findings(name, stage))
-        if isinstance(stage, RewardModelStage | DPOStage | ORPOStage) and stage.batch_size < FEW_PAIRS:
+        if isinstance(stage, PreferenceStage) and stage.batch_size < FEW_PAIRS:
             found.append(_small_batch(name, stage.batch_size))
         if isinstance(stage, EvaluateStage):
             found.extend(_contamination(pipeline, data, name))
@@ -49,7 +51,9 @@ def _start_findings(pipeline: Pipeline, name: str) -> Iterator[Finding]:
     stage = pipeline.stages[name]
     if isinstance(stage, RewardModelStage):
         yield from _tuning(pipeline, name, "reward_model_not_fine_tuned", "the reward model starts from", stage.start)
-    if not isinstance(stage, PolicyStage | DPOStage):
+    if isinstance(stage, SimPOStage):
+        yield from _tuning(pipeline, name, "policy_not_fine_tuned", "the policy starts from", stage.start)
+    if not isinstance(stage, PolicyStage | DPOStage | KTOStage):
         return
     yield from _tuning(pipeline, name, "policy_not_fine_tuned", "the policy starts from", stage.policy)
     if stage.policy != stage.reference:
@@ -138,6 +142,7 @@ def _seen(name: str, ids: list[str], total: int, source: str) -> Iterator[Findin
 def _trained_prompts(data: StageData) -> Iterable[Messages]:
     yield from (prompt.messages for prompt in data.prompts)
     yield from (pair.prompt for pair in data.pairs)
+    yield from (rated.prompt for rated in data.rated)
     for demonstration in data.demonstrations:
         for index, message in enumerate(demonstration.messages):
             if message.role == "assistant" and index > 0:

@@ -8,13 +8,12 @@ from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
 from boresight.config.sections import (
     AILabelsStage,
-    DPOStage,
     EvaluateStage,
-    ORPOStage,
+    KTOStage,
     PolicyStage,
     PreferencesStage,
+    PreferenceStage,
     PretrainStage,
-    RewardModelStage,
     RulesJudge,
     SampleStage,
     SFTStage,
@@ -22,7 +21,7 @@ from boresight.config.sections import (
     TextStage,
 )
 from boresight.data.chat_template import ChatFormat
-from boresight.data.tokenize import encode_conversation, encode_pair, encode_prompt, probe_mask
+from boresight.data.tokenize import encode_conversation, encode_pair, encode_prompt, encode_rated, probe_mask
 from boresight.errors import DataError, ModelError
 from boresight.feedback.rule_judge import parse_rules
 from boresight.models.loading import chat_format, load_tokenizer
@@ -31,7 +30,7 @@ from boresight.pipeline.check_data import PipelineData
 from boresight.pipeline.check_findings import Finding
 from boresight.pipeline.check_lineage import local_model, root_of, start_of
 from boresight.planning.memory import folder_shape
-from boresight.records import Demonstration, Message, PreferencePair, Prompt
+from boresight.records import Demonstration, Message, PreferencePair, Prompt, RatedResponse
 
 Length = tuple[str, int]  # record id, tokens
 
@@ -69,7 +68,7 @@ class Root:
 class Row(NamedTuple):
     """A record to be tokenised: its characters, and how."""
 
-    record: Prompt | Demonstration | PreferencePair
+    record: Prompt | Demonstration | PreferencePair | RatedResponse
     characters: int
     tokens: Callable[[ChatFormat], int]
 
@@ -236,7 +235,8 @@ def _rows(pipeline: Pipeline, data: PipelineData, name: str, stage: StageSection
     yield from map(_prompt_row, own.prompts)
     if isinstance(stage, SFTStage):
         yield from map(_demonstration_row, own.demonstrations)
-    if isinstance(stage, RewardModelStage | DPOStage | ORPOStage):
+    yield from map(_rated_row, own.rated)
+    if isinstance(stage, PreferenceStage | KTOStage):
         yield from map(_pair_row, (*own.pairs, *own.held_out))
         for source in pipeline.references(name).get("data", []):
             if isinstance(pipeline.stages[source], PreferencesStage):
@@ -262,6 +262,11 @@ def _demonstration_row(demonstration: Demonstration) -> Row:
 def _pair_row(pair: PreferencePair) -> Row:
     longer = max(_characters(pair.chosen), _characters(pair.rejected))
     return Row(pair, _characters(pair.prompt) + longer, lambda chat: encode_pair(chat, pair).tokens)
+
+
+def _rated_row(rated: RatedResponse) -> Row:
+    characters = _characters(rated.prompt) + _characters(rated.response)
+    return Row(rated, characters, lambda chat: encode_rated(chat, rated).tokens)
 
 
 def _characters(messages: Iterable[Message]) -> int:

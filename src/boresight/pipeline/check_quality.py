@@ -3,7 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from boresight.config.pipeline import Pipeline
-from boresight.config.sections import DPOStage, ORPOStage, PolicyStage, PreferencesStage, RewardModelStage, SFTStage
+from boresight.config.sections import (
+    PolicyStage,
+    PreferencesStage,
+    PreferenceStage,
+    RewardModelStage,
+    SFTStage,
+)
 from boresight.data.filters import Filters, filter_pairs
 from boresight.data.lint.coverage import Coverage
 from boresight.data.lint.finding import Finding as LintFinding
@@ -29,7 +35,7 @@ def quality_findings(pipeline: Pipeline, data: PipelineData) -> Iterator[Finding
     """Warnings and errors of the lint on each stage's own records, pairs as they are after its filters; notes are left
     to `boresight data lint`."""
     for name, stage in pipeline.stages.items():
-        if isinstance(stage, PreferencesStage | RewardModelStage | DPOStage | ORPOStage):
+        if isinstance(stage, PreferencesStage | PreferenceStage):
             if pairs := _kept_pairs(pipeline, data, name):
                 yield from _told(name, lint({name: pairs}).findings)
         elif isinstance(stage, SFTStage):

@@ -7,11 +7,12 @@ from typing import Generic, TypeVar
 
 from boresight.config.sections import PairReading, RewardModelStage
 from boresight.data.jsonl import read_records
+from boresight.data.rated import both_sides, read_rated
 from boresight.data.readers import FileReading, read_demonstrations, read_documents, read_pairs, read_prompts
 from boresight.data.refusals import Refuse
 from boresight.errors import DataError
 from boresight.pipeline.context import StageContext
-from boresight.records import Demonstration, PreferencePair, Prompt
+from boresight.records import Demonstration, PreferencePair, Prompt, RatedResponse
 
 T = TypeVar("T")
 FileT = TypeVar("FileT", bound=FileReading)
@@ -59,6 +60,21 @@ def read_stage_pairs(context: StageContext, source: str, choices: PairReading) -
         aside=rows_aside(context, path),
     )
     return Records(file.pairs, {source: file.rows}, file.dropped)
+
+
+def read_stage_rated(context: StageContext, source: str, choices: PairReading) -> Records[RatedResponse]:
+    """Responses that were called good or bad: both sides of a stage's pairs, or what `read_rated` finds in a file."""
+    if source in context.pipeline.stages:
+        pairs = read_records(context.stage_file(source, PAIRS), PreferencePair)
+        return Records(both_sides(pairs), {source: len(pairs)})
+    file = read_rated(
+        context.pipeline.resolve_path(source),
+        on_identical=choices.on_identical,
+        on_empty=choices.on_empty,
+        on_context_differs=choices.on_context_differs,
+        on_unreadable=choices.on_unreadable,
+    )
+    return Records(file.rated, {source: file.rows}, file.dropped)
 
 
 def held_out_pairs(context: StageContext, config: RewardModelStage) -> dict[str, Records[PreferencePair]]:

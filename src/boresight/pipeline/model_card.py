@@ -13,6 +13,8 @@ PURPOSE = {
     "rloo": "A language model aligned with REINFORCE and a leave-one-out baseline against a reward model.",
     "dpo": "A language model aligned with direct preference optimisation.",
     "orpo": "A language model aligned with odds-ratio preference optimisation.",
+    "simpo": "A language model aligned with simple preference optimisation (SimPO).",
+    "kto": "A language model aligned with Kahneman-Tversky optimisation.",
 }
 
 

@@ -93,6 +93,7 @@ def _one(title: str, metric: str, unit: str = "") -> Panel:
 _TEXT_LOSS = _one("Loss", "loss/total", "nats a token")
 _LOSS = _one("Loss", "loss/total", "nats")
 _ACCURACY = _one("Accuracy", "reward/accuracy")
+_LOGPS = Panel("Log-probabilities", {"policy/chosen_logp_mean": "chosen", "policy/rejected_logp_mean": "rejected"})
 _ROLLOUT = (
     _one("KL to the reference", "policy/kl_to_reference"),
     _one("Reward model's score", "reward/score"),
@@ -108,6 +109,7 @@ PANELS: Mapping[str, tuple[Panel, ...]] = {
     "reward_model": (
         Panel("Loss", {"loss/preference": "", "loss/total": "", "eval/nll": ""}),
         Panel("Accuracy", {"reward/accuracy": "", "eval/accuracy": ""}),
+        _one("Calibration error", "eval/ece"),
     ),
     "ppo": _ROLLOUT[:6],
     "rloo": (*_ROLLOUT[:5], _ROLLOUT[6]),
@@ -117,9 +119,16 @@ PANELS: Mapping[str, tuple[Panel, ...]] = {
         _one("Margin", "reward/margin"),
         _ACCURACY,
     ),
+    "simpo": (_LOSS, _LOGPS, _one("Margin", "reward/margin"), _ACCURACY),
+    "kto": (
+        _LOSS,
+        Panel("Implicit rewards", {"reward/chosen": "good", "reward/rejected": "bad"}),
+        _one("Margin", "reward/margin"),
+        _one("Baseline", "policy/kl_baseline"),
+    ),
     "orpo": (
         _LOSS,
-        Panel("Log-probabilities", {"policy/chosen_logp_mean": "chosen", "policy/rejected_logp_mean": "rejected"}),
+        _LOGPS,
         _one("Log odds ratio", "policy/log_odds_ratio"),
         _ACCURACY,
     ),

@@ -90,9 +90,9 @@ def _sentence(stage: StageRecord) -> Markup | None:
             count(facts["ties"]),
             counted(facts["verdict_flips"], "verdict"),
         )
-    if stage.kind in ("reward_model", "dpo", "orpo"):
+    if stage.kind in ("reward_model", "dpo", "orpo", "simpo"):
         return Markup("{}: {} trained on.").format(name, counted(facts["pairs"], "pair"))
-    if stage.kind in ("ppo", "rloo"):
+    if stage.kind in ("ppo", "rloo", "kto"):
         return Markup("{}: {}.").format(name, counted(facts["responses"], "response"))
     if stage.kind == "evaluate":
         return Markup("{}: {} answered by each model.").format(name, counted(facts["prompts"], "prompt"))

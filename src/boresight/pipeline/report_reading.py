@@ -14,7 +14,7 @@ from boresight.storage import read_json
 
 Json = Mapping[str, Any]
 
-POLICY_KINDS = ("ppo", "rloo", "dpo", "orpo")
+POLICY_KINDS = ("ppo", "rloo", "dpo", "orpo", "simpo", "kto")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

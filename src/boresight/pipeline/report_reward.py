@@ -70,6 +70,8 @@ def _set_sentence(name: str, facts: Json) -> Markup:
     if len(by_kind) > 1:
         weakest = min(by_kind, key=lambda kind: float(by_kind[kind]["accuracy"]))
         text += Markup(" Weakest kind: {}, {}.").format(plain(weakest), rate(Rate.read(by_kind[weakest], "accuracy")))
+    if facts.get("decided_early_stopping"):
+        text += Markup(" These pairs decided when training stopped, so their figures are a little too good.")
     return text
 
 

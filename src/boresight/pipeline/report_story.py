@@ -30,7 +30,7 @@ from boresight.pipeline.report_words import (
     sentence,
 )
 
-_METHODS = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO", "orpo": "ORPO"}
+_METHODS = {"ppo": "PPO", "rloo": "RLOO", "dpo": "DPO", "orpo": "ORPO", "simpo": "SimPO", "kto": "KTO"}
 
 WIDEST = 3
 """Measures named where a base model is compared."""

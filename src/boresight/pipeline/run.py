@@ -33,6 +33,8 @@ STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
     "rloo": training_stages.rloo,
     "dpo": training_stages.dpo,
     "orpo": training_stages.orpo,
+    "simpo": training_stages.simpo,
+    "kto": training_stages.kto,
     "evaluate": evaluation_stages.evaluate,
     "gate": evaluation_stages.gate,
 }

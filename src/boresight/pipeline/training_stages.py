@@ -6,15 +6,25 @@ from typing import Any
 
 from boresight.config.sections import (
     DPOStage,
+    KTOStage,
     ORPOStage,
     PolicyStage,
     PPOStage,
+    PreferenceStage,
     PretrainStage,
     RewardModelStage,
     RLOOStage,
     SFTStage,
+    SimPOStage,
 )
-from boresight.data.tokenize import EncodedPair, EncodedSet, encode_demonstrations, encode_pairs, probe_mask
+from boresight.data.tokenize import (
+    EncodedPair,
+    EncodedSet,
+    encode_all_rated,
+    encode_demonstrations,
+    encode_pairs,
+    probe_mask,
+)
 from boresight.errors import DataError, TrainingError
 from boresight.evaluation.baselines import fit_baselines
 from boresight.evaluation.certificate import certify
@@ -47,12 +57,15 @@ from boresight.pipeline.inputs import (
     read_stage_documents,
     read_stage_pairs,
     read_stage_prompts,
+    read_stage_rated,
 )
 from boresight.pipeline.model_card import model_card
 from boresight.records import PreferencePair
 from boresight.runlog.reader import read_metrics
+from boresight.training.comparisons import comparisons
 from boresight.training.dpo import train_dpo
 from boresight.training.experience import RewardScale, measure_reward_scale
+from boresight.training.kto import train_kto
 from boresight.training.orpo import train_orpo
 from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.pretrain import token_rows, train_pretrain
@@ -60,6 +73,7 @@ from boresight.training.reward_model import score_all, train_reward_model
 from boresight.training.rloo import RLOORoles, train_rloo
 from boresight.training.rollout import refuse_long_prompts
 from boresight.training.sft import train_sft
+from boresight.training.simpo import train_simpo
 
 Result = dict[str, Any]
 LAST_STEPS = 10  # `final` figures are means over this many last steps
@@ -134,7 +148,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
         for name, found in held_out_pairs(context, config).items()
     }
     run = context.run()
-    train_reward_model(
+    stopping = train_reward_model(
         config, model, encoded.rows, run, held_out={name: kept.rows for name, (_, kept) in held_out.items()}
     )
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -147,12 +161,21 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
             "read": sum(found.read.values()),
             "dropped": add_counts(found.dropped, kept.dropped),
         }
-    return {
+    result = {
         "pairs": len(encoded.rows),
         **_counts(read, encoded),
         "steps": _steps(context.folder),
         "certificate": certificate,
+        **_suggested_batch(context.folder),
     }
+    if config.rankings != "as_pairs":
+        result["examples"] = len(comparisons(encoded.rows, together=True))
+    if config.margin_per_strength:
+        result["pairs_with_margin"] = sum(bool(pair.strength) for pair in encoded.rows)
+    if stopping is None:
+        return result
+    certificate[config.early_stopping_on]["decided_early_stopping"] = True
+    return result | {"early_stopping": {"best_step": stopping.best_step, "best_nll": stopping.best_value}}
 
 
 def dpo(context: StageContext, config: DPOStage) -> Result:
@@ -173,7 +196,48 @@ def orpo(context: StageContext, config: ORPOStage) -> Result:
     run = context.run()
     train_orpo(config, policy, encoded.rows, run)
     save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    soft = sum(pair.p_chosen != 1.0 for pair in encoded.rows)  # ORPO knows no soft labels: it imitates the chosen one
+    return _preference_result(context.folder, read, encoded) | {"soft_labels_taken_as_hard": soft}
+
+
+def simpo(context: StageContext, config: SimPOStage) -> Result:
+    policy = _policy(context, config.start)
+    read, encoded = _encoded_pairs(context, config, policy)
+    run = context.run()
+    train_simpo(config, policy, encoded.rows, run)
+    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
     return _preference_result(context.folder, read, encoded)
+
+
+def kto(context: StageContext, config: KTOStage) -> Result:
+    policy = _policy(context, config.policy)
+    reference = _reference(context, config.reference)
+    probe_mask(policy.chat)
+    read = read_stage_rated(context, config.data, config)
+    limit = config.max_length or context_length(policy.model)
+    encoded = encode_all_rated(policy.chat, read.records, max_length=limit, on_too_long=config.on_too_long)
+    desirable = sum(response.desirable for response in encoded.rows)
+    undesirable = len(encoded.rows) - desirable
+    if not (desirable and undesirable):
+        raise DataError(
+            f"stage {context.name}: {desirable} good and {undesirable} bad responses; expected some of both, since "
+            "what is pushed one way alone runs off. Give other data."
+        )
+    before = reference.fingerprint()
+    run = context.run()
+    train_kto(config, policy, reference, encoded.rows, run)
+    _check_unmoved(before, reference.fingerprint(), "reference")
+    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    return {
+        "responses": len(encoded.rows),
+        "desirable": desirable,
+        "weight_ratio": config.desirable_weight * desirable / (config.undesirable_weight * undesirable),
+        **_counts(read, encoded),
+        "steps": _steps(context.folder),
+        "first_loss": read_metrics(context.folder / "metrics.jsonl").series("loss/total", "train")[0][1],
+        "final": final_metrics(context.folder),
+        "reference_unchanged": True,
+    }
 
 
 def ppo(context: StageContext, config: PPOStage) -> Result:
@@ -236,7 +300,7 @@ def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, F
 
 
 def _encoded_pairs(
-    context: StageContext, config: DPOStage | ORPOStage, policy: Policy
+    context: StageContext, config: PreferenceStage, policy: Policy
 ) -> tuple[Records[PreferencePair], EncodedSet[EncodedPair]]:
     probe_mask(policy.chat)
     read = read_stage_pairs(context, config.data, config)
@@ -268,7 +332,16 @@ def _preference_result(folder: Path, read: Records[PreferencePair], encoded: Enc
         "steps": _steps(folder),
         "first_loss": table.series("loss/total", "train")[0][1],
         "final": final_metrics(folder),
+        **_suggested_batch(folder),
     }
+
+
+def _suggested_batch(folder: Path) -> Result:
+    """The gradient noise scale at the end, where it was logged: the batch size at which more examples begin to be
+    worth less (McCandlish et al. 2018)."""
+    name = "optim/gradient_noise_scale"
+    found = final_metrics(folder, [name])
+    return {"suggested_batch_size": max(1, round(found[name]))} if found else {}
 
 
 def _finish_policy(

@@ -16,9 +16,10 @@ from boresight.config.section_bases import BatchedStage, OptimizedStage
 from boresight.config.sections import (
     DPOStage,
     EvaluateStage,
-    ORPOStage,
+    KTOStage,
     PolicyStage,
     PPOStage,
+    PreferenceStage,
     PretrainStage,
     RewardModelJudge,
     RewardModelStage,
@@ -163,10 +164,10 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
         return _trained(one, trained, frozen=2 * one, activations=max(update, rollout))
     if isinstance(stage, BatchedStage):
         examples = min(stage.micro_batch_size or stage.batch_size, stage.batch_size)
-        paired = isinstance(stage, RewardModelStage | DPOStage | ORPOStage)
+        paired = isinstance(stage, PreferenceStage)
         passed = _passed(stage, examples * tokens * (2 if paired else 1), tokens * (2 if paired else 1))
         logits = 0 if isinstance(stage, RewardModelStage) else _logits(shape, passed)
-        frozen = one if isinstance(stage, DPOStage) else 0
+        frozen = one if isinstance(stage, DPOStage | KTOStage) else 0
         return _trained(one, 1, frozen=frozen, activations=_block_activations(shape, number_bytes, passed) + logits)
     return None
 

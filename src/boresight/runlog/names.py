@@ -2,8 +2,9 @@
 
 The writer refuses other names; the table of the documentation and the checks of `boresight.diagnosis` are made from
 this one. Signs: a loss is minimised; rewards, advantages and accuracies are better when higher. Implicit rewards
-(`reward/chosen`, `reward/rejected`, `reward/margin` of DPO) include the factor beta; ORPO has no reference and logs
-none. KL is that of the policy from the reference, with the estimator named (k1, k2, k3: Schulman 2020).
+(`reward/chosen`, `reward/rejected`, `reward/margin` of DPO and SimPO) include the factor beta, and SimPO's no gamma;
+ORPO has no reference and logs none. KL is that of the policy from the reference, with the estimator named (k1, k2, k3:
+Schulman 2020).
 """
 
 from collections.abc import Iterable
@@ -66,8 +67,14 @@ _TABLE: tuple[Metric, ...] = (
     Metric("policy/chosen_logp_mean", "log-probability of chosen responses", "nats a token", "pairs",
            "rises, or falls slowly; a long fall is likelihood displacement"),
     Metric("policy/rejected_logp_mean", "log-probability of rejected responses", "nats a token", "pairs", "falls"),
+    Metric("policy/chosen_logp_sum", "log-probability of chosen responses, summed over tokens", "nats a response",
+           "pairs", "as policy/chosen_logp_mean, times the length"),
+    Metric("policy/rejected_logp_sum", "log-probability of rejected responses, summed over tokens",
+           "nats a response", "pairs", "falls"),
     Metric("policy/log_odds_ratio", "log odds of the chosen response minus that of the rejected one (ORPO)", "nats",
            "pairs", "rises"),
+    Metric("policy/kl_baseline", "KTO's reference point: log-ratio to the reference of responses to other prompts",
+           "nats a response", "responses", "at least 0; rises slowly"),
     Metric("policy/kl_coefficient", "weight of the KL penalty in the reward", "reward a nat", "",
            "constant, or steered towards the target KL"),
     Metric("reward/score", "score of the reward model, as it comes", "reward", "responses", "rises"),
@@ -99,6 +106,8 @@ _TABLE: tuple[Metric, ...] = (
            "well above 0; a fall is collapse"),
     Metric("optim/grad_norm", "global norm of the gradient before clipping", "loss a weight", "",
            "no steady rise"),
+    Metric("optim/gradient_noise_scale", "batch size that gradients suggest: their variance by their squared mean",
+           "examples", "", "about batch_size; far above it, a step is mostly noise"),
     Metric("optim/value_grad_norm", "the same of the value model", "loss a weight", "", "no steady rise"),
     Metric("optim/learning_rate", "learning rate of the update", "1", "", "follows the schedule"),
     Metric("data/epoch", "passes over the data so far", "passes", "", "rises to the configured number"),

@@ -53,6 +53,18 @@ def expected_calibration_error(table: list[ReliabilityBin]) -> float:
     return sum(row.n * abs(row.confidence - row.accuracy) for row in table) / total
 
 
+def preference_reliability(margin: ArrayLike, outcome: ArrayLike = 1.0, *, bins: int = 10) -> list[ReliabilityBin]:
+    """Reliability of margins (n,): confidence in the likelier response, 0.5..1, and how often it was the preferred one.
+
+    A soft `outcome` counts with its share, and a margin of 0, which prefers neither, as a half.
+    """
+    m = np.asarray(margin, dtype=np.float64)
+    y = np.broadcast_to(np.asarray(outcome, dtype=np.float64), m.shape)
+    held = np.where(m > 0, y, np.where(m < 0, 1 - y, 0.5))
+    p = sigmoid(m)
+    return reliability_table(np.maximum(p, 1 - p), held, bins=bins, low=0.5)
+
+
 def brier_score(margin: ArrayLike, outcome: ArrayLike = 1.0) -> float:
     """Mean squared distance of sigmoid(margin) from a 0/1 outcome; for a soft label the expectation over its draw."""
     p, y = sigmoid(margin), np.asarray(outcome, dtype=np.float64)

@@ -7,19 +7,18 @@ import torch
 from torch import Tensor
 
 from boresight.config.sections import DPOStage
-from boresight.data.batches import BatchOrder, PreferenceBatch, collate_pairs
+from boresight.data.batches import BatchOrder, collate_pairs
 from boresight.data.tokenize import EncodedPair
-from boresight.errors import DataError, TrainingError
-from boresight.models.precision import is_lowered
+from boresight.errors import DataError
+from boresight.models.response_logps import ResponseLogps
 from boresight.models.roles import FrozenPolicy, Policy, pair_logps
 from boresight.objectives.dpo import DPOTerms, dpo_loss, ipo_loss, robust_dpo_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
-from boresight.training.reference_logps import reference_logp_sums
+from boresight.training.gradient_noise import GradientNoise
+from boresight.training.pair_metrics import add_logps, add_rewards
+from boresight.training.reference_logps import reference_logp_sums, refuse_another_start
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, pair_micro_batches, share_right
-
-STEP_ZERO_TOLERANCE = 1e-3  # nats a sequence; rounding of float32 over a few hundred tokens stays far below
-LOWERED_TOLERANCE = 1.0  # the same in bfloat16, where rows of another batch round otherwise
+from boresight.training.step import MetricSums, Updater, pair_micro_batches
 
 
 def train_dpo(
@@ -42,70 +41,55 @@ def train_dpo(
     reference_logps = reference_logp_sums(reference, pairs, cache)
     order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
     total = order.steps(config.epochs)
-    updater = Updater([policy.model], config, total=total)
+    noise = GradientNoise() if config.gradient_noise_scale else None
+    updater = Updater([policy.model], config, total=total, noise=noise)
     run.resume(policy=policy.model, updater=updater)
     for step in run.steps(total):
         rows = order.batch(step)
         sums = MetricSums()
         for piece in pair_micro_batches(config, pairs, rows):
             batch = collate_pairs([pairs[row] for row in piece])
-            losses, terms = _losses(config, policy, batch, reference_logps[piece], sums)
+            chosen, rejected = pair_logps(policy, batch)
+            reference_sums = reference_logps[piece].to(chosen.logp.device)
             if step == 0 and config.policy == config.reference:
-                _check_starts_at_reference(terms, config.beta)
+                sides = [logp_sum(side.logp, side.mask) for side in (chosen, rejected)]
+                refuse_another_start(torch.stack(sides, dim=1), reference_sums)
+            terms = _preference_terms(config, chosen, rejected, reference_sums, batch.p_chosen)
+            losses = {"loss/preference": terms.loss}
+            if config.sft_coefficient > 0:
+                nll = -logp_mean(chosen.logp, chosen.mask)
+                losses["loss/nll"] = config.sft_coefficient * nll
+                sums.add("loss/nll", nll)  # logged in nats a token, without its coefficient
             updater.accumulate(losses, count=len(rows), step=step, ids=batch.ids)
             sums.add("loss/total", torch.stack(list(losses.values())).sum(dim=0))
-            sums.add("reward/chosen", terms.chosen_reward)
-            sums.add("reward/rejected", terms.rejected_reward)
-            sums.add("reward/margin", terms.chosen_reward - terms.rejected_reward)
-            sums.add("reward/accuracy", share_right(terms.chosen_reward - terms.rejected_reward))
+            sums.add("loss/preference", terms.loss)
+            add_rewards(sums, terms.chosen_reward, terms.rejected_reward)
+            add_logps(sums, chosen, rejected)
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
-        run.log(step, sums.means() | metrics)
+        run.log(step, sums.means() | metrics | updater.noise_metrics())
         run.save_if_due(step)
 
 
-def _losses(
-    config: DPOStage, policy: Policy, batch: PreferenceBatch, reference: Tensor, sums: MetricSums
-) -> tuple[dict[str, Tensor], DPOTerms]:
-    chosen, rejected = pair_logps(policy, batch)
-    sides = logp_sum(chosen.logp, chosen.mask), logp_sum(rejected.logp, rejected.mask)
-    terms = _preference_terms(config, *sides, reference.to(sides[0].device), batch.p_chosen.to(sides[0].device))
-    chosen_mean = logp_mean(chosen.logp, chosen.mask)
-    sums.add("policy/chosen_logp_mean", chosen_mean)
-    sums.add("policy/rejected_logp_mean", logp_mean(rejected.logp, rejected.mask))
-    losses = {"loss/preference": terms.loss}
-    sums.add("loss/preference", terms.loss)
-    if config.sft_coefficient > 0:
-        losses["loss/nll"] = -config.sft_coefficient * chosen_mean
-        sums.add("loss/nll", -chosen_mean)  # logged in nats a token, without its coefficient
-    return losses, terms
-
-
 def _preference_terms(
-    config: DPOStage, chosen: Tensor, rejected: Tensor, reference: Tensor, p_chosen: Tensor
+    config: DPOStage, chosen: ResponseLogps, rejected: ResponseLogps, reference: Tensor, p_chosen: Tensor
 ) -> DPOTerms:
-    sums = {
-        "policy_chosen_logp_sum": chosen,
-        "policy_rejected_logp_sum": rejected,
+    inputs = {
+        "policy_chosen_logp_sum": logp_sum(chosen.logp, chosen.mask),
+        "policy_rejected_logp_sum": logp_sum(rejected.logp, rejected.mask),
         "reference_chosen_logp_sum": reference[:, 0],
         "reference_rejected_logp_sum": reference[:, 1],
     }
+    if config.log_ratio == "mean":
+        inputs |= {"chosen_tokens": chosen.mask.sum(dim=1), "rejected_tokens": rejected.mask.sum(dim=1)}
     if config.loss == "ipo":
-        return ipo_loss(**sums, beta=config.beta)
+        return ipo_loss(**inputs, beta=config.beta)
     if config.loss == "robust":
-        return robust_dpo_loss(**sums, beta=config.beta, label_smoothing=config.label_smoothing)
-    return dpo_loss(**sums, beta=config.beta, p_chosen=p_chosen, label_smoothing=config.label_smoothing)
-
-
-def _check_starts_at_reference(terms: DPOTerms, beta: float) -> None:
-    gap = float(torch.stack([terms.chosen_reward, terms.rejected_reward]).abs().max()) / beta
-    if gap > (LOWERED_TOLERANCE if is_lowered(terms.loss.device.type) else STEP_ZERO_TOLERANCE):
-        raise TrainingError(
-            f"step 0: the policy's log-probabilities differ from the reference's by up to {gap:.2g} nats a response, "
-            "although both start from the same model; expected 0. The reference was loaded with another template, "
-            "dtype or weights: nothing was trained."
-        )
+        return robust_dpo_loss(**inputs, beta=config.beta, label_smoothing=config.label_smoothing)
+    return dpo_loss(
+        **inputs, beta=config.beta, p_chosen=p_chosen.to(reference.device), label_smoothing=config.label_smoothing
+    )
 
 
 def _refuse_soft_labels(loss: str, pairs: Sequence[EncodedPair]) -> None:

@@ -8,6 +8,8 @@ from boresight.data.tokenize import EncodedPair
 from boresight.models.roles import Policy, pair_logps
 from boresight.objectives.logprobs import logp_mean
 from boresight.objectives.orpo import orpo_loss
+from boresight.training.gradient_noise import GradientNoise
+from boresight.training.pair_metrics import add_logps
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater, pair_micro_batches, share_right
 
@@ -17,7 +19,8 @@ def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], 
     policy.model.train()
     order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
     total = order.steps(config.epochs)
-    updater = Updater([policy.model], config, total=total)
+    noise = GradientNoise() if config.gradient_noise_scale else None
+    updater = Updater([policy.model], config, total=total, noise=noise)
     run.resume(policy=policy.model, updater=updater)
     for step in run.steps(total):
         rows = order.batch(step)
@@ -37,10 +40,9 @@ def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], 
             sums.add("loss/preference", terms.preference)
             sums.add("policy/log_odds_ratio", terms.log_odds_ratio)
             sums.add("reward/accuracy", share_right(terms.log_odds_ratio))
-            sums.add("policy/chosen_logp_mean", chosen_mean)
-            sums.add("policy/rejected_logp_mean", rejected_mean)
+            add_logps(sums, chosen, rejected)
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
-        run.log(step, sums.means() | metrics)
+        run.log(step, sums.means() | metrics | updater.noise_metrics())
         run.save_if_due(step)

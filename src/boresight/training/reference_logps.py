@@ -15,13 +15,15 @@ from torch import Tensor
 
 from boresight.data.batches import collate_pairs
 from boresight.data.tokenize import EncodedPair
-from boresight.errors import CheckpointError
+from boresight.errors import CheckpointError, TrainingError
 from boresight.models.precision import is_lowered
 from boresight.models.roles import FrozenPolicy, Policy, pair_logps
 from boresight.objectives.logprobs import logp_sum
 from boresight.storage import canonical_json, write_atomically
 
 SUMS = "logp_sums"
+STEP_ZERO_TOLERANCE = 1e-3  # nats a response; rounding of float32 over a few hundred tokens stays far below
+LOWERED_TOLERANCE = 1.0  # the same in bfloat16, where rows of another batch round otherwise
 
 
 def reference_logp_sums(reference: FrozenPolicy, pairs: Sequence[EncodedPair], cache: Path | None) -> Tensor:
@@ -52,6 +54,18 @@ def pair_logp_sums(policy: Policy | FrozenPolicy, pairs: Sequence[EncodedPair], 
         sides = pair_logps(policy, collate_pairs([pairs[row] for row in rows]))
         result[rows] = torch.stack([logp_sum(side.logp, side.mask) for side in sides], dim=1).cpu()
     return result
+
+
+def refuse_another_start(policy: Tensor, reference: Tensor) -> None:
+    """Raise TrainingError where log-probability sums (of any one shape, nats a response) differ before the first update
+    of a policy that starts as its reference: the reference is another model, or is asked otherwise."""
+    gap = float((policy.detach() - reference).abs().max())
+    if gap > (LOWERED_TOLERANCE if is_lowered(policy.device.type) else STEP_ZERO_TOLERANCE):
+        raise TrainingError(
+            f"step 0: the policy's log-probabilities differ from the reference's by up to {gap:.2g} nats a response, "
+            "although both start from the same model; expected 0. The reference was loaded with another template, "
+            "dtype or weights: nothing was trained."
+        )
 
 
 def _key(reference: FrozenPolicy, pairs: Sequence[EncodedPair]) -> str:

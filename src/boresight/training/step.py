@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from boresight.config.sections import BatchedStage, OptimizedStage
 from boresight.data.tokenize import EncodedPair
 from boresight.errors import TrainingError
+from boresight.training.gradient_noise import GradientNoise
 
 
 def rate_factor(update: int, total: int, settings: OptimizedStage) -> float:
@@ -32,11 +33,18 @@ class Updater:
     """
 
     def __init__(
-        self, modules: Sequence[nn.Module], settings: OptimizedStage, *, total: int, learning_rate: float | None = None
+        self,
+        modules: Sequence[nn.Module],
+        settings: OptimizedStage,
+        *,
+        total: int,
+        learning_rate: float | None = None,
+        noise: GradientNoise | None = None,
     ) -> None:
         self._settings = settings
         self._total = total
         self._updates = 0
+        self._noise = noise
         self._peak = settings.learning_rate if learning_rate is None else learning_rate
         self._parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(
@@ -65,12 +73,17 @@ class Updater:
                 "not changed; the last checkpoint is sound. Lower learning_rate, or look at these records."
             )
         total.backward()  # type: ignore[no-untyped-call]
+        if self._noise is not None:  # losses have one value an example then
+            examples = next(iter(losses.values())).numel()
+            self._noise.set_aside(self._parameters, examples=examples, count=count)
 
     def apply(self, *, step: int, ids: Iterable[str]) -> float:
         """Clip, update, clear; returns the gradient norm before clipping.
 
         Raises TrainingError before the update where the gradient is not finite.
         """
+        if self._noise is not None:
+            self._noise.give_back(self._parameters)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.max_grad_norm)
         if not bool(torch.isfinite(norm)):
             raise TrainingError(
@@ -84,12 +97,20 @@ class Updater:
         self._updates += 1
         return float(norm)
 
+    def noise_metrics(self) -> dict[str, float]:
+        """The gradient noise scale, where it is asked for and can be told already."""
+        scale = None if self._noise is None else self._noise.scale
+        return {} if scale is None else {"optim/gradient_noise_scale": scale}
+
     def state_dict(self) -> dict[str, Any]:
-        return {"optimizer": self._optimizer.state_dict(), "updates": self._updates}
+        noise = {} if self._noise is None else {"noise": self._noise.state_dict()}
+        return {"optimizer": self._optimizer.state_dict(), "updates": self._updates} | noise
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._optimizer.load_state_dict(state["optimizer"])
         self._updates = state["updates"]
+        if self._noise is not None:
+            self._noise.load_state_dict(state["noise"])
 
 
 class MetricSums:

@@ -6,7 +6,7 @@ import numpy as np
 
 from boresight.diagnosis.rules.movement import LIKELY, fell, rose, stands_still, steady_level
 from boresight.diagnosis.rules.rule import Finding, Rule, Severity, evidence
-from boresight.diagnosis.signals import RL_METHODS, LoggedRun
+from boresight.diagnosis.signals import PAIR_METHODS, RL_METHODS, LoggedRun
 from boresight.stats.trends import trend
 
 _GROUPS = "Shao et al. 2024 (arXiv:2402.03300): the advantage is the reward minus that of its group"
@@ -56,7 +56,7 @@ def _no_gradient(run: LoggedRun) -> Finding | None:
         return None
     if run.method in RL_METHODS and (spread is None or spread.median <= 1e-6):
         return None
-    if run.method in ("dpo", "orpo", "rm") and (loss := run.get("loss/total")) is not None and loss.late < 1e-3:
+    if run.method in (*PAIR_METHODS, "rm") and (loss := run.get("loss/total")) is not None and loss.late < 1e-3:
         return None
     kl = run.first_of("policy/kl_per_token", "policy/kl_to_reference", "policy/kl_unknown_unit")
     return Finding(

@@ -1,0 +1,92 @@
+"""Kahneman-Tversky optimisation (Ethayarajh et al. 2024): good responses above, bad ones below what is usual."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from boresight.config.sections import KTOStage
+from boresight.data.batches import BatchOrder, collate_responses
+from boresight.data.tokenize import EncodedResponse
+from boresight.models.roles import FrozenPolicy, Policy
+from boresight.objectives.kto import kto_baseline, kto_loss
+from boresight.objectives.logprobs import logp_mean, logp_sum
+from boresight.training.reference_logps import refuse_another_start
+from boresight.training.run import Run
+from boresight.training.step import MetricSums, Updater, micro_batches
+
+
+def train_kto(
+    config: KTOStage, policy: Policy, reference: FrozenPolicy, responses: Sequence[EncodedResponse], run: Run
+) -> None:
+    """Train the policy on `responses`; the loss has no unit. Dropout is off.
+
+    The baseline is taken over each whole batch before any of it is learnt from, so that micro-batches change nothing.
+    Where the policy starts as the reference, the first step must show log-ratios of zero, or the run is stopped.
+    """
+    policy.model.eval()
+    longest = max(response.tokens for response in responses)
+    order = BatchOrder([response.tokens for response in responses], config.batch_size, run.seed)
+    total = order.steps(config.epochs)
+    updater = Updater([policy.model], config, total=total)
+    run.resume(policy=policy.model, updater=updater)
+    for step in run.steps(total):
+        rows = order.batch(step)
+        tokens = [responses[row].tokens for row in rows]
+        baseline = mismatched_baseline(policy, reference, [responses[row] for row in rows], longest)
+        sums = MetricSums()
+        for piece in micro_batches(rows, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens):
+            members = [responses[row] for row in piece]
+            batch = collate_responses(members)
+            logps = policy.logps(batch.input_ids, batch.response_mask)
+            policy_sums = logp_sum(logps.logp, logps.mask)
+            reference_sums = response_logp_sums(reference, members)
+            if step == 0 and config.policy == config.reference:
+                refuse_another_start(policy_sums, reference_sums)
+            desirable = torch.tensor([response.desirable for response in members], device=policy_sums.device)
+            terms = kto_loss(
+                policy_logp_sum=policy_sums,
+                reference_logp_sum=reference_sums,
+                desirable=desirable,
+                baseline=baseline,
+                beta=config.beta,
+                desirable_weight=config.desirable_weight,
+                undesirable_weight=config.undesirable_weight,
+            )
+            updater.accumulate({"loss/total": terms.loss}, count=len(rows), step=step, ids=[r.id for r in members])
+            sums.add("loss/total", terms.loss)
+            for name, side in (("chosen", desirable), ("rejected", ~desirable)):
+                sums.add(f"reward/{name}", terms.reward[side])
+                sums.add(f"policy/{name}_logp_sum", policy_sums[side])
+                sums.add(f"policy/{name}_logp_mean", logp_mean(logps.logp[side], logps.mask[side]))
+        rate = updater.learning_rate
+        norm = updater.apply(step=step, ids=[responses[row].id for row in rows])
+        means = sums.means() | {"policy/kl_baseline": float(baseline)}
+        if {"reward/chosen", "reward/rejected"} <= means.keys():  # a batch may hold one kind alone
+            means["reward/margin"] = means["reward/chosen"] - means["reward/rejected"]
+        metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
+        run.log(step, means | metrics)
+        run.save_if_due(step)
+
+
+def mismatched_baseline(
+    policy: Policy, reference: FrozenPolicy, batch: Sequence[EncodedResponse], longest: int
+) -> Tensor:
+    """The baseline from each prompt with the response of the row before it, as in the paper; those that come out longer
+    than `longest` tokens, which the model may have no room for, are left out."""
+    shifted = [replace(row, response_ids=batch[number - 1].response_ids) for number, row in enumerate(batch)]
+    fitting = [row for row in shifted if row.tokens <= longest]
+    if not fitting:
+        return torch.zeros(())
+    return kto_baseline(
+        policy_logp_sum=response_logp_sums(policy, fitting), reference_logp_sum=response_logp_sums(reference, fitting)
+    )
+
+
+@torch.no_grad()
+def response_logp_sums(policy: Policy | FrozenPolicy, responses: Sequence[EncodedResponse]) -> Tensor:
+    """(responses,) log-probability sums, nats, without gradient."""
+    batch = collate_responses(responses)
+    logps = policy.logps(batch.input_ids, batch.response_mask)
+    return logp_sum(logps.logp, logps.mask)
