@@ -69,7 +69,7 @@ def filter_file(
     if "length_bias" in drop_lint:
         raise DataError(
             "filter: to drop every pair whose chosen response is longer would bias the rest the other way; expected "
-            "--balance-length, which drops the excess, or --max-length-ratio."
+            "--balance-length drop, which drops the excess, or --max-length-ratio."
         )
     beside = dropped_path(_checked_out(out, source))
     _checked_out(beside, source)

@@ -80,8 +80,8 @@ def place(
 ) -> Placement:
     """Where the row of each prompt goes; about `shares` of the groups go to each part, whatever their kind.
 
-    The prompts are gone through once, and of each some hundred bytes are kept, never its text. Raises DataError for
-    shares that do not add up to 1.
+    The prompts are gone through once. Of each a hundred bytes are kept, by paraphrases a kilobyte, but never its text.
+    Raises DataError for shares that do not add up to 1.
     """
     _check_shares(shares)
     met = _Groups(shares, seed)
