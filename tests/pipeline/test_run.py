@@ -139,6 +139,7 @@ def keys(built: Path, *overrides: str) -> dict[str, str]:
         ("stages.ppo.reference=base", {"ppo"}),
         ("stages.demo.checkpoint_every=7", set()),
         ("stages.ppo.checkpoint_every=2", set()),
+        ("stages.dpo.activation_checkpointing=true", set()),
         ("run.name=other", set()),
         ("run.seed=4", set(STAGES)),
         ("model.dtype=bfloat16", set(STAGES)),

@@ -158,5 +158,13 @@ def test_smaller_micro_batches_take_less_and_change_nothing_else() -> None:
     assert cut.activations * 3 == whole.activations and cut.certain == whole.certain
 
 
+def test_checkpointed_activations_are_the_inputs_of_the_blocks_and_one_block() -> None:
+    deep = llama_shape(vocabulary_size=100, hidden_size=8, intermediate_size=16, layers=20, tied=True)
+    logits = 3 * 4 * 60 * 100  # six rows of ten tokens
+    whole = memory_of(SFT, deep).activations - logits
+    spared = memory_of(SFT.model_copy(update={"activation_checkpointing": True}), deep).activations - logits
+    assert spared == whole // 20 + 20 * 60 * 8 * 4
+
+
 def test_a_gate_loads_no_model() -> None:
     assert stage_memory(GateStage(kind="gate", of="x"), SHAPE, number_bytes=2, tokens=10) is None

@@ -72,6 +72,9 @@ class OptimizedStage(StageSection):
     """Tokens in one forward and backward pass, at least one example (for preferences: pair); gradients are accumulated
     to the same sum as one large batch. null: no limit. Less takes less memory and is often faster on a CPU; on a GPU
     take as many as fit."""
+    activation_checkpointing: bool = False
+    """Keep only the input of each block for the backward pass and compute the rest again: memory for time, the same
+    numbers to the bit (docs/scale.md)."""
     checkpoint_every: PositiveInt = 50
     """Optimizer steps between two checkpoints."""
 

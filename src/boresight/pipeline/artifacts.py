@@ -177,9 +177,10 @@ def manifest(identity: Identity, folder: Path) -> dict[str, Any]:
 
 
 def stage_config(section: StageSection) -> dict[str, Any]:
-    """Settings of a stage that decide its result: all but how often it saves."""
+    """Settings of a stage that decide its result: all but how often it saves and how it spares memory."""
     config: dict[str, Any] = json.loads(section.model_dump_json())
-    config.pop("checkpoint_every", None)
+    for name in ("checkpoint_every", "activation_checkpointing"):
+        config.pop(name, None)
     return config
 
 

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch.nn import Module
+
 from boresight.config.sections import (
     DPOStage,
+    OptimizedStage,
     ORPOStage,
     PolicyStage,
     PPOStage,
@@ -18,6 +21,7 @@ from boresight.data.tokenize import EncodedPair, EncodedSet, encode_demonstratio
 from boresight.errors import DataError, TrainingError
 from boresight.evaluation.baselines import fit_baselines
 from boresight.evaluation.certificate import certify
+from boresight.models.activation_checkpointing import checkpoint_activations
 from boresight.models.loading import (
     chat_format,
     context_length,
@@ -80,6 +84,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
         initializer_range=config.initializer_range,
         seed=context.seed,
     ).to(default_device())
+    _spare_memory(model, config)
     run = context.run()
     train_pretrain(config, model, rows.to(model.device), run)
     save_model(context.folder / "model", model, tokenizer, model_card(context))
@@ -95,7 +100,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
 
 
 def sft(context: StageContext, config: SFTStage) -> Result:
-    policy = _policy(context, config.start)
+    policy = _policy(context, config.start, config)
     probe_mask(policy.chat)
     read = read_stage_demonstrations(context)
     encoded = encode_demonstrations(
@@ -125,6 +130,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
     model = start_reward_model(path, context.seed)
     fit_to_tokenizer(model, tokenizer)
     model.to(default_device())
+    _spare_memory(model, config)
     limit = config.max_length or context_length(model)
     read = read_stage_pairs(context, config.data, config)
     encoded = encode_pairs(chat, read.records, max_length=limit, on_too_long=config.on_too_long)
@@ -156,7 +162,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
 
 
 def dpo(context: StageContext, config: DPOStage) -> Result:
-    policy = _policy(context, config.policy)
+    policy = _policy(context, config.policy, config)
     reference = _reference(context, config.reference)
     read, encoded = _encoded_pairs(context, config, policy)
     before = reference.fingerprint()
@@ -168,7 +174,7 @@ def dpo(context: StageContext, config: DPOStage) -> Result:
 
 
 def orpo(context: StageContext, config: ORPOStage) -> Result:
-    policy = _policy(context, config.start)
+    policy = _policy(context, config.start, config)
     read, encoded = _encoded_pairs(context, config, policy)
     run = context.run()
     train_orpo(config, policy, encoded.rows, run)
@@ -191,6 +197,7 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
         deviation=scale.deviation,
         device=default_device(),
     )
+    _spare_memory(value.model, config)
     roles = PPORoles(policy, value, reference, reward)
     before = reference.fingerprint(), fingerprint(reward.model)
     train_ppo(config, roles, scale, prompts, run)
@@ -222,8 +229,16 @@ def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str,
     return result
 
 
-def _policy(context: StageContext, reference: str) -> Policy:
-    return build_policy(context.model_path(reference), context.chat_template(reference), device=default_device())
+def _policy(context: StageContext, reference: str, config: OptimizedStage) -> Policy:
+    path, template = context.model_path(reference), context.chat_template(reference)
+    policy = build_policy(path, template, device=default_device())
+    _spare_memory(policy.model, config)
+    return policy
+
+
+def _spare_memory(model: Module, config: OptimizedStage) -> None:
+    if config.activation_checkpointing:
+        checkpoint_activations(model)
 
 
 def _reference(context: StageContext, reference: str) -> FrozenPolicy:
@@ -232,7 +247,7 @@ def _reference(context: StageContext, reference: str) -> FrozenPolicy:
 
 def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, FrozenPolicy, RewardModel]:
     reward = build_reward_model(context.model_path(config.reward), device=default_device())
-    return _policy(context, config.policy), _reference(context, config.reference), reward
+    return _policy(context, config.policy, config), _reference(context, config.reference), reward
 
 
 def _encoded_pairs(

@@ -158,7 +158,7 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
         rows = math.ceil(stage.prompts_per_step * stage.responses_per_prompt / stage.minibatches)
         trained = 2 if isinstance(stage, PPOStage) else 1  # the value model learns beside the policy
         passed = _passed(stage, rows * tokens, tokens)
-        update = trained * _block_activations(shape, number_bytes, passed) + _logits(shape, passed)
+        update = trained * _block_activations(stage, shape, number_bytes, passed) + _logits(shape, passed)
         rollout = _sampling(shape, number_bytes, rows=min(ROLLOUT_ROWS, rows * stage.minibatches), tokens=tokens)
         return _trained(one, trained, frozen=2 * one, activations=max(update, rollout))
     if isinstance(stage, BatchedStage):
@@ -167,7 +167,8 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
         passed = _passed(stage, examples * tokens * (2 if paired else 1), tokens * (2 if paired else 1))
         logits = 0 if isinstance(stage, RewardModelStage) else _logits(shape, passed)
         frozen = one if isinstance(stage, DPOStage) else 0
-        return _trained(one, 1, frozen=frozen, activations=_block_activations(shape, number_bytes, passed) + logits)
+        blocks = _block_activations(stage, shape, number_bytes, passed)
+        return _trained(one, 1, frozen=frozen, activations=blocks + logits)
     return None
 
 
@@ -182,15 +183,19 @@ def _trained(one: int, models: int, *, frozen: int, activations: int) -> StageMe
     return StageMemory(weights=trained, gradients=trained, moments=2 * trained, frozen=frozen, activations=activations)
 
 
-def _block_activations(shape: ModelShape, number_bytes: int, tokens: int) -> int:
-    """What the blocks keep for the backward pass, counted off LlamaDecoderLayer.
+def _block_activations(stage: OptimizedStage, shape: ModelShape, number_bytes: int, tokens: int) -> int:
+    """What the blocks keep for the backward pass, counted off LlamaDecoderLayer; with activation checkpointing the
+    input of each (h in float32), and all of the one that is computed again.
 
     A token and layer: inputs of two norms and of what follows them (4 h, and 4 h in float32 within the norms), queries
     before and after rotation (2 h), attention's result (1 h), keys before and after rotation and values (3 kv), and
     gate, its activation, up and their product (4 i).
     """
     kept = 7 * shape.hidden_size + 3 * shape.key_value_size + 4 * shape.intermediate_size
-    return tokens * shape.layers * (kept * number_bytes + 4 * shape.hidden_size * 4)
+    block = kept * number_bytes + 4 * shape.hidden_size * 4
+    if stage.activation_checkpointing:
+        return tokens * (shape.layers * shape.hidden_size * 4 + block)
+    return tokens * shape.layers * block
 
 
 def _logits(shape: ModelShape, tokens: int) -> int:
