@@ -24,7 +24,7 @@ HEAD = "run: {name: r}\nstages:\n"
             "steps: 5, zzzz: {a: 1}",
             "stages.demo.zzzz: unknown key (value a mapping); known keys: kind, learning_rate, start, data, "
             "epochs, steps, schedule, warmup_fraction, final_rate_fraction, weight_decay, adam_beta1, adam_beta2, "
-            "and 9 more",
+            "and 11 more",
         ),
         ("steps: 5.0", "stages.demo.steps: wrong type: found 5.0, expected a whole number"),
         ("steps: true", "stages.demo.steps: wrong type: found true, expected a whole number"),

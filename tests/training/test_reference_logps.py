@@ -34,6 +34,20 @@ def test_a_second_run_reads_what_the_first_computed(imitator: Imitator, tmp_path
     assert torch.equal(first, pair_logp_sums(tiny.reference_of(imitator.model), PAIRS))
 
 
+def test_model_under_an_adapter_is_asked_once_and_found_as_the_plain_one(
+    imitator: Imitator, tmp_path: Path, passes: list[int]
+) -> None:
+    policy = tiny.adapted_policy_of(imitator.model)
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if ".lora_B." in name:
+                parameter.fill_(0.1)
+    under = reference_logp_sums(tiny.reference_under(policy), PAIRS, tmp_path)
+    plain = reference_logp_sums(tiny.reference_of(imitator.model), PAIRS, tmp_path)
+    assert passes == [12] and torch.equal(under, plain)
+    assert not torch.equal(pair_logp_sums(policy, PAIRS), plain)
+
+
 def test_one_weight_one_token_or_another_arithmetic_is_computed_anew(
     imitator: Imitator, tmp_path: Path, passes: list[int]
 ) -> None:

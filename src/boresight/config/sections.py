@@ -8,9 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from boresight.config.section_bases import AdaptedStage as AdaptedStage
 from boresight.config.section_bases import BatchedStage as BatchedStage
 from boresight.config.section_bases import DataSection as DataSection
 from boresight.config.section_bases import Fraction as Fraction
+from boresight.config.section_bases import LoRASection as LoRASection
 from boresight.config.section_bases import ModelSection as ModelSection
 from boresight.config.section_bases import OptimizedStage as OptimizedStage
 from boresight.config.section_bases import PairReading as PairReading
@@ -185,7 +187,7 @@ class RewardModelStage(PairReading, TextStage):
     """Weight of (r_chosen + r_rejected)^2, which keeps scores around zero (Eisenstein et al. 2023)."""
 
 
-class PolicyStage(OptimizedStage):
+class PolicyStage(AdaptedStage, OptimizedStage):
     """Fields of the stages that sample from the policy while they train it."""
 
     REFERENCES: ClassVar = ("policy", "reference", "reward")

@@ -1,6 +1,6 @@
 """What a stage is given: its settings, a folder to work in, and where its inputs lie."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ class StageContext:
     runs: RunFolder
     identity: Identity
     folder: Path
+    say: Callable[[str], None] = lambda line: None
+    """What a person who watches the run should know."""
 
     @property
     def seed(self) -> int:

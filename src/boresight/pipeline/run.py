@@ -106,7 +106,7 @@ def build_stage(name: str, pipeline: Pipeline, runs: RunFolder, *, anew: bool, s
     say("resuming" if resumed else "building")
     started = time.perf_counter()
     config = pipeline.stages[name]
-    context = StageContext(name, config, pipeline, runs, identity, folder)
+    context = StageContext(name, config, pipeline, runs, identity, folder, say)
     with arithmetic(pipeline.sections.model.dtype, default_device()):
         result = STAGES[config.kind](context, config)
     finished = runs.finish(identity, result)

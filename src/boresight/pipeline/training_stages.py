@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch.nn import Module
-
 from boresight.config.sections import (
     DPOStage,
-    OptimizedStage,
     ORPOStage,
     PolicyStage,
     PPOStage,
@@ -21,24 +18,18 @@ from boresight.data.tokenize import EncodedPair, EncodedSet, encode_demonstratio
 from boresight.errors import DataError, TrainingError
 from boresight.evaluation.baselines import fit_baselines
 from boresight.evaluation.certificate import certify
-from boresight.models.activation_checkpointing import checkpoint_activations
 from boresight.models.loading import (
     chat_format,
     context_length,
     default_device,
-    fit_to_tokenizer,
     load_tokenizer,
     save_model,
-    start_reward_model,
 )
 from boresight.models.roles import (
     FrozenPolicy,
     Policy,
     RewardModel,
-    build_frozen_policy,
-    build_policy,
     build_reward_model,
-    build_value_model,
     fingerprint,
 )
 from boresight.models.tiny import build_llama, train_tokenizer
@@ -53,6 +44,15 @@ from boresight.pipeline.inputs import (
     read_stage_prompts,
 )
 from boresight.pipeline.model_card import model_card
+from boresight.pipeline.trained_models import (
+    frozen_reference,
+    save_policy,
+    save_reward_model,
+    spare_memory,
+    trained_policy,
+    trained_reward_model,
+    trained_value_model,
+)
 from boresight.records import PreferencePair
 from boresight.runlog.reader import read_metrics
 from boresight.training.dpo import train_dpo
@@ -84,7 +84,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
         initializer_range=config.initializer_range,
         seed=context.seed,
     ).to(default_device())
-    _spare_memory(model, config)
+    spare_memory(model, config)
     run = context.run()
     train_pretrain(config, model, rows.to(model.device), run)
     save_model(context.folder / "model", model, tokenizer, model_card(context))
@@ -100,7 +100,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
 
 
 def sft(context: StageContext, config: SFTStage) -> Result:
-    policy = _policy(context, config.start, config)
+    policy = trained_policy(context, config, config.start)
     probe_mask(policy.chat)
     read = read_stage_demonstrations(context)
     encoded = encode_demonstrations(
@@ -112,25 +112,22 @@ def sft(context: StageContext, config: SFTStage) -> Result:
     _refuse_none(context, encoded)
     run = context.run()
     train_sft(config, policy, encoded.rows, run)
-    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    saved = save_policy(context, policy, config.start)
     return {
         "conversations": len(encoded.rows),
         **_counts(read, encoded),
         "trained_tokens": sum(sum(row.response_mask) for row in encoded.rows),
         "steps": _steps(context.folder),
         "final_loss": final_metrics(context.folder, ["loss/total"])["loss/total"],
+        **saved,
     }
 
 
 def reward_model(context: StageContext, config: RewardModelStage) -> Result:
-    path = context.model_path(config.start)
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_tokenizer(context.model_path(config.start))
     chat = chat_format(tokenizer, context.chat_template(config.start))
     probe_mask(chat)
-    model = start_reward_model(path, context.seed)
-    fit_to_tokenizer(model, tokenizer)
-    model.to(default_device())
-    _spare_memory(model, config)
+    model, adapter = trained_reward_model(context, config, tokenizer)
     limit = config.max_length or context_length(model)
     read = read_stage_pairs(context, config.data, config)
     encoded = encode_pairs(chat, read.records, max_length=limit, on_too_long=config.on_too_long)
@@ -143,8 +140,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
     train_reward_model(
         config, model, encoded.rows, run, held_out={name: kept.rows for name, (_, kept) in held_out.items()}
     )
-    model.config.pad_token_id = tokenizer.pad_token_id
-    save_model(context.folder / "model", model, tokenizer, model_card(context))
+    model, saved = save_reward_model(context, config, model, adapter, tokenizer)
     baselines = fit_baselines(_pairs_of(encoded, read))  # no pair more than the reward model had
     certificate = {}
     for name, (found, kept) in held_out.items():
@@ -158,28 +154,29 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
         **_counts(read, encoded),
         "steps": _steps(context.folder),
         "certificate": certificate,
+        **saved,
     }
 
 
 def dpo(context: StageContext, config: DPOStage) -> Result:
-    policy = _policy(context, config.policy, config)
-    reference = _reference(context, config.reference)
+    policy = trained_policy(context, config, config.policy)
+    reference = frozen_reference(context, config, policy)
     read, encoded = _encoded_pairs(context, config, policy)
     before = reference.fingerprint()
     run = context.run()
     train_dpo(config, policy, reference, encoded.rows, run, cache=context.runs.root / "cache" / "reference_logps")
     _check_unmoved(before, reference.fingerprint(), "reference")
-    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
-    return _preference_result(context.folder, read, encoded) | {"reference_unchanged": True}
+    saved = save_policy(context, policy, config.policy)
+    return _preference_result(context.folder, read, encoded) | {"reference_unchanged": True} | saved
 
 
 def orpo(context: StageContext, config: ORPOStage) -> Result:
-    policy = _policy(context, config.start, config)
+    policy = trained_policy(context, config, config.start)
     read, encoded = _encoded_pairs(context, config, policy)
     run = context.run()
     train_orpo(config, policy, encoded.rows, run)
-    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
-    return _preference_result(context.folder, read, encoded)
+    saved = save_policy(context, policy, config.start)
+    return _preference_result(context.folder, read, encoded) | saved
 
 
 def ppo(context: StageContext, config: PPOStage) -> Result:
@@ -189,15 +186,7 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
     refuse_long_prompts(policy, prompts, config.max_new_tokens)
     run = context.run()
     scale = measure_reward_scale(config, reference, reward, prompts, run)
-    value = build_value_model(
-        context.model_path(config.reward if config.value_start == "reward" else config.policy),
-        start=config.value_start,
-        policy=policy,
-        mean=scale.mean,
-        deviation=scale.deviation,
-        device=default_device(),
-    )
-    _spare_memory(value.model, config)
+    value = trained_value_model(context, config, policy, mean=scale.mean, deviation=scale.deviation)
     roles = PPORoles(policy, value, reference, reward)
     before = reference.fingerprint(), fingerprint(reward.model)
     train_ppo(config, roles, scale, prompts, run)
@@ -229,25 +218,10 @@ def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str,
     return result
 
 
-def _policy(context: StageContext, reference: str, config: OptimizedStage) -> Policy:
-    path, template = context.model_path(reference), context.chat_template(reference)
-    policy = build_policy(path, template, device=default_device())
-    _spare_memory(policy.model, config)
-    return policy
-
-
-def _spare_memory(model: Module, config: OptimizedStage) -> None:
-    if config.activation_checkpointing:
-        checkpoint_activations(model)
-
-
-def _reference(context: StageContext, reference: str) -> FrozenPolicy:
-    return build_frozen_policy(context.model_path(reference), context.chat_template(reference), device=default_device())
-
-
 def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, FrozenPolicy, RewardModel]:
     reward = build_reward_model(context.model_path(config.reward), device=default_device())
-    return _policy(context, config.policy, config), _reference(context, config.reference), reward
+    policy = trained_policy(context, config, config.policy)
+    return policy, frozen_reference(context, config, policy), reward
 
 
 def _encoded_pairs(
@@ -293,9 +267,9 @@ def _finish_policy(
     assert isinstance(roles.reward, RewardModel)
     _check_unmoved(before[0], roles.reference.fingerprint(), "reference")
     _check_unmoved(before[1], fingerprint(roles.reward.model), "reward model")
-    save_model(context.folder / "model", roles.policy.model, roles.policy.tokenizer, model_card(context))
     config = context.config
     assert isinstance(config, PolicyStage)
+    saved = save_policy(context, roles.policy, config.policy)
     return {
         "steps": config.steps,
         "responses": config.steps * config.prompts_per_step * config.responses_per_prompt,
@@ -303,6 +277,7 @@ def _finish_policy(
         "reference_unchanged": True,
         "reward_mean": scale.mean,
         "reward_deviation": scale.deviation,
+        **saved,
     }
 
 

@@ -16,6 +16,7 @@ from boresight.config.section_bases import BatchedStage, OptimizedStage
 from boresight.config.sections import (
     DPOStage,
     EvaluateStage,
+    LoRASection,
     ORPOStage,
     PolicyStage,
     PPOStage,
@@ -24,10 +25,12 @@ from boresight.config.sections import (
     RewardModelStage,
     SampleStage,
     StageSection,
+    TextStage,
 )
 
 GIB = 2**30
 WEIGHT_BYTES = 4  # weights, gradients and moments are float32 whatever the arithmetic
+FOUR_BIT_BYTES = 0.5 + 0.127 / 8  # a number and its share of the doubly quantised scales (Dettmers et al. 2023)
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
 ROLLOUT_ROWS = 128
 """Responses that a stage which samples from its policy decodes at once."""
@@ -148,6 +151,8 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
     taken to have the given shape, and to be in memory at once, as it is in these loops.
     """
     one = shape.parameters * WEIGHT_BYTES
+    if isinstance(stage, TextStage | PolicyStage) and stage.lora is not None:
+        return _adapted_memory(stage, stage.lora, shape, number_bytes=number_bytes, tokens=tokens)
     if isinstance(stage, SampleStage | EvaluateStage):
         judge = isinstance(stage, EvaluateStage) and isinstance(stage.judge, RewardModelJudge)
         return StageMemory(
@@ -170,6 +175,31 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
         blocks = _block_activations(stage, shape, number_bytes, passed)
         return _trained(one, 1, frozen=frozen, activations=blocks + logits)
     return None
+
+
+def _adapted_memory(
+    stage: TextStage | PolicyStage, lora: LoRASection, shape: ModelShape, *, number_bytes: int, tokens: int
+) -> StageMemory | None:
+    """As without adapters, but that gradients and moments are theirs alone, and that a reference which is the policy's
+    own start takes no room. Adapters are counted as if every linear layer of Llama's blocks had one."""
+    unadapted = stage.model_copy(update={"lora": None})
+    whole = stage_memory(unadapted, shape, number_bytes=number_bytes, tokens=tokens)
+    if whole is None:
+        return None
+    base = shape.parameters * WEIGHT_BYTES
+    trained = whole.gradients // base  # models
+    # Queries and output 4 h, keys and values 2 h + 2 kv, gate, up and down 3 h + 3 i
+    widths = 9 * shape.hidden_size + 2 * shape.key_value_size + 3 * shape.intermediate_size
+    adapters = trained * lora.rank * widths * shape.layers * WEIGHT_BYTES
+    shares = isinstance(stage, DPOStage | PolicyStage) and stage.policy == stage.reference
+    spared = base - int(shape.parameters * FOUR_BIT_BYTES) if stage.quantization else 0  # of the policy alone
+    return StageMemory(
+        weights=adapters,
+        gradients=adapters,
+        moments=2 * adapters,
+        frozen=whole.weights - spared + whole.frozen - (base if shares else 0),
+        activations=whole.activations,
+    )
 
 
 def _passed(stage: OptimizedStage, batch: int, example: int) -> int:

@@ -13,6 +13,7 @@ from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from boresight.errors import CheckpointError
 from boresight.runlog.writer import MetricsWriter
@@ -78,7 +79,7 @@ class Run:
                 "It was written by another version; remove the folder to start this stage anew."
             )
         for name, part in parts.items():
-            part.load_state_dict(saved["parts"][name])
+            self._restore(name, part, saved["parts"][name])
         self._writer.rewind(saved["metrics_position"])
         self._next_step = saved["next_step"]
         return self._next_step
@@ -107,7 +108,7 @@ class Run:
             "key": self._key,
             "next_step": step + 1,
             "metrics_position": self._writer.position(),
-            "parts": {name: part.state_dict() for name, part in self._parts.items()},
+            "parts": {name: _state(part) for name, part in self._parts.items()},
         }
 
         def write(path: Path) -> None:
@@ -116,6 +117,17 @@ class Run:
                 torch.save(state, stream)
 
         write_atomically(self._checkpoint, write)
+
+    def _restore(self, name: str, part: Stateful, saved: Mapping[str, Any]) -> None:
+        if not isinstance(part, nn.Module):
+            part.load_state_dict(saved)
+            return
+        if set(saved) != set(_state(part)):
+            raise CheckpointError(
+                f"{self._checkpoint}: holds {len(saved)} tensors of the {name}, of which {len(_state(part))} are "
+                "trained now, and not the same ones. Restore the old settings, or remove the folder to start anew."
+            )
+        part.load_state_dict(saved, strict=False)
 
     def _load(self) -> dict[str, Any]:
         try:
@@ -126,3 +138,11 @@ class Run:
                 "damaged after it was written. Remove the folder to start this stage anew."
             ) from error
         return saved
+
+
+def _state(part: Stateful) -> dict[str, Any]:
+    """What changes in a part while it is trained: of a module with frozen parameters the others alone."""
+    if not isinstance(part, nn.Module) or all(p.requires_grad for p in part.parameters()):
+        return part.state_dict()
+    trained = {name for name, p in part.named_parameters(remove_duplicate=False) if p.requires_grad}
+    return {name: value for name, value in part.state_dict().items() if name in trained}
