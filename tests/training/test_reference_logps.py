@@ -19,9 +19,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pairs each pass over a model took."""
     taken: list[int] = []
 
-    def counted(policy: object, pairs: list[object], *rest: object) -> torch.Tensor:
+    def counted(policy: object, pairs: list[object], **options: object) -> torch.Tensor:
         taken.append(len(pairs))
-        return pair_logp_sums(policy, pairs, *rest)  # type: ignore[arg-type]
+        return pair_logp_sums(policy, pairs, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "pair_logp_sums", counted)
     return taken
@@ -70,7 +70,7 @@ def test_nothing_is_kept_of_a_reference_that_moves(
 ) -> None:
     reference = tiny.reference_of(imitator.model)
 
-    def moving(policy: object, pairs: list[object]) -> torch.Tensor:
+    def moving(policy: object, pairs: list[object], **options: object) -> torch.Tensor:
         with torch.no_grad():
             next(reference.model.parameters()).view(-1)[0] += 1e-6
         return pair_logp_sums(policy, pairs)  # type: ignore[arg-type]

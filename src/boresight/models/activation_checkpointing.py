@@ -23,15 +23,20 @@ def checkpoint_activations(model: nn.Module) -> None:
     are in eval mode. Here the mode makes no difference; passes without gradient are computed as ever. Raises ModelError
     where transformers has marked no block.
     """
-    blocks = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
-    if not blocks:
+    found = blocks(model)
+    if not found:
         raise ModelError(
             f"{type(model).__name__}: transformers does not say where the blocks of this model begin, so its "
             "activations cannot be checkpointed. Take `activation_checkpointing` out; a lower micro_batch_tokens also "
             "saves memory."
         )
-    for block in blocks:
+    for block in found:
         block.forward = partial(_recomputed, block.forward)
+
+
+def blocks(model: nn.Module) -> list[nn.Module]:
+    """The blocks of a model, as far as transformers marks them."""
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def _recomputed(forward: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:

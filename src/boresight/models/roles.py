@@ -32,6 +32,7 @@ from boresight.models.loading import (
 )
 from boresight.models.quantization import quantized_loading
 from boresight.models.response_logps import ResponseLogps, left_edge_mask, predicting, response_logps, to_left_edge
+from boresight.models.sharding import whole
 from boresight.records import Messages
 
 M = TypeVar("M", bound=nn.Module)
@@ -173,7 +174,7 @@ def _digest(parameters: Iterable[tuple[str, Parameter]]) -> str:
     digest = hashlib.sha256()
     for name, parameter in sorted(parameters, key=itemgetter(0)):
         digest.update(name.encode())
-        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(whole(parameter.detach()).cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -40,8 +40,8 @@ def train_reward_model(
     run.resume(model=model, updater=updater)
     for step in run.steps(total):
         rows = order.batch(step)
-        sums = MetricSums()
-        for piece in pair_micro_batches(config, pairs, rows):
+        sums = MetricSums(run.processes)
+        for piece in run.processes.in_step(pair_micro_batches(config, pairs, run.processes.share(rows))):
             batch = [pairs[row] for row in piece]
             chosen, rejected = score_pairs(model, head, batch)
             terms = bradley_terry_loss(
