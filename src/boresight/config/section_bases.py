@@ -89,6 +89,8 @@ class BatchedStage(OptimizedStage):
 
 
 class LoRASection(Section):
+    """Low-rank adapters (Hu et al. 2021) in place of training all weights."""
+
     rank: PositiveInt = 16
     """Rank of the update of each layer; memory and disk grow with it."""
     alpha: PositiveInt = 32
@@ -103,9 +105,9 @@ class AdaptedStage(Section):
     """Training that leaves the model's own weights as they are."""
 
     lora: LoRASection | None = None
-    """Train low-rank adapters in place of all weights: `rank` (16), `alpha` (32), `dropout` (0), `target_modules`
-    (all-linear); `lora: {}` takes these. Saved are the merged model, in `model/`, and the adapters, in `adapter/`. A
-    learning rate about ten times that of full training suits them."""
+    """Train low-rank adapters in place of all weights; `lora: {}` takes the defaults, told below. Saved are the merged
+    model, in `model/`, and the adapters, in `adapter/`. A learning rate about ten times that of full training suits
+    them."""
     quantization: Literal["4bit"] | None = None
     """Keep the frozen weights under the adapters in 4 bits (QLoRA, Dettmers et al. 2023): bitsandbytes, and CUDA."""
 

@@ -174,7 +174,9 @@ def _digest(parameters: Iterable[tuple[str, Parameter]]) -> str:
     digest = hashlib.sha256()
     for name, parameter in sorted(parameters, key=itemgetter(0)):
         digest.update(name.encode())
-        digest.update(whole(parameter.detach()).cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        # Of a copy: memory that numpy has seen cannot be given back, and sharded weights are gathered and given back.
+        copied = whole(parameter.detach()).cpu().clone()
+        digest.update(copied.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

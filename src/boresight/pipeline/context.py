@@ -9,6 +9,7 @@ from boresight.config.pipeline import Pipeline
 from boresight.config.sections import Stage
 from boresight.pipeline.artifacts import Identity, Input, RunFolder, stage_config
 from boresight.storage import hash_text, hash_tree
+from boresight.training.processes import ALONE, Processes
 from boresight.training.run import Run
 
 BASE_MODEL = "base_model"
@@ -24,6 +25,8 @@ class StageContext:
     folder: Path
     say: Callable[[str], None] = lambda line: None
     """What a person who watches the run should know."""
+    processes: Processes = ALONE
+    """Who builds the stage; only the first writes."""
 
     @property
     def seed(self) -> int:
@@ -51,6 +54,7 @@ class StageContext:
             key=self.identity.key,
             seed=self.seed,
             checkpoint_every=getattr(self.config, "checkpoint_every", 1),
+            processes=self.processes,
         )
 
 

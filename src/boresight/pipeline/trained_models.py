@@ -1,5 +1,5 @@
 """The models that a stage trains, made and saved as its settings want: all weights or adapters in them, activations
-kept or computed again. The loops see none of it."""
+kept or computed again, in one process or over several. The loops see none of it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +9,10 @@ from torch.nn import Module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from boresight.config.sections import DPOStage, OptimizedStage, PolicyStage, PPOStage, RewardModelStage, TextStage
+from boresight.errors import ModelError
 from boresight.models.activation_checkpointing import checkpoint_activations
 from boresight.models.adapters import Adapter, add_adapter, merge_saved, refuse_new_tokens
-from boresight.models.loading import default_device, fit_to_tokenizer, save_model, start_reward_model
+from boresight.models.loading import default_device, fit_to_tokenizer, save_model, scalar_head, start_reward_model
 from boresight.models.quantization import quantized_loading
 from boresight.models.roles import (
     FrozenPolicy,
@@ -27,16 +28,10 @@ from boresight.pipeline.model_card import model_card
 
 
 def trained_policy(context: StageContext, config: TextStage | PolicyStage, start: str) -> Policy:
-    """The model of the stage `start`, to be trained."""
-    policy = build_policy(
-        context.model_path(start),
-        context.chat_template(start),
-        default_device(),
-        lora=config.lora,
-        quantization=config.quantization,
-        seed=context.seed,
-    )
-    spare_memory(policy.model, config)
+    """The model of the stage `start`, to be trained; spread over the processes that build the stage."""
+    _refuse_shared_quantization(context, config)
+    policy = _unsharded_policy(context, config, start)
+    context.processes.shard_policy(policy.model)
     return policy
 
 
@@ -46,24 +41,18 @@ def frozen_reference(context: StageContext, config: DPOStage | PolicyStage, poli
         context.say(f"reference: {config.reference}, the policy's own weights with the adapter switched off")
         return UnadaptedPolicy(policy, policy.adapter)
     path, template = context.model_path(config.reference), context.chat_template(config.reference)
-    return build_frozen_policy(path, template, default_device())
+    reference = build_frozen_policy(path, template, default_device())
+    context.processes.shard_policy(reference.model)
+    return reference
 
 
 def trained_reward_model(
     context: StageContext, config: RewardModelStage, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreTrainedModel, Adapter | None]:
-    """The model of the stage `config.start` with a fresh head, to be trained."""
-    path = context.model_path(config.start)
-    if config.lora is None:
-        model = _plain_reward_model(context, config, tokenizer).to(default_device())
-        spare_memory(model, config)
-        return model, None
-    refuse_new_tokens(path, tokenizer)
-    model = start_reward_model(path, context.seed, **quantized_loading(config.quantization))
-    fit_to_tokenizer(model, tokenizer)
-    model = model if config.quantization else model.to(default_device())
-    adapter = add_adapter(model, config.lora, task="SEQ_CLS", seed=context.seed)
-    spare_memory(model, config)
+    """The model of the stage `config.start` with a fresh head, to be trained; spread over the processes."""
+    _refuse_shared_quantization(context, config)
+    model, adapter = _unsharded_reward_model(context, config, tokenizer)
+    context.processes.shard_reward_model(model, scalar_head(model))
     return model, adapter
 
 
@@ -92,11 +81,19 @@ def spare_memory(model: Module, config: OptimizedStage) -> None:
 
 def save_policy(context: StageContext, policy: Policy, start: str) -> dict[str, Any]:
     """Write `model/`, and of an adapted policy `adapter/`; returns what the stage's result says of it."""
+    said = _trained_share(policy.model, policy.adapter)
+    state = context.processes.whole_state(policy.model)
+    if not context.processes.first:
+        return said
+    if state is not None:
+        config = context.config
+        assert isinstance(config, TextStage | PolicyStage)
+        policy = _unsharded_policy(context, config, start, "cpu")
+        policy.model.load_state_dict(state)
 
     def plain() -> PreTrainedModel:
         return build_policy(context.model_path(start), context.chat_template(start)).model
 
-    said = _trained_share(policy.model, policy.adapter)
     model = _merged(context, policy.model, policy.adapter, start, plain)
     save_model(context.folder / "model", model, policy.tokenizer, model_card(context))
     return said
@@ -111,12 +108,62 @@ def save_reward_model(
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The same for a reward model; the model that was saved comes back, for its certificate."""
     said = _trained_share(model, adapter)
-    merged = _merged(
-        context, model, adapter, config.start, lambda: _plain_reward_model(context, config, tokenizer)
-    ).to(default_device())  # fmt: skip
+    state = context.processes.whole_state(model)
+    if not context.processes.first:
+        return model, said
+    if state is not None:
+        model, adapter = _unsharded_reward_model(context, config, tokenizer, "cpu")
+        model.load_state_dict(state)
+
+    def plain() -> PreTrainedModel:
+        return _plain_reward_model(context, config, tokenizer)
+
+    merged = _merged(context, model, adapter, config.start, plain).to(default_device())
     merged.config.pad_token_id = tokenizer.pad_token_id
     save_model(context.folder / "model", merged, tokenizer, model_card(context))
     return merged, said
+
+
+def _refuse_shared_quantization(context: StageContext, config: TextStage | PolicyStage) -> None:
+    if config.quantization and context.processes.count > 1:
+        raise ModelError(
+            f"stage {context.name}: quantization: {config.quantization} is for one process, and there are "
+            f"{context.processes.count}, over which weights are spread already. Take the setting out, or run without "
+            "torchrun."
+        )
+
+
+def _unsharded_policy(
+    context: StageContext, config: TextStage | PolicyStage, start: str, device: str | None = None
+) -> Policy:
+    policy = build_policy(
+        context.model_path(start),
+        context.chat_template(start),
+        device or default_device(),
+        lora=config.lora,
+        quantization=config.quantization,
+        seed=context.seed,
+    )
+    spare_memory(policy.model, config)
+    return policy
+
+
+def _unsharded_reward_model(
+    context: StageContext, config: RewardModelStage, tokenizer: PreTrainedTokenizerBase, device: str | None = None
+) -> tuple[PreTrainedModel, Adapter | None]:
+    device = device or default_device()
+    if config.lora is None:
+        model = _plain_reward_model(context, config, tokenizer).to(device)
+        spare_memory(model, config)
+        return model, None
+    path = context.model_path(config.start)
+    refuse_new_tokens(path, tokenizer)
+    model = start_reward_model(path, context.seed, **quantized_loading(config.quantization))
+    fit_to_tokenizer(model, tokenizer)
+    model = model if config.quantization else model.to(device)
+    adapter = add_adapter(model, config.lora, task="SEQ_CLS", seed=context.seed)
+    spare_memory(model, config)
+    return model, adapter
 
 
 def _plain_reward_model(

@@ -141,6 +141,8 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
         config, model, encoded.rows, run, held_out={name: kept.rows for name, (_, kept) in held_out.items()}
     )
     model, saved = save_reward_model(context, config, model, adapter, tokenizer)
+    if not context.processes.first:
+        return {}
     baselines = fit_baselines(_pairs_of(encoded, read))  # no pair more than the reward model had
     certificate = {}
     for name, (found, kept) in held_out.items():

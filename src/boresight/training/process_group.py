@@ -33,8 +33,12 @@ class ProcessGroup(Processes):
     def __init__(self, device: str) -> None:
         self.rank = dist.get_rank()
         self.count = dist.get_world_size()
+        self._device = device
         self._mesh = init_device_mesh(device, (self.count,))
         self._forwards: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
+
+    def for_stage(self) -> "ProcessGroup":
+        return ProcessGroup(self._device)
 
     def in_step(self, pieces: Sequence[T]) -> Iterator[T]:
         """Beyond its own, a process lets a token pass forth and back, with a gradient of zero, for each of the others':

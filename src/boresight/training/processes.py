@@ -25,6 +25,10 @@ class Processes:
         """Whether this process is the one that writes files and speaks."""
         return self.rank == 0
 
+    def for_stage(self) -> "Processes":
+        """The same processes, with no model known to them."""
+        return self
+
     def share(self, items: Sequence[T]) -> list[T]:
         """Every `count`-th, beginning with the one of the process's own number: rows of like length are spread evenly.
         There may be none for it; the first process has some where there are any."""
