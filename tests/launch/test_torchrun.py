@@ -1,8 +1,10 @@
 """A pipeline under torchrun, as people start it, beside the same pipeline in one process."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,12 +22,15 @@ OVERRIDES = (
 )
 
 
-def command(*arguments: str, processes: int) -> subprocess.CompletedProcess[str]:
+def words(*arguments: str, processes: int) -> list[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    return [sys.executable, *launcher, "-m", "boresight", *arguments]
+
+
+def command(*arguments: str, processes: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *launcher, "-m", "boresight", *arguments],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE,
-    )  # fmt: skip
+        words(*arguments, processes=processes), env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +94,33 @@ def test_fault_of_a_stage_ends_all_processes_and_is_told(runs: Runs) -> None:
     )  # fmt: skip
     assert ended.returncode != 0
     assert "data error: " in ended.stderr
+
+
+@pytest.mark.slow
+def test_run_killed_under_torchrun_goes_on_in_one_process(runs: Runs, tmp_path: Path) -> None:
+    """All processes die by SIGKILL in the middle of a shared stage; the folder they leave is taken up by one."""
+    settings = ("--set", "stages.demo.steps=200", "--out", str(tmp_path / "run"), "--no-check", "--only")
+    base, demo = (("run", str(runs[1][0].parent / "pipeline.yaml"), *settings, name) for name in ("base", "demo"))
+    assert command(*base, processes=1).returncode == 0
+    launched = subprocess.Popen(
+        words(*demo, processes=2), env=ENVIRONMENT, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    partial = tmp_path / "run/stages/demo.partial"
+    deadline = time.monotonic() + DEADLINE
+    while not list(partial.glob("checkpoint/[0-9]*")):
+        assert launched.poll() is None, f"the run ended by itself, exit code {launched.returncode}"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # between two looks at the folder
+    for process in children(launched.pid):  # torchrun puts each into a session of its own
+        os.kill(process, signal.SIGKILL)
+    launched.wait(DEADLINE)
+    ended = command(*demo, processes=1)
+    assert ended.returncode == 0 and "demo (sft): resuming" in ended.stderr, ended.stderr[-3000:]
+    finished = partial.with_name("demo")
+    losses = read_metrics(finished / "metrics.jsonl").series("loss/total", "train")
+    assert [row.step for row in losses] == list(range(200))
+    assert not (finished / "checkpoint").exists() and not (finished / "checkpoint.pt").exists()
+
+
+def children(process: int) -> list[int]:
+    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
