@@ -102,16 +102,14 @@ def test_run_killed_under_torchrun_goes_on_in_one_process(runs: Runs, tmp_path: 
     settings = ("--set", "stages.demo.steps=200", "--out", str(tmp_path / "run"), "--no-check", "--only")
     base, demo = (("run", str(runs[1][0].parent / "pipeline.yaml"), *settings, name) for name in ("base", "demo"))
     assert command(*base, processes=1).returncode == 0
-    launched = subprocess.Popen(
-        words(*demo, processes=2), env=ENVIRONMENT, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    launched = subprocess.Popen(words(*demo, processes=2), env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     partial = tmp_path / "run/stages/demo.partial"
     deadline = time.monotonic() + DEADLINE
     while not list(partial.glob("checkpoint/[0-9]*")):
         assert launched.poll() is None, f"the run ended by itself, exit code {launched.returncode}"
         assert time.monotonic() < deadline
         time.sleep(0.01)  # between two looks at the folder
-    for process in children(launched.pid):  # torchrun puts each into a session of its own
+    for process in children(launched.pid):  # torchrun makes each the leader of its own group
         os.kill(process, signal.SIGKILL)
     launched.wait(DEADLINE)
     ended = command(*demo, processes=1)
