@@ -105,8 +105,9 @@ def prepare(options: argparse.Namespace, folder: Path) -> Work:
         "batch_size": options.batch_size,
         "micro_batch_tokens": options.micro_batch_tokens,
         "learning_rate": options.learning_rate,
-        "schedule": "linear",
-        "adam_beta2": 0.999,  # this and the line above as TRL has them
+        "schedule": "linear",  # this and the next two as TRL has them
+        "warmup_fraction": 0.0,
+        "adam_beta2": 0.999,
         "epochs": options.epochs,
     }
     if options.method == "sft":

@@ -14,7 +14,7 @@ from benchmarks_page import VERSUS, benchmarks_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from boresight.config.sections import STAGE_CLASSES, DataSection, ModelSection, RunSection, Section
+from boresight.config.sections import STAGE_CLASSES, DataSection, LoRASection, ModelSection, RunSection, Section
 from boresight.data.lint.catalogue import CATALOGUE
 from boresight.diagnosis.rules.table import RULES
 from boresight.diagnosis.signals import FOREIGN
@@ -36,6 +36,7 @@ def settings_page() -> str:
         parts += _section(f"`{name}`", section)
     for kind, section in STAGE_CLASSES.items():
         parts += _section(f"stage kind `{kind}`", section)
+    parts += _section("`lora` of a stage", LoRASection)
     return "\n".join(parts) + "\n"
 
 

@@ -83,6 +83,11 @@ def seconds_of(run: Path) -> float:
     return sum(read_metrics(stage / TIMINGS_FILE).last("time/stage_seconds", "stage") or 0.0 for stage in stages)
 
 
+def usable_cores() -> int:
+    """Cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def figures_of(run: Path) -> dict[str, Any]:
     """What the promises look at, from the results of one run."""
     compare = read_json(run / "stages" / "compare" / "result.json")
@@ -142,7 +147,7 @@ def main() -> int:
     text, held = table(by_seed)
     print(text)
     if options.json:
-        machine = {"cores": os.cpu_count(), "processor": platform.machine()}
+        machine = {"cores": usable_cores(), "processor": platform.machine()}
         write_json(options.json, {"machine": machine, "set": options.set, "seeds": by_seed, "table": text})
     return 0 if held else 1
 

@@ -25,6 +25,7 @@ FLOORS = {
     "pipeline": 6,
     "launch": 7, "web": 7,
     "cli": 8,
+    "__main__": 9,
 }  # fmt: skip
 """Floor of each file or folder of the package. A module imports from its own folder and from lower floors."""
 

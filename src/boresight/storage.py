@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,6 +79,24 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a file that then takes the place of `path`, as `replacing` says."""
     with replacing(path) as temporary:
         write(temporary)
+
+
+@contextmanager
+def folder_at_once(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `folder` when it is filled: a kill leaves the old one or the new one.
+
+    Raises StorageError where the disk is full or the folder may not be written to.
+    """
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    try:
+        with storage_faults(folder):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # on a full disk what was written stands in the way of the rest
 
 
 def write_text(path: Path, text: str) -> None:

@@ -24,7 +24,7 @@ HEAD = "run: {name: r}\nstages:\n"
             "steps: 5, zzzz: {a: 1}",
             "stages.demo.zzzz: unknown key (value a mapping); known keys: kind, learning_rate, start, data, "
             "epochs, steps, schedule, warmup_fraction, final_rate_fraction, weight_decay, adam_beta1, adam_beta2, "
-            "and 8 more",
+            "and 11 more",
         ),
         ("steps: 5.0", "stages.demo.steps: wrong type: found 5.0, expected a whole number"),
         ("steps: true", "stages.demo.steps: wrong type: found true, expected a whole number"),
@@ -96,7 +96,7 @@ def test_a_stage_named_like_its_kind_has_plain_paths(problems: Problems) -> None
     assert problems(f"{HEAD}  pretrain: {{kind: pretrain, data: data/docs.txt, pretrain: 1, stepz: 5}}\n") == [
         "align.yaml:3: stages.pretrain.pretrain: unknown key (value 1); known keys: kind, learning_rate, "
         "weight_decay, batch_size, data, vocabulary_size, context_length, hidden_size, intermediate_size, layers, "
-        "heads, initializer_range, and 13 more",
+        "heads, initializer_range, and 14 more",
         'align.yaml:3: stages.pretrain.stepz: unknown key (value 5); did you mean "steps"?',
     ]
 

@@ -162,6 +162,16 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
             "raise context_length or shorten the rows",
         ),
         ("epochs: 1}", "epochs: 1, steps: 9}", "5: stages.demo.steps: given beside epochs (1); keep one of the two"),
+        (
+            "epochs: 1}",
+            "epochs: 1, quantization: 4bit}",
+            "5: stages.demo.quantization: 4bit weights cannot be trained; add `lora: {}`, or leave it out",
+        ),
+        (
+            "reference: demo, data: pairs}",
+            "reference: demo, data: pairs, lora: {dropout: 0.1}}",
+            "19: stages.dpo.lora.dropout: 0.1, but a dpo stage trains without dropout; leave it at 0",
+        ),
         (", epochs: 1}", "}", "5: stages.demo: how long to train is missing; give epochs or steps"),
         (
             "kind: dpo,",

@@ -1,5 +1,6 @@
 """Each mistake is made in a pipeline that is otherwise right, and must be named; the right one is let pass."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -373,6 +374,15 @@ def test_memory_that_cannot_suffice_is_an_error_and_a_rough_excess_a_warning(che
     small = check(machine=Machine("GPU", ppo.certain - 1))
     assert ("error", "memory_exceeded", "ppo") in named(small)
     assert "of GPU" in message(small, "memory_exceeded")
+
+
+def test_four_bit_weights_where_they_cannot_be_had_are_an_error(check: Checker) -> None:
+    done = check({"dpo.lora": {}, "dpo.quantization": "4bit"}, machine=Machine("memory", 2**40))
+    assert ("error", "quantization_missing", "dpo") in named(done)
+    assert "no CUDA device" in message(done, "quantization_missing")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        done = check({"dpo.lora": {}, "dpo.quantization": "4bit"}, machine=Machine("GPU", 2**40))
+        assert "pip install 'boresight[qlora]'" in message(done, "quantization_missing")
 
 
 def test_this_machine_has_memory() -> None:

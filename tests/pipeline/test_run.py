@@ -10,7 +10,7 @@ from boresight.data.jsonl import read_records, write_records
 from boresight.errors import CheckpointError, ConfigError, DataError, TrainingError
 from boresight.models.response_logps import ResponseLogps
 from boresight.models.roles import FrozenPolicy
-from boresight.pipeline import training_stages
+from boresight.pipeline import trained_models, training_stages
 from boresight.pipeline.artifacts import RunFolder
 from boresight.pipeline.context import identify
 from boresight.pipeline.run import Outcome, run_pipeline
@@ -146,6 +146,7 @@ def keys(built: Path, *overrides: str) -> dict[str, str]:
         ("stages.ppo.reference=base", {"ppo"}),
         ("stages.demo.checkpoint_every=7", set()),
         ("stages.ppo.checkpoint_every=2", set()),
+        ("stages.dpo.activation_checkpointing=true", set()),
         ("run.name=other", set()),
         ("run.seed=4", set(STAGES)),
         ("model.dtype=bfloat16", set(STAGES)),
@@ -253,13 +254,13 @@ class DriftingReference(FrozenPolicy):
 
 @pytest.mark.parametrize("stage", ["dpo", "ppo", "rloo"])
 def test_reference_that_moves_voids_the_stage(stage: str, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = training_stages.build_frozen_policy
+    sound = trained_models.build_frozen_policy
 
     def drifting(*arguments: Any, **options: Any) -> FrozenPolicy:
         policy = sound(*arguments, **options)
         return DriftingReference(policy.model, policy.tokenizer, policy.chat)
 
-    monkeypatch.setattr(training_stages, "build_frozen_policy", drifting)
+    monkeypatch.setattr(trained_models, "build_frozen_policy", drifting)
     shutil.rmtree(copy / "run/cache")  # a reference that is not asked does not move
     with pytest.raises(TrainingError, match=r"the reference changed during training \(fingerprint \w{12} before"):
         run(copy / "data", copy / "run", start=stage, only=stage)

@@ -8,7 +8,16 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedModel
 
-from boresight.config.sections import DPOStage, EvaluateStage, GateStage, PPOStage, PretrainStage, SFTStage
+from boresight.config.sections import (
+    DPOStage,
+    EvaluateStage,
+    GateStage,
+    LoRASection,
+    PPOStage,
+    PretrainStage,
+    SFTStage,
+)
+from boresight.models.adapters import add_adapter
 from boresight.models.tiny import build_llama, tiny_tokenizer
 from boresight.planning.memory import ModelShape, StageMemory, folder_shape, llama_shape, pretrain_shape, stage_memory
 
@@ -156,6 +165,38 @@ def test_smaller_micro_batches_take_less_and_change_nothing_else() -> None:
     whole = memory_of(SFT)
     cut = memory_of(SFT.model_copy(update={"micro_batch_size": 2}))
     assert cut.activations * 3 == whole.activations and cut.certain == whole.certain
+
+
+def test_checkpointed_activations_are_the_inputs_of_the_blocks_and_one_block() -> None:
+    deep = llama_shape(vocabulary_size=100, hidden_size=8, intermediate_size=16, layers=20, tied=True)
+    logits = 3 * 4 * 60 * 100  # six rows of ten tokens
+    whole = memory_of(SFT, deep).activations - logits
+    spared = memory_of(SFT.model_copy(update={"activation_checkpointing": True}), deep).activations - logits
+    assert spared == whole // 20 + 20 * 60 * 8 * 4
+
+
+def test_adapters_are_counted_as_peft_makes_them_and_carry_gradients_and_moments_alone() -> None:
+    stage = PRETRAIN.model_copy(update={"vocabulary_size": 260})
+    model = build(stage)
+    add_adapter(model, LoRASection(rank=3), task="CAUSAL_LM", seed=0)
+    adapters = sum(p.numel() for p in model.parameters() if p.requires_grad) * 4
+    adapted = SFT.model_copy(update={"lora": LoRASection(rank=3)})
+    memory = memory_of(adapted, pretrain_shape(stage))
+    assert (memory.weights, memory.gradients, memory.moments) == (adapters, adapters, 2 * adapters)
+    assert memory.frozen == pretrain_shape(stage).parameters * 4
+    assert memory.activations == memory_of(SFT, pretrain_shape(stage)).activations
+
+
+def test_reference_of_an_adapted_policy_takes_no_room_where_it_is_its_own_start() -> None:
+    one = SHAPE.parameters * 4
+    lora = LoRASection(rank=2)
+    own = DPOStage(kind="dpo", policy="a", reference="a", data="p.jsonl", lora=lora)
+    assert memory_of(own).frozen == one
+    assert memory_of(own.model_copy(update={"reference": "b"})).frozen == 2 * one
+    ppo = PPOStage(kind="ppo", policy="a", reference="a", reward="r", prompts="p.jsonl", steps=1, lora=lora)
+    assert memory_of(ppo).frozen == 3 * one  # under policy and value, and the reward model
+    in_four_bits = own.model_copy(update={"quantization": "4bit"})
+    assert one / 8 < memory_of(in_four_bits).frozen < one / 7
 
 
 def test_a_gate_loads_no_model() -> None:

@@ -30,6 +30,21 @@ def test_loss_starts_at_log_two_and_the_margin_grows_also_on_pairs_never_seen(
     assert reference.fingerprint() == before
 
 
+def test_adapters_learn_the_preference_and_their_reference_stays(imitator: Imitator, tmp_path: Path) -> None:
+    policy = tiny.adapted_policy_of(imitator.model)
+    reference = tiny.reference_under(policy)
+    before = reference.fingerprint()
+    config = tiny.dpo_config(epochs=4, batch_size=32, beta=0.5, sft_coefficient=0.0, learning_rate=1e-2)
+    train_dpo(config, policy, reference, tiny.pairs(128), tiny.run_in(tmp_path, checkpoint_every=1000))
+    table = read_metrics(tmp_path / "metrics.jsonl")
+    assert table.series("loss/total")[0].value == pytest.approx(math.log(2), abs=1e-5)
+    assert table.last("reward/margin") > 0.5
+    held_out = tiny.pairs(64, seed=1)
+    ratio = pair_logp_sums(policy, held_out) - pair_logp_sums(reference, held_out)
+    assert float((ratio[:, 0] > ratio[:, 1]).double().mean()) > 0.8
+    assert reference.fingerprint() == before == tiny.reference_of(imitator.model).fingerprint()
+
+
 def test_pairs_that_the_policy_cannot_tell_apart_yet_count_as_halves(imitator: Imitator, tmp_path: Path) -> None:
     policy, reference = tiny.policy_of(imitator.model), tiny.reference_of(imitator.model)
     train_dpo(tiny.dpo_config(), policy, reference, tiny.pairs(8), tiny.run_in(tmp_path))

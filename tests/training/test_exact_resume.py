@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from boresight.config.sections import LoRASection
 from boresight.data.tokenize import Encoded
 from boresight.errors import CheckpointError
+from boresight.models.adapters import add_adapter
 from boresight.runlog.reader import read_metrics
 from boresight.training.dpo import train_dpo
 from boresight.training.experience import RewardScale
@@ -79,9 +81,28 @@ def rloo(run: Run, folder: Path, **changes: Any) -> None:
     train_rloo(tiny.rloo_config(**changes), roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
 
 
+def sft_adapted(run: Run, folder: Path, **changes: Any) -> None:
+    policy = tiny.adapted_policy_of(tiny.fresh_model(), dropout=DROPOUT)
+    train_sft(tiny.sft_config(**changes), policy, tiny.conversations(20), run)
+
+
+def dpo_adapted(run: Run, folder: Path, **changes: Any) -> None:
+    policy = tiny.adapted_policy_of(tiny.fresh_model())
+    train_dpo(tiny.dpo_config(**changes), policy, tiny.reference_under(policy), tiny.pairs(32), run)
+
+
+def ppo_adapted(run: Run, folder: Path, **changes: Any) -> None:
+    model = tiny.fresh_model()
+    policy, value = tiny.adapted_policy_of(model), tiny.value_of(model)
+    add_adapter(value.model.body, LoRASection(rank=2), task="FEATURE_EXTRACTION", seed=0)
+    roles = PPORoles(policy, value, tiny.reference_under(policy), tiny.LetterShare())
+    train_ppo(tiny.ppo_config(**changes), roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+
+
 LOOPS: dict[str, Loop] = {
     "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "rankings": rankings, "dpo": dpo, "orpo": orpo,
     "simpo": simpo, "kto": kto, "ppo": ppo, "rloo": rloo,
+    "sft with adapters": sft_adapted, "dpo with adapters": dpo_adapted, "ppo with adapters": ppo_adapted,
 }  # fmt: skip
 
 
@@ -144,6 +165,16 @@ def test_micro_batches_change_gradients_by_no_more_than_rounding(name: str, tmp_
         largest = max(float(state["exp_avg"].abs().max()) for state in whole.values())
         for number, state in whole.items():
             torch.testing.assert_close(pieces[number]["exp_avg"], state["exp_avg"], rtol=1e-4, atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize("name", ["sft with adapters", "dpo with adapters", "ppo with adapters"])
+def test_checkpoint_holds_what_is_trained_and_nothing_else(name: str, tmp_path: Path) -> None:
+    with pytest.raises(tiny.Interrupted):
+        LOOPS[name](tiny.interrupted_run(tmp_path, 2), tmp_path)
+    parts = state_of(tmp_path)["parts"]
+    assert parts["policy"] and all(".lora_" in key for key in parts["policy"])
+    if name.startswith("ppo"):
+        assert {key for key in parts["value"] if ".lora_" not in key} == {"head.weight", "head.bias"}
 
 
 @pytest.mark.parametrize("name", LOOPS)

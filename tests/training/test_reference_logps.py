@@ -19,9 +19,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pairs each pass over a model took."""
     taken: list[int] = []
 
-    def counted(policy: object, pairs: list[object], *rest: object) -> torch.Tensor:
+    def counted(policy: object, pairs: list[object], **options: object) -> torch.Tensor:
         taken.append(len(pairs))
-        return pair_logp_sums(policy, pairs, *rest)  # type: ignore[arg-type]
+        return pair_logp_sums(policy, pairs, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "pair_logp_sums", counted)
     return taken
@@ -32,6 +32,20 @@ def test_a_second_run_reads_what_the_first_computed(imitator: Imitator, tmp_path
     second = reference_logp_sums(tiny.reference_of(imitator.model), PAIRS, tmp_path)
     assert passes == [12] and torch.equal(first, second)
     assert torch.equal(first, pair_logp_sums(tiny.reference_of(imitator.model), PAIRS))
+
+
+def test_model_under_an_adapter_is_asked_once_and_found_as_the_plain_one(
+    imitator: Imitator, tmp_path: Path, passes: list[int]
+) -> None:
+    policy = tiny.adapted_policy_of(imitator.model)
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if ".lora_B." in name:
+                parameter.fill_(0.1)
+    under = reference_logp_sums(tiny.reference_under(policy), PAIRS, tmp_path)
+    plain = reference_logp_sums(tiny.reference_of(imitator.model), PAIRS, tmp_path)
+    assert passes == [12] and torch.equal(under, plain)
+    assert not torch.equal(pair_logp_sums(policy, PAIRS), plain)
 
 
 def test_one_weight_one_token_or_another_arithmetic_is_computed_anew(
@@ -56,7 +70,7 @@ def test_nothing_is_kept_of_a_reference_that_moves(
 ) -> None:
     reference = tiny.reference_of(imitator.model)
 
-    def moving(policy: object, pairs: list[object]) -> torch.Tensor:
+    def moving(policy: object, pairs: list[object], **options: object) -> torch.Tensor:
         with torch.no_grad():
             next(reference.model.parameters()).view(-1)[0] += 1e-6
         return pair_logp_sums(policy, pairs)  # type: ignore[arg-type]

@@ -94,6 +94,17 @@ def test_damaged_checkpoint_is_refused_by_name(damage: bytes | None, tmp_path: P
         tiny.run_in(tmp_path).resume(counter=Counter())
 
 
+def test_state_of_other_trained_tensors_is_refused(tmp_path: Path) -> None:
+    layers = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    layers[0].requires_grad_(False)
+    run = tiny.run_in(tmp_path)
+    run.resume(layers=layers)
+    run.save_if_due(0)
+    layers.requires_grad_(True)
+    with pytest.raises(CheckpointError, match="holds 2 tensors of the layers, of which 4 are trained now"):
+        tiny.run_in(tmp_path).resume(layers=layers)
+
+
 def test_random_numbers_of_a_step_are_the_same_after_a_resume(tmp_path: Path) -> None:
     def draw(folder: Path, starts: list[int]) -> dict[int, float]:
         drawn = {}

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from boresight.config.sections import (
     DPOStage,
     KTOStage,
+    LoRASection,
     ORPOStage,
     PPOStage,
     PretrainStage,
@@ -30,9 +31,10 @@ from boresight.data.tokenize import (
     encode_prompt,
     encode_response,
 )
+from boresight.models.adapters import add_adapter
 from boresight.models.heads import ScalarHeadModel
 from boresight.models.loading import save_model, start_reward_model
-from boresight.models.roles import FrozenPolicy, Policy, ValueModel
+from boresight.models.roles import FrozenPolicy, Policy, UnadaptedPolicy, ValueModel
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
 from boresight.records import Message, Messages, Prompt
 from boresight.training.run import Run
@@ -121,6 +123,17 @@ def fresh_model(seed: int = 0, dropout: float = 0.0) -> PreTrainedModel:
 
 def policy_of(model: PreTrainedModel) -> Policy:
     return Policy(copy.deepcopy(model), TOKENIZER, CHAT)
+
+
+def adapted_policy_of(model: PreTrainedModel, dropout: float = 0.0) -> Policy:
+    model = copy.deepcopy(model)
+    adapter = add_adapter(model, LoRASection(rank=2, dropout=dropout), task="CAUSAL_LM", seed=0)
+    return Policy(model, TOKENIZER, CHAT, adapter)
+
+
+def reference_under(policy: Policy) -> UnadaptedPolicy:
+    assert policy.adapter is not None
+    return UnadaptedPolicy(policy, policy.adapter)
 
 
 def reference_of(model: PreTrainedModel) -> FrozenPolicy:

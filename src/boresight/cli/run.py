@@ -33,19 +33,28 @@ def command(
       boresight run pipeline.yaml
       boresight run pipeline.yaml --set stages.ppo.kl_coefficient=0.1 --out runs/more-kl
       boresight run pipeline.yaml --from scorer      # the reward model anew, and what rests on it
+      torchrun --nproc-per-node 2 -m boresight run pipeline.yaml
     """
     from boresight.cli.running import run_and_report
     from boresight.config.load import load_pipeline
+    from boresight.launch.torchrun import joined
+    from boresight.pipeline.run import follow_run
 
     loaded = load_pipeline(pipeline, overrides or (), quick=quick)
-    outcome = run_and_report(
-        loaded,
-        out or default_folder(loaded.name, quick),
-        only=only,
-        start=start,
-        check_first=check,
-        json_wanted=as_json,
-    )
+    folder = out or default_folder(loaded.name, quick)
+    with joined() as processes:
+        if not processes.first:
+            follow_run(loaded, folder, processes)
+            return
+        outcome = run_and_report(
+            loaded,
+            folder,
+            only=only,
+            start=start,
+            check_first=check,
+            json_wanted=as_json,
+            processes=processes,
+        )
     if not outcome.passed:
         raise typer.Exit(1)
 

@@ -11,6 +11,7 @@ from boresight.config.pipeline import Pipeline
 from boresight.errors import ConfigError
 from boresight.pipeline.report import write_report
 from boresight.pipeline.run import Outcome, run_pipeline
+from boresight.training.processes import ALONE, Processes
 
 
 def run_and_report(
@@ -21,13 +22,17 @@ def run_and_report(
     start: str | None = None,
     check_first: bool = True,
     json_wanted: bool = False,
+    processes: Processes = ALONE,
 ) -> Outcome:
-    """Raises an error of ours where the check finds one or a stage stops; the path of the report is printed last."""
+    """Raises an error of ours where the check finds one or a stage stops; the path of the report is printed last.
+
+    Of several `processes` this is the first.
+    """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; expected a folder for the run. Choose another name.")
     if check_first:
         _check_first(pipeline, only)
-    outcome = run_pipeline(pipeline, out, only=only, start=start)
+    outcome = run_pipeline(pipeline, out, only=only, start=start, processes=processes)
     report = write_report(out)
     if json_wanted:
         print(json.dumps(as_json(pipeline, outcome, report), ensure_ascii=False))

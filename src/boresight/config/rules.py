@@ -21,6 +21,7 @@ from boresight.config.sections import (
     EvaluateStage,
     GateStage,
     ModelSection,
+    ORPOStage,
     PolicyStage,
     PreferenceStage,
     PretrainStage,
@@ -223,6 +224,17 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
         )
 
 
+def _adapter_rules(stage: StageSection) -> Iterator[Problem]:
+    lora, quantization = getattr(stage, "lora", None), getattr(stage, "quantization", None)
+    if quantization is not None and lora is None:
+        yield Problem(("quantization",), f"{quantization} weights cannot be trained; add `lora: {{}}`, or leave it out")
+    if lora is not None and lora.dropout and not isinstance(stage, SFTStage | ORPOStage):
+        yield Problem(
+            ("lora", "dropout"),
+            f"{lora.dropout:g}, but {_a(stage.kind)} stage trains without dropout; leave it at 0",
+        )
+
+
 def _sample_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, SampleStage)
     names = [stage.policy] if isinstance(stage.policy, str) else stage.policy
@@ -262,6 +274,7 @@ FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[P
     (SFTStage, _sft_rules),
     (PreferenceStage, _preference_rules),
     (RewardModelStage, _reward_model_rules),
+    (StageSection, _adapter_rules),
     (PolicyStage, _policy_rules),
     (SampleStage, _sample_rules),
     (EvaluateStage, _evaluate_rules),

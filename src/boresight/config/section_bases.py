@@ -72,6 +72,9 @@ class OptimizedStage(StageSection):
     """Tokens in one forward and backward pass, at least one example (for preferences: pair); gradients are accumulated
     to the same sum as one large batch. null: no limit. Less takes less memory and is often faster on a CPU; on a GPU
     take as many as fit."""
+    activation_checkpointing: bool = False
+    """Keep only the input of each block for the backward pass and compute the rest again: memory for time, the same
+    numbers to the bit (docs/scale.md)."""
     checkpoint_every: PositiveInt = 50
     """Optimizer steps between two checkpoints."""
 
@@ -85,7 +88,31 @@ class BatchedStage(OptimizedStage):
     """Examples in one forward pass, at most; by default as many as `micro_batch_tokens` allows."""
 
 
-class TextStage(BatchedStage):
+class LoRASection(Section):
+    """Low-rank adapters (Hu et al. 2021) in place of training all weights."""
+
+    rank: PositiveInt = 16
+    """Rank of the update of each layer; memory and disk grow with it."""
+    alpha: PositiveInt = 32
+    """The update is scaled by alpha / rank (Hu et al. 2021)."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of an adapter's inputs dropped while training; for the kinds that train with dropout: sft, orpo."""
+    target_modules: list[str] | Literal["all-linear"] = "all-linear"
+    """Names of the layers that get an adapter; `all-linear`: every linear layer but the output head."""
+
+
+class AdaptedStage(Section):
+    """Training that leaves the model's own weights as they are."""
+
+    lora: LoRASection | None = None
+    """Train low-rank adapters in place of all weights; `lora: {}` takes the defaults, told below. Saved are the merged
+    model, in `model/`, and the adapters, in `adapter/`. A learning rate about ten times that of full training suits
+    them."""
+    quantization: Literal["4bit"] | None = None
+    """Keep the frozen weights under the adapters in 4 bits (QLoRA, Dettmers et al. 2023): bitsandbytes, and CUDA."""
+
+
+class TextStage(AdaptedStage, BatchedStage):
     """Fields of the stages that train on conversations or pairs read from data."""
 
     max_length: PositiveInt | None = None

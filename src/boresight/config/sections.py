@@ -15,9 +15,11 @@ from boresight.config.preference_stages import ORPOStage as ORPOStage
 from boresight.config.preference_stages import PreferenceStage as PreferenceStage
 from boresight.config.preference_stages import RewardModelStage as RewardModelStage
 from boresight.config.preference_stages import SimPOStage as SimPOStage
+from boresight.config.section_bases import AdaptedStage as AdaptedStage
 from boresight.config.section_bases import BatchedStage as BatchedStage
 from boresight.config.section_bases import DataSection as DataSection
 from boresight.config.section_bases import Fraction as Fraction
+from boresight.config.section_bases import LoRASection as LoRASection
 from boresight.config.section_bases import ModelSection as ModelSection
 from boresight.config.section_bases import OptimizedStage as OptimizedStage
 from boresight.config.section_bases import PairReading as PairReading
@@ -177,7 +179,7 @@ class PreferencesStage(PairReading, StageSection):
     then left out, counted, and lies in `dropped.jsonl`."""
 
 
-class PolicyStage(OptimizedStage):
+class PolicyStage(AdaptedStage, OptimizedStage):
     """Fields of the stages that sample from the policy while they train it."""
 
     REFERENCES: ClassVar = ("policy", "reference", "reward")

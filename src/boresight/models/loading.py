@@ -5,7 +5,6 @@ person can act on where they fail, and folders that appear whole or not at all. 
 bfloat16 weight mostly rounds to no update. Lower precision is for the arithmetic, see `boresight.models.precision`.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from boresight.data.chat_template import BUILT_IN_TEMPLATES, ChatFormat
 from boresight.errors import ModelError
-from boresight.storage import storage_faults, write_text
+from boresight.storage import folder_at_once, write_text
 
 
 def default_device() -> str:
@@ -38,9 +37,13 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     return _from_pretrained(AutoTokenizer.from_pretrained, path, "a tokenizer")
 
 
-def load_causal_lm(path: str | Path) -> PreTrainedModel:
-    """Any causal language model that transformers loads: float32, on the CPU, dropout as its config says."""
-    return _from_pretrained(AutoModelForCausalLM.from_pretrained, path, "a causal language model", dtype=torch.float32)
+def load_causal_lm(path: str | Path, **options: Any) -> PreTrainedModel:
+    """Any causal language model that transformers loads: float32, on the CPU, dropout as its config says.
+
+    `options` are those of `from_pretrained`, for weights that are to be kept another way.
+    """
+    load = AutoModelForCausalLM.from_pretrained
+    return _from_pretrained(load, path, "a causal language model", dtype=torch.float32, **options)
 
 
 def load_reward_model(path: str | Path) -> PreTrainedModel:
@@ -55,17 +58,17 @@ def load_reward_model(path: str | Path) -> PreTrainedModel:
     return _from_pretrained(load, path, "a reward model", dtype=torch.float32)
 
 
-def start_reward_model(path: str | Path, seed: int) -> PreTrainedModel:
+def start_reward_model(path: str | Path, seed: int, **options: Any) -> PreTrainedModel:
     """A causal language model's body with a fresh scalar head.
 
     The head's weights are drawn from N(0, 1 / (d + 1)), d the hidden size (Stiennon et al. 2020, appendix B.1, with
-    the square root that the text leaves out: the deviation is 1 / sqrt(d + 1)).
+    the square root that the text leaves out: the deviation is 1 / sqrt(d + 1)). `options` as in `load_causal_lm`.
     """
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # the missing head is what we are about to make
     try:
         load = AutoModelForSequenceClassification.from_pretrained
-        model = _from_pretrained(load, path, "a body for a reward model", dtype=torch.float32, num_labels=1)
+        model = _from_pretrained(load, path, "a body for a reward model", dtype=torch.float32, num_labels=1, **options)
     finally:
         transformers_logging.set_verbosity(verbosity)
     head = scalar_head(model)
@@ -79,8 +82,15 @@ def start_reward_model(path: str | Path, seed: int) -> PreTrainedModel:
 
 
 def scalar_head(model: PreTrainedModel) -> nn.Linear:
-    """The one-output head of a sequence classifier, whatever its family calls it."""
-    heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == 1]
+    """The one-output head of a sequence classifier, whatever its family calls it; with adapters, the trained copy."""
+    heads = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+        and module.out_features == 1
+        and not name.endswith(".original_module")  # peft keeps the head as it was beside the one that is trained
+        and ".lora_" not in name  # of rank 1
+    ]
     if len(heads) != 1:
         raise ModelError(
             f"{type(model).__name__} has {len(heads)} linear layers with one output; a reward model needs exactly one, "
@@ -130,6 +140,12 @@ def saved_context_length(path: str | Path) -> int | None:
     return _position_limit(_from_pretrained(AutoConfig.from_pretrained, path, "a model config"))
 
 
+def saved_vocabulary_size(path: str | Path) -> int:
+    """Tokens that the model of a folder has embeddings for, without loading the model."""
+    config: PreTrainedConfig = _from_pretrained(AutoConfig.from_pretrained, path, "a model config")
+    return int(config.get_text_config().vocab_size)
+
+
 def _position_limit(config: PreTrainedConfig) -> int | None:
     for name in ("max_position_embeddings", "n_positions", "seq_length"):
         limit = getattr(config, name, None)
@@ -141,18 +157,10 @@ def _position_limit(config: PreTrainedConfig) -> int | None:
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, card: str) -> None:
     """Write model, tokenizer, chat template and model card into `folder`, which appears whole or not at all."""
     transformers_logging.disable_progress_bar()
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    try:
-        with storage_faults(folder):
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            model.save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
-            write_text(temporary / "README.md", card)
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)  # on a full disk what was written stands in the way of the rest
+    with folder_at_once(folder) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        write_text(temporary / "README.md", card)
 
 
 def _from_pretrained(load: Callable[..., Any], path: str | Path, wanted: str, **options: Any) -> Any:

@@ -84,6 +84,11 @@ def has_plain_head(model: PreTrainedModel) -> bool:
     return bool(known)
 
 
+def call_whole(model: PreTrainedModel) -> None:
+    """Compute this model's logits by its own forward from now on, not by calling body and head apart."""
+    model._boresight_plain_head = False
+
+
 @torch.no_grad()
 def _compare_head(model: PreTrainedModel) -> bool:
     head = model.get_output_embeddings()

@@ -3,19 +3,23 @@ stays in eval mode and runs without gradient, so it cannot reach an optimizer by
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from boresight.config.sections import LoRASection
 from boresight.data.batches import PreferenceBatch, pad_rows
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import encode_pair_response, encode_prompt
 from boresight.errors import ModelError
+from boresight.models.adapters import Adapter, add_adapter, refuse_new_tokens
+from boresight.models.generate import Generation, generate
 from boresight.models.heads import ScalarHeadModel
 from boresight.models.hidden_states import hidden_states, slices_at_once
 from boresight.models.loading import (
@@ -26,23 +30,39 @@ from boresight.models.loading import (
     load_tokenizer,
     scalar_head,
 )
+from boresight.models.quantization import quantized_loading
 from boresight.models.response_logps import ResponseLogps, left_edge_mask, predicting, response_logps, to_left_edge
+from boresight.models.sharding import whole
 from boresight.records import Messages
 
 M = TypeVar("M", bound=nn.Module)
 
 
 class Policy:
-    """A causal language model that is trained, with the way its conversations are written."""
+    """A causal language model that is trained, with the way its conversations are written.
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chat: ChatFormat) -> None:
+    With an adapter it is that which is trained, inside the model.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        chat: ChatFormat,
+        adapter: Adapter | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.chat = chat
+        self.adapter = adapter
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
         """Response log-probabilities with gradient; see `boresight.models.response_logps`."""
         return response_logps(self.model, input_ids, response_mask, **options)  # type: ignore[arg-type]
+
+    def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
+        """Sampled responses; see `boresight.models.generate`."""
+        return generate(self.model, prompts, **options)
 
     def parameters(self) -> Iterator[Parameter]:
         return iter(self.model.parameters())
@@ -61,9 +81,41 @@ class FrozenPolicy:
         """Response log-probabilities without gradient."""
         return response_logps(self.model, input_ids, response_mask, **options)  # type: ignore[arg-type]
 
+    def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
+        """Sampled responses; see `boresight.models.generate`."""
+        return generate(self.model, prompts, **options)
+
     def fingerprint(self) -> str:
         """SHA-256 over every parameter: equal before and after a run, or the reference has moved."""
         return fingerprint(self.model)
+
+
+class UnadaptedPolicy(FrozenPolicy):
+    """The model under a policy's adapter as its anchor: what the policy started from, without a second copy."""
+
+    def __init__(self, policy: Policy, adapter: Adapter) -> None:
+        self.model = policy.model
+        self.tokenizer = policy.tokenizer
+        self.chat = policy.chat
+        self._adapter = adapter
+
+    def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
+        """Response log-probabilities with the adapter switched off, without gradient."""
+        with self._adapter.off():
+            return super().logps(input_ids, response_mask, **options)
+
+    def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
+        """Responses sampled with the adapter switched off."""
+        with self._adapter.off():
+            return super().generate(prompts, **options)
+
+    def fingerprint(self) -> str:
+        """That of the same model loaded by itself: the adapter's parameters and its names for layers left out."""
+        return _digest(
+            (name.replace(".base_layer", ""), parameter)
+            for name, parameter in self.model.named_parameters()
+            if ".lora_" not in name
+        )
 
 
 class RewardModel:
@@ -115,10 +167,16 @@ def freeze(model: M) -> M:
 
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 over names and contents of all parameters."""
+    return _digest(model.named_parameters())
+
+
+def _digest(parameters: Iterable[tuple[str, Parameter]]) -> str:
     digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
+    for name, parameter in sorted(parameters, key=itemgetter(0)):
         digest.update(name.encode())
-        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        # Of a copy: memory that numpy has seen cannot be given back, and sharded weights are gathered and given back.
+        copied = whole(parameter.detach()).cpu().clone()
+        digest.update(copied.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -153,13 +211,28 @@ def score_rows(
     return scores.float()
 
 
-def build_policy(path: str | Path, template: str, device: str = "cpu") -> Policy:
-    """Load a model to be trained; dropout stays as its config says."""
+def build_policy(
+    path: str | Path,
+    template: str,
+    device: str = "cpu",
+    *,
+    lora: LoRASection | None = None,
+    quantization: str | None = None,
+    seed: int = 0,
+) -> Policy:
+    """Load a model to be trained; dropout stays as its config says. With `lora` what is trained are adapters in it,
+    begun by `seed`; without them `quantization` has no meaning."""
     tokenizer = load_tokenizer(path)
     chat = chat_format(tokenizer, template)
-    model = load_causal_lm(path)
+    if lora is None:
+        model = load_causal_lm(path)
+        fit_to_tokenizer(model, tokenizer)
+        return Policy(model.to(device).train(), tokenizer, chat)
+    refuse_new_tokens(path, tokenizer)
+    model = load_causal_lm(path, **quantized_loading(quantization))
     fit_to_tokenizer(model, tokenizer)
-    return Policy(model.to(device).train(), tokenizer, chat)
+    model = model if quantization else model.to(device)
+    return Policy(model.train(), tokenizer, chat, add_adapter(model, lora, task="CAUSAL_LM", seed=seed))
 
 
 def build_frozen_policy(path: str | Path, template: str, device: str = "cpu") -> FrozenPolicy:

@@ -20,9 +20,9 @@ from boresight.storage import canonical_json, hash_text, hash_tree, read_json, s
 
 MANIFEST = "manifest.json"
 IDENTITY = "identity.json"
-# What a stage under way needs to go on after a kill, and a finished one does not: the checkpoint of a training loop,
-# the chunks of sampled responses.
-WORKING = (IDENTITY, "checkpoint.pt", "chunks")
+# What a stage under way needs to go on after a kill, and a finished one does not: the checkpoint of a training loop (a
+# folder where several processes wrote it), the chunks of sampled responses.
+WORKING = (IDENTITY, "checkpoint.pt", "checkpoint", "chunks")
 # Not part of what a stage made: times differ from run to run, the manifest is written last.
 NOT_OUTPUTS = (MANIFEST, "timings.jsonl", *WORKING)
 
@@ -177,9 +177,10 @@ def manifest(identity: Identity, folder: Path) -> dict[str, Any]:
 
 
 def stage_config(section: StageSection) -> dict[str, Any]:
-    """Settings of a stage that decide its result: all but how often it saves."""
+    """Settings of a stage that decide its result: all but how often it saves and how it spares memory."""
     config: dict[str, Any] = json.loads(section.model_dump_json())
-    config.pop("checkpoint_every", None)
+    for name in ("checkpoint_every", "activation_checkpointing"):
+        config.pop(name, None)
     return config
 
 

@@ -11,7 +11,14 @@ from boresight.config.sections import AILabelsStage, EvaluateStage, PretrainStag
 from boresight.pipeline.check_data import FileLine, PipelineData
 from boresight.pipeline.check_findings import Finding, gravest_first
 from boresight.pipeline.check_lineage import local_model, start_of
-from boresight.pipeline.check_memory import Machine, MemoryLine, memory_findings, memory_lines, this_machine
+from boresight.pipeline.check_memory import (
+    Machine,
+    MemoryLine,
+    memory_findings,
+    memory_lines,
+    quantization_findings,
+    this_machine,
+)
 from boresight.pipeline.check_method import method_findings
 from boresight.pipeline.check_quality import quality_findings
 
@@ -67,6 +74,7 @@ def check_pipeline(
         *method_findings(pipeline, data),
         *quality_findings(pipeline, data),
         *memory_findings(lines, machine),
+        *quantization_findings(pipeline, machine),
     ]
     return Check(pipeline, data.files, lines, machine, gravest_first(findings))
 

@@ -1,5 +1,6 @@
 """Memory of each stage against what this machine has."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -97,6 +98,18 @@ def memory_findings(lines: list[MemoryLine], machine: Machine) -> list[Finding]:
             )
         )
     return found
+
+
+def quantization_findings(pipeline: Pipeline, machine: Machine) -> list[Finding]:
+    """Stages that ask for weights in 4 bits where these cannot be had."""
+    wanting = [name for name, stage in pipeline.stages.items() if getattr(stage, "quantization", None)]
+    if machine.kind != "GPU":
+        todo = "this machine has no CUDA device. Run on one that has, or take the setting out: lora runs anywhere."
+    elif importlib.util.find_spec("bitsandbytes") is None:
+        todo = "bitsandbytes is not installed. Install it (pip install 'boresight[qlora]'), or take the setting out."
+    else:
+        return []
+    return [Finding("quantization_missing", "error", name, f"quantization: {todo}") for name in wanting]
 
 
 def _shape(pipeline: Pipeline, name: str) -> ModelShape | None:

@@ -1,6 +1,6 @@
 """What a stage is given: its settings, a folder to work in, and where its inputs lie."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from boresight.config.sections import Stage
 from boresight.data.refusals import RowsAside
 from boresight.pipeline.artifacts import Identity, Input, RunFolder, stage_config
 from boresight.storage import hash_text, hash_tree
+from boresight.training.processes import ALONE, Processes
 from boresight.training.run import Run
 
 BASE_MODEL = "base_model"
@@ -26,6 +27,10 @@ class StageContext:
     identity: Identity
     folder: Path
     aside: RowsAside
+    say: Callable[[str], None] = lambda line: None
+    """What a person who watches the run should know."""
+    processes: Processes = ALONE
+    """Who builds the stage; only the first writes."""
 
     @property
     def seed(self) -> int:
@@ -53,6 +58,7 @@ class StageContext:
             key=self.identity.key,
             seed=self.seed,
             checkpoint_every=getattr(self.config, "checkpoint_every", 1),
+            processes=self.processes,
         )
 
 

@@ -21,6 +21,7 @@ from boresight.pipeline.artifacts import RunFolder, remove_half_written
 from boresight.pipeline.context import StageContext, identify
 from boresight.runlog.writer import MetricsWriter
 from boresight.storage import read_json, write_json, write_text
+from boresight.training.processes import ALONE, Processes
 
 STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
     "pretrain": training_stages.pretrain,
@@ -38,6 +39,8 @@ STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
     "evaluate": evaluation_stages.evaluate,
     "gate": evaluation_stages.gate,
 }
+SHARED = ("sft", "reward_model", "dpo", "orpo")
+"""Kinds of stages that several processes build together; the others the first builds, while the rest wait."""
 
 
 LEFT_OUT = "left_out.jsonl"
@@ -65,11 +68,13 @@ def run_pipeline(
     only: str | None = None,
     start: str | None = None,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    processes: Processes = ALONE,
 ) -> Outcome:
     """Build every stage that is not built already, in `out`.
 
     `only`: this stage alone; what it needs must be built. `start`: this stage and all that rest on it are built anew.
-    Raises ConfigError for an unknown stage name or where `only` lacks an input.
+    Of several `processes` this is the first; the others `follow_run` meanwhile. Raises ConfigError for an unknown stage
+    name or where `only` lacks an input.
     """
     prepare_torch(pipeline)
     runs = RunFolder(out)
@@ -80,11 +85,12 @@ def run_pipeline(
     built, reused = [], []
     for number, name in enumerate(names, 1):
         say_stage = partial(_say_stage, say, f"[{number}/{len(names)}] {name} ({pipeline.stages[name].kind})")
-        if build_stage(name, pipeline, runs, anew=name in anew, say=say_stage):
+        if build_stage(name, pipeline, runs, anew=name in anew, say=say_stage, processes=processes):
             built.append(name)
         else:
             reused.append(name)
         write_summary(pipeline, runs)
+    processes.agreed(None)  # there is nothing more to follow
     gates = {
         name: bool(read_json(runs.stage(name) / "result.json")["passed"])
         for name in names
@@ -93,7 +99,32 @@ def run_pipeline(
     return Outcome(out, tuple(built), tuple(reused), gates)
 
 
-def build_stage(name: str, pipeline: Pipeline, runs: RunFolder, *, anew: bool, say: Callable[[str], None]) -> bool:
+def follow_run(pipeline: Pipeline, out: Path, processes: Processes) -> None:
+    """What every process but the first does: take its share of the stages that all build together, and write nothing.
+
+    `out` must be the same folder for all.
+    """
+    prepare_torch(pipeline)
+    runs = RunFolder(out)
+    while (identity := processes.agreed(None)) is not None:
+        config = pipeline.stages[identity.stage]
+        with RowsAside() as aside, arithmetic(pipeline.sections.model.dtype, default_device()):
+            context = StageContext(
+                identity.stage, config, pipeline, runs, identity, runs.partial(identity.stage), aside,
+                processes=processes.for_stage(),
+            )  # fmt: skip
+            STAGES[config.kind](context, config)
+
+
+def build_stage(
+    name: str,
+    pipeline: Pipeline,
+    runs: RunFolder,
+    *,
+    anew: bool,
+    say: Callable[[str], None],
+    processes: Processes = ALONE,
+) -> bool:
     """Build one stage; False where an equal artifact stands already."""
     identity = identify(name, pipeline, runs)
     if not anew:
@@ -113,8 +144,12 @@ def build_stage(name: str, pipeline: Pipeline, runs: RunFolder, *, anew: bool, s
     say("resuming" if resumed else "building")
     started = time.perf_counter()
     config = pipeline.stages[name]
+    sharing = ALONE
+    if config.kind in SHARED and processes.count > 1:
+        processes.agreed(identity)
+        sharing = processes.for_stage()
     with RowsAside() as aside, arithmetic(pipeline.sections.model.dtype, default_device()):
-        context = StageContext(name, config, pipeline, runs, identity, folder, aside)
+        context = StageContext(name, config, pipeline, runs, identity, folder, aside, say, sharing)
         result = STAGES[config.kind](context, config) | _save_aside(aside, folder)
     finished = runs.finish(identity, result)
     seconds = time.perf_counter() - started

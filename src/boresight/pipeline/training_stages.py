@@ -32,19 +32,14 @@ from boresight.models.loading import (
     chat_format,
     context_length,
     default_device,
-    fit_to_tokenizer,
     load_tokenizer,
     save_model,
-    start_reward_model,
 )
 from boresight.models.roles import (
     FrozenPolicy,
     Policy,
     RewardModel,
-    build_frozen_policy,
-    build_policy,
     build_reward_model,
-    build_value_model,
     fingerprint,
 )
 from boresight.models.tiny import build_llama, train_tokenizer
@@ -60,6 +55,15 @@ from boresight.pipeline.inputs import (
     read_stage_rated,
 )
 from boresight.pipeline.model_card import model_card
+from boresight.pipeline.trained_models import (
+    frozen_reference,
+    save_policy,
+    save_reward_model,
+    spare_memory,
+    trained_policy,
+    trained_reward_model,
+    trained_value_model,
+)
 from boresight.records import PreferencePair
 from boresight.runlog.reader import read_metrics
 from boresight.training.comparisons import comparisons
@@ -94,6 +98,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
         initializer_range=config.initializer_range,
         seed=context.seed,
     ).to(default_device())
+    spare_memory(model, config)
     run = context.run()
     train_pretrain(config, model, rows.to(model.device), run)
     save_model(context.folder / "model", model, tokenizer, model_card(context))
@@ -109,7 +114,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
 
 
 def sft(context: StageContext, config: SFTStage) -> Result:
-    policy = _policy(context, config.start)
+    policy = trained_policy(context, config, config.start)
     probe_mask(policy.chat)
     read = read_stage_demonstrations(context)
     encoded = encode_demonstrations(
@@ -121,24 +126,22 @@ def sft(context: StageContext, config: SFTStage) -> Result:
     _refuse_none(context, encoded)
     run = context.run()
     train_sft(config, policy, encoded.rows, run)
-    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    saved = save_policy(context, policy, config.start)
     return {
         "conversations": len(encoded.rows),
         **_counts(read, encoded),
         "trained_tokens": sum(sum(row.response_mask) for row in encoded.rows),
         "steps": _steps(context.folder),
         "final_loss": final_metrics(context.folder, ["loss/total"])["loss/total"],
+        **saved,
     }
 
 
 def reward_model(context: StageContext, config: RewardModelStage) -> Result:
-    path = context.model_path(config.start)
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_tokenizer(context.model_path(config.start))
     chat = chat_format(tokenizer, context.chat_template(config.start))
     probe_mask(chat)
-    model = start_reward_model(path, context.seed)
-    fit_to_tokenizer(model, tokenizer)
-    model.to(default_device())
+    model, adapter = trained_reward_model(context, config, tokenizer)
     limit = config.max_length or context_length(model)
     read = read_stage_pairs(context, config.data, config)
     encoded = encode_pairs(chat, read.records, max_length=limit, on_too_long=config.on_too_long)
@@ -151,8 +154,9 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
     stopping = train_reward_model(
         config, model, encoded.rows, run, held_out={name: kept.rows for name, (_, kept) in held_out.items()}
     )
-    model.config.pad_token_id = tokenizer.pad_token_id
-    save_model(context.folder / "model", model, tokenizer, model_card(context))
+    model, saved = save_reward_model(context, config, model, adapter, tokenizer)
+    if not context.processes.first:
+        return {}
     baselines = fit_baselines(_pairs_of(encoded, read))  # no pair more than the reward model had
     certificate = {}
     for name, (found, kept) in held_out.items():
@@ -167,6 +171,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
         "steps": _steps(context.folder),
         "certificate": certificate,
         **_suggested_batch(context.folder),
+        **saved,
     }
     if config.rankings != "as_pairs":
         result["examples"] = len(comparisons(encoded.rows, together=True))
@@ -179,39 +184,39 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
 
 
 def dpo(context: StageContext, config: DPOStage) -> Result:
-    policy = _policy(context, config.policy)
-    reference = _reference(context, config.reference)
+    policy = trained_policy(context, config, config.policy)
+    reference = frozen_reference(context, config, policy)
     read, encoded = _encoded_pairs(context, config, policy)
     before = reference.fingerprint()
     run = context.run()
     train_dpo(config, policy, reference, encoded.rows, run, cache=context.runs.root / "cache" / "reference_logps")
     _check_unmoved(before, reference.fingerprint(), "reference")
-    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
-    return _preference_result(context.folder, read, encoded) | {"reference_unchanged": True}
+    saved = save_policy(context, policy, config.policy)
+    return _preference_result(context.folder, read, encoded) | {"reference_unchanged": True} | saved
 
 
 def orpo(context: StageContext, config: ORPOStage) -> Result:
-    policy = _policy(context, config.start)
+    policy = trained_policy(context, config, config.start)
     read, encoded = _encoded_pairs(context, config, policy)
     run = context.run()
     train_orpo(config, policy, encoded.rows, run)
-    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    saved = save_policy(context, policy, config.start)
     soft = sum(pair.p_chosen != 1.0 for pair in encoded.rows)  # ORPO knows no soft labels: it imitates the chosen one
-    return _preference_result(context.folder, read, encoded) | {"soft_labels_taken_as_hard": soft}
+    return _preference_result(context.folder, read, encoded) | {"soft_labels_taken_as_hard": soft} | saved
 
 
 def simpo(context: StageContext, config: SimPOStage) -> Result:
-    policy = _policy(context, config.start)
+    policy = trained_policy(context, config, config.start)
     read, encoded = _encoded_pairs(context, config, policy)
     run = context.run()
     train_simpo(config, policy, encoded.rows, run)
-    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
-    return _preference_result(context.folder, read, encoded)
+    saved = save_policy(context, policy, config.start)
+    return _preference_result(context.folder, read, encoded) | saved
 
 
 def kto(context: StageContext, config: KTOStage) -> Result:
-    policy = _policy(context, config.policy)
-    reference = _reference(context, config.reference)
+    policy = trained_policy(context, config, config.policy)
+    reference = frozen_reference(context, config, policy)
     probe_mask(policy.chat)
     read = read_stage_rated(context, config.data, config)
     limit = config.max_length or context_length(policy.model)
@@ -227,7 +232,7 @@ def kto(context: StageContext, config: KTOStage) -> Result:
     run = context.run()
     train_kto(config, policy, reference, encoded.rows, run)
     _check_unmoved(before, reference.fingerprint(), "reference")
-    save_model(context.folder / "model", policy.model, policy.tokenizer, model_card(context))
+    saved = save_policy(context, policy, config.policy)
     return {
         "responses": len(encoded.rows),
         "desirable": desirable,
@@ -237,6 +242,7 @@ def kto(context: StageContext, config: KTOStage) -> Result:
         "first_loss": read_metrics(context.folder / "metrics.jsonl").series("loss/total", "train")[0][1],
         "final": final_metrics(context.folder),
         "reference_unchanged": True,
+        **saved,
     }
 
 
@@ -247,14 +253,7 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
     refuse_long_prompts(policy, prompts, config.max_new_tokens)
     run = context.run()
     scale = measure_reward_scale(config, reference, reward, prompts, run)
-    value = build_value_model(
-        context.model_path(config.reward if config.value_start == "reward" else config.policy),
-        start=config.value_start,
-        policy=policy,
-        mean=scale.mean,
-        deviation=scale.deviation,
-        device=default_device(),
-    )
+    value = trained_value_model(context, config, policy, mean=scale.mean, deviation=scale.deviation)
     roles = PPORoles(policy, value, reference, reward)
     before = reference.fingerprint(), fingerprint(reward.model)
     train_ppo(config, roles, scale, prompts, run)
@@ -286,17 +285,10 @@ def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str,
     return result
 
 
-def _policy(context: StageContext, reference: str) -> Policy:
-    return build_policy(context.model_path(reference), context.chat_template(reference), device=default_device())
-
-
-def _reference(context: StageContext, reference: str) -> FrozenPolicy:
-    return build_frozen_policy(context.model_path(reference), context.chat_template(reference), device=default_device())
-
-
 def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, FrozenPolicy, RewardModel]:
     reward = build_reward_model(context.model_path(config.reward), device=default_device())
-    return _policy(context, config.policy), _reference(context, config.reference), reward
+    policy = trained_policy(context, config, config.policy)
+    return policy, frozen_reference(context, config, policy), reward
 
 
 def _encoded_pairs(
@@ -351,9 +343,9 @@ def _finish_policy(
     assert isinstance(roles.reward, RewardModel)
     _check_unmoved(before[0], roles.reference.fingerprint(), "reference")
     _check_unmoved(before[1], fingerprint(roles.reward.model), "reward model")
-    save_model(context.folder / "model", roles.policy.model, roles.policy.tokenizer, model_card(context))
     config = context.config
     assert isinstance(config, PolicyStage)
+    saved = save_policy(context, roles.policy, config.policy)
     return {
         "steps": config.steps,
         "responses": config.steps * config.prompts_per_step * config.responses_per_prompt,
@@ -361,6 +353,7 @@ def _finish_policy(
         "reference_unchanged": True,
         "reward_mean": scale.mean,
         "reward_deviation": scale.deviation,
+        **saved,
     }
 
 

@@ -17,6 +17,7 @@ from boresight.config.sections import (
     DPOStage,
     EvaluateStage,
     KTOStage,
+    LoRASection,
     PolicyStage,
     PPOStage,
     PreferenceStage,
@@ -25,10 +26,12 @@ from boresight.config.sections import (
     RewardModelStage,
     SampleStage,
     StageSection,
+    TextStage,
 )
 
 GIB = 2**30
 WEIGHT_BYTES = 4  # weights, gradients and moments are float32 whatever the arithmetic
+FOUR_BIT_BYTES = 0.5 + 0.127 / 8  # a number and its share of the doubly quantised scales (Dettmers et al. 2023)
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
 ROLLOUT_ROWS = 128
 """Responses that a stage which samples from its policy decodes at once."""
@@ -149,6 +152,8 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
     taken to have the given shape, and to be in memory at once, as it is in these loops.
     """
     one = shape.parameters * WEIGHT_BYTES
+    if isinstance(stage, TextStage | PolicyStage) and stage.lora is not None:
+        return _adapted_memory(stage, stage.lora, shape, number_bytes=number_bytes, tokens=tokens)
     if isinstance(stage, SampleStage | EvaluateStage):
         judge = isinstance(stage, EvaluateStage) and isinstance(stage.judge, RewardModelJudge)
         return StageMemory(
@@ -159,7 +164,7 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
         rows = math.ceil(stage.prompts_per_step * stage.responses_per_prompt / stage.minibatches)
         trained = 2 if isinstance(stage, PPOStage) else 1  # the value model learns beside the policy
         passed = _passed(stage, rows * tokens, tokens)
-        update = trained * _block_activations(shape, number_bytes, passed) + _logits(shape, passed)
+        update = trained * _block_activations(stage, shape, number_bytes, passed) + _logits(shape, passed)
         rollout = _sampling(shape, number_bytes, rows=min(ROLLOUT_ROWS, rows * stage.minibatches), tokens=tokens)
         return _trained(one, trained, frozen=2 * one, activations=max(update, rollout))
     if isinstance(stage, BatchedStage):
@@ -168,8 +173,34 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
         passed = _passed(stage, examples * tokens * (2 if paired else 1), tokens * (2 if paired else 1))
         logits = 0 if isinstance(stage, RewardModelStage) else _logits(shape, passed)
         frozen = one if isinstance(stage, DPOStage | KTOStage) else 0
-        return _trained(one, 1, frozen=frozen, activations=_block_activations(shape, number_bytes, passed) + logits)
+        blocks = _block_activations(stage, shape, number_bytes, passed)
+        return _trained(one, 1, frozen=frozen, activations=blocks + logits)
     return None
+
+
+def _adapted_memory(
+    stage: TextStage | PolicyStage, lora: LoRASection, shape: ModelShape, *, number_bytes: int, tokens: int
+) -> StageMemory | None:
+    """As without adapters, but that gradients and moments are theirs alone, and that a reference which is the policy's
+    own start takes no room. Adapters are counted as if every linear layer of Llama's blocks had one."""
+    unadapted = stage.model_copy(update={"lora": None})
+    whole = stage_memory(unadapted, shape, number_bytes=number_bytes, tokens=tokens)
+    if whole is None:
+        return None
+    base = shape.parameters * WEIGHT_BYTES
+    trained = whole.gradients // base  # models
+    # Queries and output 4 h, keys and values 2 h + 2 kv, gate, up and down 3 h + 3 i
+    widths = 9 * shape.hidden_size + 2 * shape.key_value_size + 3 * shape.intermediate_size
+    adapters = trained * lora.rank * widths * shape.layers * WEIGHT_BYTES
+    shares = isinstance(stage, DPOStage | PolicyStage) and stage.policy == stage.reference
+    spared = base - int(shape.parameters * FOUR_BIT_BYTES) if stage.quantization else 0  # of the policy alone
+    return StageMemory(
+        weights=adapters,
+        gradients=adapters,
+        moments=2 * adapters,
+        frozen=whole.weights - spared + whole.frozen - (base if shares else 0),
+        activations=whole.activations,
+    )
 
 
 def _passed(stage: OptimizedStage, batch: int, example: int) -> int:
@@ -183,15 +214,19 @@ def _trained(one: int, models: int, *, frozen: int, activations: int) -> StageMe
     return StageMemory(weights=trained, gradients=trained, moments=2 * trained, frozen=frozen, activations=activations)
 
 
-def _block_activations(shape: ModelShape, number_bytes: int, tokens: int) -> int:
-    """What the blocks keep for the backward pass, counted off LlamaDecoderLayer.
+def _block_activations(stage: OptimizedStage, shape: ModelShape, number_bytes: int, tokens: int) -> int:
+    """What the blocks keep for the backward pass, counted off LlamaDecoderLayer; with activation checkpointing the
+    input of each (h in float32), and all of the one that is computed again.
 
     A token and layer: inputs of two norms and of what follows them (4 h, and 4 h in float32 within the norms), queries
     before and after rotation (2 h), attention's result (1 h), keys before and after rotation and values (3 kv), and
     gate, its activation, up and their product (4 i).
     """
     kept = 7 * shape.hidden_size + 3 * shape.key_value_size + 4 * shape.intermediate_size
-    return tokens * shape.layers * (kept * number_bytes + 4 * shape.hidden_size * 4)
+    block = kept * number_bytes + 4 * shape.hidden_size * 4
+    if stage.activation_checkpointing:
+        return tokens * (shape.layers * shape.hidden_size * 4 + block)
+    return tokens * shape.layers * block
 
 
 def _logits(shape: ModelShape, tokens: int) -> int:

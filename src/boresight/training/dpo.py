@@ -38,7 +38,7 @@ def train_dpo(
     if config.loss != "sigmoid":
         _refuse_soft_labels(config.loss, pairs)
     policy.model.eval()
-    reference_logps = reference_logp_sums(reference, pairs, cache)
+    reference_logps = reference_logp_sums(reference, pairs, cache, run.processes)
     order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
     total = order.steps(config.epochs)
     noise = GradientNoise() if config.gradient_noise_scale else None
@@ -46,8 +46,8 @@ def train_dpo(
     run.resume(policy=policy.model, updater=updater)
     for step in run.steps(total):
         rows = order.batch(step)
-        sums = MetricSums()
-        for piece in pair_micro_batches(config, pairs, rows):
+        sums = MetricSums(run.processes)
+        for piece in run.processes.in_step(pair_micro_batches(config, pairs, run.processes.share(rows))):
             batch = collate_pairs([pairs[row] for row in piece])
             chosen, rejected = pair_logps(policy, batch)
             reference_sums = reference_logps[piece].to(chosen.logp.device)

@@ -24,8 +24,8 @@ def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], 
     run.resume(policy=policy.model, updater=updater)
     for step in run.steps(total):
         rows = order.batch(step)
-        sums = MetricSums()
-        for piece in pair_micro_batches(config, pairs, rows):
+        sums = MetricSums(run.processes)
+        for piece in run.processes.in_step(pair_micro_batches(config, pairs, run.processes.share(rows))):
             batch = collate_pairs([pairs[row] for row in piece])
             chosen, rejected = pair_logps(policy, batch)
             chosen_mean, rejected_mean = logp_mean(chosen.logp, chosen.mask), logp_mean(rejected.logp, rejected.mask)

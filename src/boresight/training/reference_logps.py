@@ -20,39 +20,46 @@ from boresight.models.precision import is_lowered
 from boresight.models.roles import FrozenPolicy, Policy, pair_logps
 from boresight.objectives.logprobs import logp_sum
 from boresight.storage import canonical_json, write_atomically
+from boresight.training.processes import ALONE, Processes
 
 SUMS = "logp_sums"
 STEP_ZERO_TOLERANCE = 1e-3  # nats a response; rounding of float32 over a few hundred tokens stays far below
 LOWERED_TOLERANCE = 1.0  # the same in bfloat16, where rows of another batch round otherwise
 
 
-def reference_logp_sums(reference: FrozenPolicy, pairs: Sequence[EncodedPair], cache: Path | None) -> Tensor:
+def reference_logp_sums(
+    reference: FrozenPolicy, pairs: Sequence[EncodedPair], cache: Path | None, processes: Processes = ALONE
+) -> Tensor:
     """(pairs, 2) sums of chosen and rejected responses, nats; taken from the folder `cache` where they are kept there.
 
     Raises CheckpointError where the kept file is damaged or holds something else.
     """
     if cache is None:
-        return pair_logp_sums(reference, pairs)
+        return pair_logp_sums(reference, pairs, processes=processes)
     key = _key(reference, pairs)
     path = cache / f"{key}.safetensors"
-    if path.exists():
+    if processes.agreed(path.exists()):
         return _load(path, len(pairs))
-    sums = pair_logp_sums(reference, pairs)
-    if _key(reference, pairs) == key:  # a reference that moved while it was asked voids the run; nothing of it is kept
+    sums = pair_logp_sums(reference, pairs, processes=processes)
+    unmoved = _key(reference, pairs) == key  # one that moved while it was asked voids the run; nothing of it is kept
+    if unmoved and processes.first:
         write_atomically(path, lambda temporary: save_file({SUMS: sums}, temporary))
     return sums
 
 
 @torch.no_grad()
-def pair_logp_sums(policy: Policy | FrozenPolicy, pairs: Sequence[EncodedPair], batch_size: int = 16) -> Tensor:
+def pair_logp_sums(
+    policy: Policy | FrozenPolicy, pairs: Sequence[EncodedPair], batch_size: int = 16, processes: Processes = ALONE
+) -> Tensor:
     """(pairs, 2) log-probability sums of chosen and rejected responses, without gradient. On CPUs small batches are the
     faster ones."""
     order = sorted(range(len(pairs)), key=lambda i: (pairs[i].tokens, i))
     result = torch.zeros(len(pairs), 2)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows, counts in processes.turns([order[i : i + batch_size] for i in range(0, len(order), batch_size)]):
         sides = pair_logps(policy, collate_pairs([pairs[row] for row in rows]))
-        result[rows] = torch.stack([logp_sum(side.logp, side.mask) for side in sides], dim=1).cpu()
+        if counts:
+            result[rows] = torch.stack([logp_sum(side.logp, side.mask) for side in sides], dim=1).cpu()
+    processes.sum_into(result)  # a pair was computed by one process; the others have 0 in its place
     return result
 
 

@@ -54,9 +54,11 @@ def train_reward_model(
         if stopping is not None and stopping.stopped:
             break
         rows = order.batch(step)
-        sums = MetricSums()
-        tokens = [examples[row].tokens for row in rows]
-        for piece in micro_batches(rows, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens):
+        sums = MetricSums(run.processes)
+        own = run.processes.share(rows)
+        tokens = [examples[row].tokens for row in own]
+        pieces = micro_batches(own, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens)
+        for piece in run.processes.in_step(pieces):
             batch = collate_comparisons([examples[row] for row in piece])
             scores = score_rows(model, head, batch.rows, batch.prompt_lengths)
             chosen, rejected = scores[batch.chosen], scores[batch.rejected]

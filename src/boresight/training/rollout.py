@@ -8,7 +8,7 @@ from torch import Tensor
 
 from boresight.data.tokenize import encode_prompt
 from boresight.errors import DataError
-from boresight.models.generate import Generation, generate
+from boresight.models.generate import Generation
 from boresight.models.loading import context_length
 from boresight.models.roles import FrozenPolicy, Policy
 from boresight.records import Prompt
@@ -50,8 +50,7 @@ def sample(
     repeated = [prompt for prompt in prompts for _ in range(responses_per_prompt)]
     known = {p.id: encode_prompt(policy.chat, p.messages, record_id=p.id) for p in {p.id: p for p in prompts}.values()}
     encoded = [known[prompt.id] for prompt in repeated]
-    generations = generate(
-        policy.model,
+    generations = policy.generate(
         encoded,
         temperatures=[temperature] * len(encoded),
         max_new_tokens=max_new_tokens,

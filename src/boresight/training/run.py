@@ -8,16 +8,19 @@ and 2 + 2 steps equal 4 to the bit.
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
+from io import StringIO
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from boresight.errors import CheckpointError
 from boresight.runlog.writer import MetricsWriter
-from boresight.storage import write_atomically
+from boresight.training.checkpoint import Checkpoints
+from boresight.training.processes import ALONE, Processes
 from boresight.training.progress import ProgressBar
+from boresight.training.step import Updater
 
 SHOWN = (
     "loss/total",
@@ -39,13 +42,23 @@ class Stateful(Protocol):
 class Run:
     """One stage being trained in `folder`; `key` identifies config and inputs, so that no other's state is loaded."""
 
-    def __init__(self, folder: Path, *, title: str, key: str, seed: int, checkpoint_every: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        title: str,
+        key: str,
+        seed: int,
+        checkpoint_every: int = 1,
+        processes: Processes = ALONE,
+    ) -> None:
         self.folder = folder
         self.seed = seed
+        self.processes = processes
         self._title = title
         self._key = key
         self._checkpoint_every = checkpoint_every
-        self._checkpoint = folder / "checkpoint.pt"
+        self._checkpoints = Checkpoints(folder, processes)
         self._writer = MetricsWriter(folder)
         self._parts: dict[str, Stateful] = {}
         self._next_step = 0
@@ -63,31 +76,37 @@ class Run:
         Returns the step at which the loop goes on. Raises CheckpointError for a checkpoint of another config.
         """
         self._parts = parts
-        if not self._checkpoint.exists():
-            self._writer.rewind({})
+        path = self._checkpoints.latest()
+        if path is None:
+            self._rewind({})
             return 0
-        saved = self._load()
+        saved = self._checkpoints.read(path)
         if saved["key"] != self._key:
             raise CheckpointError(
-                f"{self._checkpoint}: saved by a run with another config or other inputs (key {saved['key'][:12]}, "
+                f"{path}: saved by a run with another config or other inputs (key {saved['key'][:12]}, "
                 f"expected {self._key[:12]}). Restore the old settings, or remove the folder to start this stage anew."
             )
         if set(saved["parts"]) != set(parts):
             raise CheckpointError(
-                f"{self._checkpoint}: holds {', '.join(sorted(saved['parts']))}; expected {', '.join(sorted(parts))}. "
+                f"{path}: holds {', '.join(sorted(saved['parts']))}; expected {', '.join(sorted(parts))}. "
                 "It was written by another version; remove the folder to start this stage anew."
             )
         for name, part in parts.items():
-            part.load_state_dict(saved["parts"][name])
-        self._writer.rewind(saved["metrics_position"])
+            _check_tensors(path, name, part, saved["parts"][name])
+        states = self._checkpoints.fill(path, saved["parts"], lambda: {n: _blank(part) for n, part in parts.items()})
+        for name, part in parts.items():
+            _restore(part, states[name])
+        self._rewind(saved["metrics_position"])
         self._next_step = saved["next_step"]
         return self._next_step
 
     def steps(self, total: int) -> Iterator[int]:
         """Step numbers from the saved one on, with progress."""
-        with ProgressBar(self._title, total, done=self._next_step) as bar:
+        purpose = "dropout" if self.processes.first else f"dropout of process {self.processes.rank}"
+        stream = None if self.processes.first else StringIO()  # one bar for all
+        with ProgressBar(self._title, total, done=self._next_step, stream=stream) as bar:
             for step in range(self._next_step, total):
-                torch.manual_seed(self.generator("dropout", step).initial_seed())
+                torch.manual_seed(self.generator(purpose, step).initial_seed())
                 self._step_started = time.perf_counter()
                 yield step
                 bar.advance(figures=self._shown)
@@ -97,32 +116,50 @@ class Run:
         if split == "train":
             self._shown = {name: metrics[name] for name in SHOWN if name in metrics}
             metrics = {**metrics, "time/step_seconds": time.perf_counter() - self._step_started}
-        self._writer.append(step, metrics, split)
+        if self.processes.first:
+            self._writer.append(step, metrics, split)
 
     def save_if_due(self, step: int) -> None:
         """Write a checkpoint after every `checkpoint_every`-th step; it replaces the last one atomically."""
         if (step + 1) % self._checkpoint_every:
             return
-        state = {
-            "key": self._key,
-            "next_step": step + 1,
-            "metrics_position": self._writer.position(),
-            "parts": {name: part.state_dict() for name, part in self._parts.items()},
-        }
+        self._checkpoints.write(
+            {
+                "key": self._key,
+                "next_step": step + 1,
+                "metrics_position": self._writer.position(),
+                "parts": {name: _state(part) for name, part in self._parts.items()},
+            }
+        )
 
-        def write(path: Path) -> None:
-            # Through a stream of our own: given a path, torch.save names no reason where the disk is full.
-            with path.open("wb") as stream:
-                torch.save(state, stream)
+    def _rewind(self, position: Mapping[str, int]) -> None:
+        if self.processes.first:
+            self._writer.rewind(position)
 
-        write_atomically(self._checkpoint, write)
 
-    def _load(self) -> dict[str, Any]:
-        try:
-            saved: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
-            raise CheckpointError(
-                f"{self._checkpoint}: cannot be read ({(str(error) or 'it is empty').splitlines()[0]}); it was "
-                "damaged after it was written. Remove the folder to start this stage anew."
-            ) from error
-        return saved
+def _state(part: Stateful) -> dict[str, Any]:
+    """What changes in a part while it is trained: of a module with frozen parameters the others alone."""
+    if not isinstance(part, nn.Module) or all(p.requires_grad for p in part.parameters()):
+        return part.state_dict()
+    trained = {name for name, p in part.named_parameters(remove_duplicate=False) if p.requires_grad}
+    return {name: value for name, value in part.state_dict().items() if name in trained}
+
+
+def _blank(part: Stateful) -> dict[str, Any]:
+    """Tensors of the shapes that a part's state will have, to be filled."""
+    return part.blank_state_dict() if isinstance(part, Updater) else _state(part)
+
+
+def _check_tensors(path: Path, name: str, part: Stateful, saved: Mapping[str, Any]) -> None:
+    if isinstance(part, nn.Module) and set(saved) != set(_state(part)):
+        raise CheckpointError(
+            f"{path}: holds {len(saved)} tensors of the {name}, of which {len(_state(part))} are trained now, and not "
+            "the same ones. Restore the old settings, or remove the folder to start this stage anew."
+        )
+
+
+def _restore(part: Stateful, saved: Mapping[str, Any]) -> None:
+    if isinstance(part, nn.Module):
+        part.load_state_dict(saved, strict=False)  # frozen parameters are not in it, and nothing else is missing
+    else:
+        part.load_state_dict(saved)

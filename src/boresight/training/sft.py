@@ -22,8 +22,10 @@ def train_sft(config: SFTStage, policy: Policy, conversations: Sequence[Encoded]
         rows = order.batch(step)
         count = sum(sum(conversations[row].response_mask) for row in rows)
         loss = 0.0
-        tokens = [len(conversations[row].input_ids) for row in rows]
-        for piece in micro_batches(rows, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens):
+        own = run.processes.share(rows)
+        tokens = [len(conversations[row].input_ids) for row in own]
+        pieces = micro_batches(own, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens)
+        for piece in run.processes.in_step(pieces):
             batch = collate_sft([conversations[row] for row in piece])
             logps = policy.logps(batch.input_ids, batch.response_mask)
             losses = sft_loss(logp=logps.logp, mask=logps.mask)
@@ -31,6 +33,7 @@ def train_sft(config: SFTStage, policy: Policy, conversations: Sequence[Encoded]
             loss += float(losses.detach().sum()) / count
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[conversations[row].id for row in rows])
+        (loss,) = run.processes.sums([loss])
         run.log(
             step,
             {

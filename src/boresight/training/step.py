@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from boresight.config.sections import BatchedStage, OptimizedStage
 from boresight.data.tokenize import EncodedPair
 from boresight.errors import TrainingError
+from boresight.models.sharding import whole
 from boresight.training.gradient_noise import GradientNoise
+from boresight.training.processes import ALONE, Processes
 
 
 def rate_factor(update: int, total: int, settings: OptimizedStage) -> float:
@@ -84,7 +86,7 @@ class Updater:
         """
         if self._noise is not None:
             self._noise.give_back(self._parameters)
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.max_grad_norm)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.max_grad_norm))
         if not bool(torch.isfinite(norm)):
             raise TrainingError(
                 f"step {step}: the gradient is not finite (records {_some(ids)}). The weights were not changed; the "
@@ -106,6 +108,14 @@ class Updater:
         noise = {} if self._noise is None else {"noise": self._noise.state_dict()}
         return {"optimizer": self._optimizer.state_dict(), "updates": self._updates} | noise
 
+    def blank_state_dict(self) -> dict[str, Any]:
+        """The state after some updates, zeros for numbers: what a saved one is read into."""
+        blank = self.state_dict()
+        for number, parameter in enumerate(p for group in self._optimizer.param_groups for p in group["params"]):
+            moments = {name: torch.zeros_like(parameter).detach() for name in ("exp_avg", "exp_avg_sq")}
+            blank["optimizer"]["state"][number] = {"step": torch.zeros((), device=parameter.device), **moments}
+        return blank
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._optimizer.load_state_dict(state["optimizer"])
         self._updates = state["updates"]
@@ -114,9 +124,10 @@ class Updater:
 
 
 class MetricSums:
-    """Sums and counts of a step's metrics, divided once at the end: ragged pieces average rightly."""
+    """Sums and counts of a step's metrics, of all processes, divided once at the end: ragged pieces average rightly."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes = ALONE) -> None:
+        self._processes = processes
         self._sums: dict[str, float] = {}
         self._counts: dict[str, float] = {}
 
@@ -126,7 +137,10 @@ class MetricSums:
         self._counts[name] = self._counts.get(name, 0.0) + (values.numel() if count is None else count)
 
     def means(self) -> dict[str, float]:
-        return {name: total / self._counts[name] for name, total in self._sums.items() if self._counts[name] > 0}
+        names = self._processes.agreed(list(self._sums))  # a process without a piece of the batch has none
+        sums = self._processes.sums([self._sums.get(name, 0.0) for name in names])
+        counts = self._processes.sums([self._counts.get(name, 0.0) for name in names])
+        return {name: total / count for name, total, count in zip(names, sums, counts, strict=True) if count > 0}
 
 
 def share_right(difference: Tensor) -> Tensor:

@@ -1,0 +1,94 @@
+"""Several processes that share every batch and the weights, by torch.distributed and its FSDP2 (`fully_shard`).
+
+A block's weights are gathered when it is computed; each process keeps, and updates, its part of them alone (Zhao et al.
+2023, arXiv:2304.11277).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from transformers import PreTrainedModel
+
+from boresight.models.activation_checkpointing import blocks
+from boresight.models.hidden_states import packs
+from boresight.models.response_logps import call_whole
+from boresight.training.processes import Processes
+
+T = TypeVar("T")
+
+
+class ProcessGroup(Processes):
+    """The processes of torch.distributed's default group, which has been initialised; this is one of them.
+
+    It knows the models of one stage, so each stage has its own. Whatever computes with a sharded model, all must do
+    equally often, since all hold parts of it.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.rank = dist.get_rank()
+        self.count = dist.get_world_size()
+        self._device = device
+        self._mesh = init_device_mesh(device, (self.count,))
+        self._forwards: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
+
+    def for_stage(self) -> "ProcessGroup":
+        return ProcessGroup(self._device)
+
+    def in_step(self, pieces: Sequence[T]) -> Iterator[T]:
+        """Beyond its own, a process lets a token pass forth and back, with a gradient of zero, for each of the others':
+        they need its part of the weights, and of the sum of gradients."""
+        most = torch.tensor(len(pieces))
+        dist.all_reduce(most, op=dist.ReduceOp.MAX)
+        yield from pieces
+        for _ in range(len(pieces), int(most)):
+            for model, forward in self._forwards.items():
+                if any(p.requires_grad for p in model.parameters()):
+                    token = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
+                    (forward(token).sum() * 0.0).backward()  # type: ignore[no-untyped-call]
+
+    def sums(self, values: Sequence[float]) -> list[float]:
+        total = torch.tensor(values, dtype=torch.float64)
+        self.sum_into(total)
+        return [float(value) for value in total]
+
+    def sum_into(self, tensor: Tensor) -> None:
+        dist.all_reduce(tensor)
+
+    def agreed(self, value: T) -> T:
+        box: list[Any] = [value]
+        dist.broadcast_object_list(box, src=0)
+        agreed: T = box[0]
+        return agreed
+
+    def shard_policy(self, model: PreTrainedModel) -> None:
+        """Body and head may share a weight, so the model is gathered, and from now on called, as a whole."""
+        packs(model.base_model)  # finds out by calling the body alone
+        call_whole(model)
+        self._shard(model, [model])
+        self._forwards[model] = lambda token: model(input_ids=token, use_cache=False).logits
+
+    def shard_reward_model(self, model: PreTrainedModel, head: nn.Module) -> None:
+        """Body and head are gathered, and called, one after the other."""
+        body = model.base_model
+        packs(body)
+        self._shard(model, [body, head])
+        self._forwards[model] = lambda token: head(body(input_ids=token, use_cache=False).last_hidden_state)
+
+    def _shard(self, model: PreTrainedModel, called: Sequence[nn.Module]) -> None:
+        for module in (*blocks(model), *called):
+            sharded = fully_shard(module, mesh=self._mesh)
+            # Losses are divided by the count of the whole batch already, so gradients add up: by sums, the one way of
+            # reducing that every backend knows.
+            sharded.set_gradient_divide_factor(1.0)
+            sharded.set_force_sum_reduction_for_comms(True)
+
+    def whole_state(self, model: nn.Module) -> dict[str, Tensor] | None:
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        state: dict[str, Any] = get_model_state_dict(model, options=options)
+        return state
