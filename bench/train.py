@@ -22,14 +22,16 @@ from floor import Row, floor_flops, gemm_peak
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 from work import SHAPES, make_model, make_tokenizer, resident_mb
 
-from boresight.config.sections import DPOStage, ORPOStage, RewardModelStage, SFTStage
+from boresight.config.sections import DPOStage, LoRASection, ORPOStage, RewardModelStage, SFTStage
 from boresight.data.batches import BatchOrder
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import EncodedPair, encode_conversation, encode_pair
+from boresight.models.activation_checkpointing import checkpoint_activations
+from boresight.models.adapters import add_adapter
 from boresight.models.hidden_states import unpacked
 from boresight.models.loading import chat_format, load_causal_lm, load_tokenizer, start_reward_model
 from boresight.models.precision import arithmetic
-from boresight.models.roles import FrozenPolicy, Policy
+from boresight.models.roles import FrozenPolicy, Policy, UnadaptedPolicy
 from boresight.records import Demonstration, Message, PreferencePair
 from boresight.runlog.reader import read_metrics
 from boresight.training.dpo import train_dpo
@@ -125,7 +127,7 @@ def _sft(
 ) -> Work:
     demonstrations = [Demonstration(id=pair.id, messages=(*pair.prompt, *pair.chosen)) for pair in data]
     encoded = [encode_conversation(chat, d.messages, record_id=d.id) for d in demonstrations]
-    policy = Policy(_language_model(options, tokenizer), tokenizer, chat)
+    policy = _policy(options, tokenizer, chat)
     config = SFTStage(kind="sft", data="", **settings)
     rows = [
         Row(len(row.input_ids) - sum(row.response_mask), (sum(row.response_mask),))
@@ -146,16 +148,33 @@ def _on_pairs(
     rows = [Row(len(pair.prompt_ids), (len(pair.chosen_ids), len(pair.rejected_ids))) for pair in pairs]
     order = order_of([pair.tokens for pair in pairs], options)
     if options.method == "reward_model":
-        scorer = _scorer(options, tokenizer)
+        scorer = _recomputing(_scorer(options, tokenizer), options)
         reward = RewardModelStage(kind="reward_model", data="", centering_coefficient=0.0, **settings)
         return Work(lambda: train_reward_model(reward, scorer, pairs, run), scorer, rows, run, order)
-    policy = Policy(_language_model(options, tokenizer), tokenizer, chat)
+    policy = _policy(options, tokenizer, chat)
     if options.method == "orpo":
         orpo = ORPOStage(kind="orpo", data="", **settings)
         return Work(lambda: train_orpo(orpo, policy, pairs, run), policy.model, rows, run, order)
-    reference = FrozenPolicy(_language_model(options, tokenizer), tokenizer, chat)
+    reference = (
+        UnadaptedPolicy(policy, policy.adapter)
+        if policy.adapter
+        else FrozenPolicy(_language_model(options, tokenizer), tokenizer, chat)
+    )
     dpo = DPOStage(kind="dpo", policy="start", reference="start", data="", **settings)
     return Work(lambda: train_dpo(dpo, policy, reference, pairs, run), policy.model, rows, run, order)
+
+
+def _policy(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase, chat: ChatFormat) -> Policy:
+    model = _language_model(options, tokenizer)
+    lora = LoRASection(rank=options.lora) if options.lora else None
+    adapter = add_adapter(model, lora, task="CAUSAL_LM", seed=0) if lora else None
+    return Policy(_recomputing(model, options), tokenizer, chat, adapter)
+
+
+def _recomputing(model: PreTrainedModel, options: argparse.Namespace) -> PreTrainedModel:
+    if options.activation_checkpointing:
+        checkpoint_activations(model)
+    return model
 
 
 def _language_model(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> Any:
@@ -212,6 +231,10 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=1e-5)
     parser.add_argument("--micro-batch-tokens", type=int, default=1024)
+    parser.add_argument(
+        "--lora", type=int, metavar="RANK", help="train adapters in place of all weights (not for rewards)"
+    )
+    parser.add_argument("--activation-checkpointing", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda: then times are of the clock, memory the GPU's")

@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,10 @@ METHODS = ("sft", "reward_model", "orpo", "dpo")
 COMPARED = {"cpu_s": "speed", "peak_rss_mb": "peak memory", "train_delta_mb": "memory above the model's"}
 
 
-def run(command: Sequence[str]) -> dict[str, Any]:
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The JSON line that a measured process ends with; exits with its messages where it fails."""
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads)
+    settings = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} | dict(environment or {})
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | settings)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))

@@ -7,8 +7,8 @@ from typing import Any
 from boresight.storage import read_json
 
 FIGURES = Path(__file__).parent / "figures"
-VERSUS, SAME_LOSSES, SCALING, MEMORY = (
-    FIGURES / f"{name}.json" for name in ("versus_trl", "same_losses", "scaling", "memory")
+VERSUS, SAME_LOSSES, SCALING, MEMORY, SPARED = (
+    FIGURES / f"{name}.json" for name in ("versus_trl", "same_losses", "scaling", "memory", "spared_memory")
 )
 Figures = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ def benchmarks_page() -> str:
         "the same pairs, random weights and settings. Seconds are processor seconds.",
         *_versus(read_json(VERSUS)),
     ]
-    for path, section in ((SAME_LOSSES, _same_losses), (SCALING, _growth), (MEMORY, _memory)):
+    for path, section in ((SAME_LOSSES, _same_losses), (SCALING, _growth), (MEMORY, _memory), (SPARED, _spared)):
         if path.exists():
             lines += section(read_json(path))
     return "\n".join(lines) + "\n"
@@ -122,3 +122,21 @@ def _memory(found: Figures) -> list[str]:
         "|---|" + "---|" * len(steps),
         "| MB | " + " | ".join(f"{value:.0f}" for value in steps.values()) + " |",
     ]
+
+
+def _spared(found: Figures) -> list[str]:
+    lines = [
+        "",
+        "## Activation checkpointing and adapters",
+        "",
+        f"SFT of {found['model']} in float32 on {found['examples']} examples, rank {found['rank']}, one thread "
+        "(`bench/spared_memory.py`): peak of resident memory beyond what was there before training, and processor",
+        "seconds. Between the columns lies memory that was freed and that the C library's allocator still holds.",
+        "",
+        "| trained | allocator as it is | giving freed memory back at once |",
+        "|---|---|---|",
+    ]
+    for way, figures in found["ways"].items():
+        told = [f"{figures[name]['train_delta_mb']:.0f} MB, {figures[name]['cpu_s']:.0f} s" for name in figures]
+        lines.append(f"| {way} | " + " | ".join(told) + " |")
+    return lines

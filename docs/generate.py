@@ -93,6 +93,7 @@ def figures_page() -> str:
     minutes = [run["seconds"] / 60 for run in measured["seeds"].values()]
     changed = " ".join(measured.get("set", []))
     # Times of runs with other settings than the demo's own say nothing about the demo.
+    cores = "1 core" if measured["machine"]["cores"] == 1 else f"{measured['machine']['cores']} cores"
     how = f"with {changed}" if changed else f"{min(minutes):.1f} to {max(minutes):.1f} minutes a seed"
     return "\n".join(
         [
@@ -101,8 +102,7 @@ def figures_page() -> str:
             "Made by `docs/generate.py` from `docs/figures/demo_seeds.json`, which `make experiments` writes: the",
             "whole chain of `boresight demo` for each seed, base model included, on held-out prompts, greedy.",
             "",
-            f"Seeds {', '.join(measured['seeds'])}, {how}; {measured['machine']['cores']} cores "
-            f"({measured['machine']['processor']}).",
+            f"Seeds {', '.join(measured['seeds'])}, {how}; {cores} ({measured['machine']['processor']}).",
             "",
             measured["table"],
             "",

@@ -19,6 +19,7 @@ from boresight.models.precision import arithmetic
 from boresight.pipeline import data_stages, evaluation_stages, training_stages
 from boresight.pipeline.artifacts import RunFolder, remove_half_written
 from boresight.pipeline.context import StageContext, identify
+from boresight.pipeline.out_of_memory import memory_told
 from boresight.runlog.writer import MetricsWriter
 from boresight.storage import read_json, write_json, write_text
 from boresight.training.processes import ALONE, Processes
@@ -148,7 +149,7 @@ def build_stage(
     if config.kind in SHARED and processes.count > 1:
         processes.agreed(identity)
         sharing = processes.for_stage()
-    with RowsAside() as aside, arithmetic(pipeline.sections.model.dtype, default_device()):
+    with memory_told(pipeline, name), RowsAside() as aside, arithmetic(pipeline.sections.model.dtype, default_device()):
         context = StageContext(name, config, pipeline, runs, identity, folder, aside, say, sharing)
         result = STAGES[config.kind](context, config) | _save_aside(aside, folder)
     finished = runs.finish(identity, result)
