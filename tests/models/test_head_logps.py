@@ -4,6 +4,7 @@ from torch import nn
 
 from boresight.models import head_logps as module
 from boresight.models.head_logps import can_fuse, head_logps
+from boresight.models.precision import QUANTUM
 from boresight.objectives.logprobs import token_logps
 
 VOCABULARY, WIDTH, TOKENS = 50, 8, 11
@@ -39,6 +40,7 @@ def test_in_bfloat16_it_rounds_as_the_head_under_autocast_does(
 ) -> None:
     monkeypatch.setattr(module, "BLOCK", rows_a_block * VOCABULARY)
     head, states, targets = head_and_states(bias=False, dtype=torch.float32)
+    assert TOKENS % QUANTUM  # so that there are rows of filling, which must change nothing
     with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
         plain = token_logps(head(states), targets)
         fused = head_logps(states, head, targets)

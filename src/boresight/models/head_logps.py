@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from boresight.models.precision import QUANTUM, is_lowered
+
 BLOCK = 1 << 25  # logits in memory at once: 128 MB in float32
 
 
@@ -26,8 +28,12 @@ def head_logps(states: Tensor, head: nn.Linear, targets: Tensor, *, temperature:
     """
     if not temperature > 0.0:
         raise ValueError(f"temperature is {temperature}; expected a number above 0")
+    count = len(states)
+    if is_lowered(states.device.type):
+        filling = -count % QUANTUM
+        states, targets = nn.functional.pad(states, (0, 0, 0, filling)), nn.functional.pad(targets, (0, filling))
     logps: Tensor = _HeadLogps.apply(states, head.weight, head.bias, targets, temperature)  # type: ignore[no-untyped-call]
-    return logps
+    return logps[:count]
 
 
 class _HeadLogps(torch.autograd.Function):
@@ -96,6 +102,7 @@ def _scaled(logits: Tensor, temperature: float, kept: bool) -> Tensor:
 
 def _blocks(tokens: int, vocabulary: int) -> list[slice]:
     size = max(1, BLOCK // vocabulary)
+    size -= size % QUANTUM if size > QUANTUM else 0
     return [slice(start, start + size) for start in range(0, tokens, size)]
 
 

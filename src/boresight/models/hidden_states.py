@@ -14,10 +14,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from boresight.models.packed_attention import NAME, Spans
-from boresight.models.precision import is_lowered
+from boresight.models.precision import QUANTUM, is_lowered
 from boresight.models.shared_prompt import PackedRow, pack
 
-QUANTUM = 64  # tokens; in bfloat16 the CPU's matrix library keeps a compiled kernel for each length it meets
 TOKENS_AT_ONCE = 2048  # padded tokens of one forward pass without gradient
 WORTH_PACKING = 0.9  # of the padded tokens; where less is saved one plain batch is the faster one
 PROBE = ((3, 7, 5, 1, 6, 2), (3, 7, 5, 4, 1), (8, 2, 9, 5, 7, 1, 3))  # two of one prompt, and a stranger
@@ -64,10 +63,18 @@ def _row_arguments(
     device = _device(body)
     if packs(body):
         row = _packed(input_ids.cpu(), wanted.cpu(), prompt_lengths, is_lowered(device.type))
-        if row.input_ids.numel() <= WORTH_PACKING * input_ids.numel():
+        if _is_worth_it(row, input_ids, device):
             places = row.places[wanted.cpu()].to(device)
             return _packed_arguments(row, device), (torch.zeros_like(places), places)
     return {"input_ids": input_ids.to(device), "use_cache": False}, wanted.to(device).nonzero(as_tuple=True)
+
+
+def _is_worth_it(row: PackedRow, input_ids: Tensor, device: torch.device) -> bool:
+    """Whether packing saves enough; always in bfloat16 on a CPU, where padded batches come in ever new shapes and the
+    kernels of each, attention's above all, are kept for good."""
+    if device.type == "cpu" and is_lowered("cpu"):
+        return True
+    return row.input_ids.numel() <= WORTH_PACKING * input_ids.numel()
 
 
 def packs(body: PreTrainedModel) -> bool:

@@ -8,6 +8,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+QUANTUM = 64
+"""Rows of lowered matrix products are filled up to a multiple of this: a CPU's library keeps a compiled kernel, and
+memory for it, for every number of rows that it meets."""
+
 
 def arithmetic(dtype: str, device: str) -> AbstractContextManager[object]:
     """The context in which a stage runs: plain float32, or matrix products in bfloat16."""
