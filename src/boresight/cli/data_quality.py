@@ -95,7 +95,7 @@ def filter_rows(
 
     What stays is written to --out as JSON Lines; what goes to NAME.dropped.jsonl beside it, each record with its
     reason in meta.dropped. A row goes for the first reason that holds. With --balance-length reweight nothing goes for
-    its length: meta.weight of each pair evens it out, for a training that reads it (boresight's own stages do not).
+    its length: meta.weight of each pair evens it out, where a training stage has pair_weights: true.
 
     \b
     Example:

@@ -14,6 +14,9 @@ class PreferenceStage(PairReading, TextStage):
     """`preferences` stage or preference file."""
     epochs: PositiveFloat = 1.0
     """Passes over the pairs."""
+    pair_weights: bool = False
+    """Multiply each pair's loss by its `meta.weight`, as `boresight data filter --balance-length reweight` writes it; a
+    pair without one weighs 1, and the mean over a batch is still taken over its pairs."""
     gradient_noise_scale: bool = False
     """Log the batch size that gradients of this run suggest (McCandlish et al. 2018), from those of the micro-batches;
     takes the memory of one more gradient and a little time. Needs micro_batch_size, at most half of batch_size."""

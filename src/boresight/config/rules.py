@@ -200,6 +200,8 @@ def _reward_model_rules(stage: StageSection) -> Iterator[Problem]:
     for name in ("label_smoothing", "margin_per_strength"):
         if stage.rankings == "listwise" and getattr(stage, name):
             yield Problem((name,), f"{getattr(stage, name):g}, but rankings: listwise knows no pairs; set it to 0")
+    if stage.rankings == "listwise" and stage.pair_weights:
+        yield Problem(("pair_weights",), "true, but rankings: listwise knows no pairs; take it out")
     sets = ("held_out", *stage.held_out)
     if stage.early_stopping_on not in sets:
         hint = suggestion(stage.early_stopping_on, sets)

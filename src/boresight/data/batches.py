@@ -39,6 +39,7 @@ class PreferenceBatch:
     chosen: ResponseRows
     rejected: ResponseRows
     p_chosen: Tensor  # (pairs,) float32, the soft label
+    weight: Tensor  # (pairs,) float32, of each pair's loss
     ids: tuple[str, ...]
 
 
@@ -64,6 +65,7 @@ def collate_pairs(pairs: Sequence[EncodedPair], pad_id: int = PAD_ID) -> Prefere
         chosen=_response_rows([(pair.prompt_ids, pair.chosen_ids) for pair in pairs], pad_id),
         rejected=_response_rows([(pair.prompt_ids, pair.rejected_ids) for pair in pairs], pad_id),
         p_chosen=torch.tensor([pair.p_chosen for pair in pairs], dtype=torch.float32),
+        weight=torch.tensor([pair.weight for pair in pairs], dtype=torch.float32),
         ids=tuple(pair.id for pair in pairs),
     )
 

@@ -1,9 +1,11 @@
 """Preference pairs as a set: joined, one spelling for equal prompts, and lengths counted."""
 
+import math
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from boresight.errors import DataError
 from boresight.records import Messages, PreferencePair
 
 
@@ -23,6 +25,17 @@ def with_own_ids(pairs: Iterable[PreferencePair], number: int, taken: set[str]) 
             name += f"@{number}"
         taken.add(name)
         yield pair if name == pair.id else replace(pair, id=name)
+
+
+def pair_weight(pair: PreferencePair) -> float:
+    """What `meta.weight` says of the pair, 1 where it says nothing. Raises DataError for what cannot weigh a loss."""
+    weight = pair.meta.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0.0 <= weight < math.inf:
+        raise DataError(
+            f"pair {pair.id!r}: meta.weight is {weight!r}; expected a number from 0 on. Correct the record, or set "
+            "pair_weights: false."
+        )
+    return float(weight)
 
 
 def prompt_key(prompt: Messages) -> str:

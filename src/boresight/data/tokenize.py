@@ -6,11 +6,13 @@ response is then the boundary between two tokens, and the ids of a prompt are th
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Generic, Literal, TypeVar
 
 from boresight.data.chat_template import ChatFormat, Segment
+from boresight.data.preferences import pair_weight
 from boresight.errors import DataError, ModelError
 from boresight.records import Demonstration, Message, Messages, PreferencePair, RatedResponse
 
@@ -48,6 +50,7 @@ class EncodedPair:
     p_chosen: float = 1.0
     strength: float | None = None
     ranking_id: str | None = None
+    weight: float = 1.0  # of its loss
 
     @property
     def tokens(self) -> int:
@@ -171,10 +174,16 @@ def encode_pairs(
     *,
     max_length: int | None = None,
     on_too_long: OnTooLong = "error",
+    weighted: bool = False,
 ) -> EncodedSet[EncodedPair]:
-    """Encode all of them; those over `max_length` tokens raise TooLongError, or are left out and counted."""
-    jobs = (lambda pair=pair: encode_pair(chat_format, pair, max_length=max_length) for pair in pairs)
-    return _encode_all(jobs, on_too_long)
+    """Encode all of them; those over `max_length` tokens raise TooLongError, or are left out and counted. Each weighs
+    1, or, if `weighted`, what its record says (see `preferences.pair_weight`)."""
+
+    def encode(pair: PreferencePair) -> EncodedPair:
+        encoded = encode_pair(chat_format, pair, max_length=max_length)
+        return replace(encoded, weight=pair_weight(pair)) if weighted else encoded
+
+    return _encode_all((partial(encode, pair) for pair in pairs), on_too_long)
 
 
 def encode_all_rated(

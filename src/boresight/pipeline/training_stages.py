@@ -17,6 +17,7 @@ from boresight.config.sections import (
     SFTStage,
     SimPOStage,
 )
+from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import (
     EncodedPair,
     EncodedSet,
@@ -144,7 +145,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
     model, adapter = trained_reward_model(context, config, tokenizer)
     limit = config.max_length or context_length(model)
     read = read_stage_pairs(context, config.data, config)
-    encoded = encode_pairs(chat, read.records, max_length=limit, on_too_long=config.on_too_long)
+    encoded = _encode_training_pairs(context, config, chat, read, limit)
     _refuse_none(context, encoded)
     held_out = {
         name: (found, encode_pairs(chat, found.records, max_length=limit, on_too_long=config.on_too_long))
@@ -297,9 +298,22 @@ def _encoded_pairs(
     probe_mask(policy.chat)
     read = read_stage_pairs(context, config.data, config)
     limit = config.max_length or context_length(policy.model)
-    encoded = encode_pairs(policy.chat, read.records, max_length=limit, on_too_long=config.on_too_long)
+    encoded = _encode_training_pairs(context, config, policy.chat, read, limit)
     _refuse_none(context, encoded)
     return read, encoded
+
+
+def _encode_training_pairs(
+    context: StageContext, config: PreferenceStage, chat: ChatFormat, read: Records[PreferencePair], limit: int | None
+) -> EncodedSet[EncodedPair]:
+    if config.pair_weights and not any("weight" in pair.meta for pair in read.records):
+        raise DataError(
+            f"stage {context.name}: pair_weights is true, but none of the {len(read.records)} pairs has a meta.weight. "
+            "Write them with `boresight data filter --balance-length reweight`, or take the setting out."
+        )
+    return encode_pairs(
+        chat, read.records, max_length=limit, on_too_long=config.on_too_long, weighted=config.pair_weights
+    )
 
 
 def _refuse_none(context: StageContext, encoded: EncodedSet[Any]) -> None:

@@ -40,7 +40,7 @@ class ComparisonBatch:
     example: Tensor  # (pairs,) int64, the example that the pair belongs to
     chosen: Tensor  # (pairs,) int64, the row of its chosen response
     rejected: Tensor  # (pairs,) int64
-    weight: Tensor  # (pairs,) float32, 1 / pairs of its example
+    weight: Tensor  # (pairs,) float32, the pair's own weight / pairs of its example
     p_chosen: Tensor  # (pairs,) float32
     strength: Tensor  # (pairs,) float32, 0 where the record has none
     ids: list[str]  # of the pairs
@@ -89,7 +89,7 @@ def collate_comparisons(examples: Sequence[Comparison]) -> ComparisonBatch:
         example=example_of,
         chosen=row_of[example_of, torch.tensor([i for _, i, _, _ in pairs])],
         rejected=row_of[example_of, torch.tensor([j for _, _, j, _ in pairs])],
-        weight=1.0 / torch.tensor([len(examples[number].pairs) for number, *_ in pairs]),
+        weight=torch.tensor([pair.weight / len(examples[number].pairs) for number, _, _, pair in pairs]),
         p_chosen=torch.tensor([pair.p_chosen for *_, pair in pairs]),
         strength=torch.tensor([pair.strength or 0.0 for *_, pair in pairs]),
         ids=[pair.id for *_, pair in pairs],

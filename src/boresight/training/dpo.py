@@ -55,10 +55,11 @@ def train_dpo(
                 sides = [logp_sum(side.logp, side.mask) for side in (chosen, rejected)]
                 refuse_another_start(torch.stack(sides, dim=1), reference_sums)
             terms = _preference_terms(config, chosen, rejected, reference_sums, batch.p_chosen)
-            losses = {"loss/preference": terms.loss}
+            weight = batch.weight.to(terms.loss.device)
+            losses = {"loss/preference": weight * terms.loss}
             if config.sft_coefficient > 0:
                 nll = -logp_mean(chosen.logp, chosen.mask)
-                losses["loss/nll"] = config.sft_coefficient * nll
+                losses["loss/nll"] = config.sft_coefficient * weight * nll
                 sums.add("loss/nll", nll)  # logged in nats a token, without its coefficient
             updater.accumulate(losses, count=len(rows), step=step, ids=batch.ids)
             sums.add("loss/total", torch.stack(list(losses.values())).sum(dim=0))

@@ -34,8 +34,9 @@ def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], 
                 policy_rejected_logp_mean=rejected_mean,
                 odds_ratio_coefficient=config.odds_ratio_coefficient,
             )
-            updater.accumulate({"loss/total": terms.loss}, count=len(rows), step=step, ids=batch.ids)
-            sums.add("loss/total", terms.loss)
+            losses = batch.weight.to(terms.loss.device) * terms.loss
+            updater.accumulate({"loss/total": losses}, count=len(rows), step=step, ids=batch.ids)
+            sums.add("loss/total", losses)
             sums.add("loss/nll", terms.nll)
             sums.add("loss/preference", terms.preference)
             sums.add("policy/log_odds_ratio", terms.log_odds_ratio)

@@ -35,8 +35,9 @@ def train_simpo(config: SimPOStage, policy: Policy, pairs: Sequence[EncodedPair]
                 gamma=config.gamma,
                 p_chosen=batch.p_chosen.to(chosen.logp.device),
             )
-            updater.accumulate({"loss/total": terms.loss}, count=len(rows), step=step, ids=batch.ids)
-            sums.add("loss/total", terms.loss)
+            losses = batch.weight.to(terms.loss.device) * terms.loss
+            updater.accumulate({"loss/total": losses}, count=len(rows), step=step, ids=batch.ids)
+            sums.add("loss/total", losses)
             add_rewards(sums, terms.chosen_reward, terms.rejected_reward)
             add_logps(sums, chosen, rejected)
         rate = updater.learning_rate
