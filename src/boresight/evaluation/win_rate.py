@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from boresight.errors import DataError
-from boresight.stats.intervals import Interval, bootstrap_mean, sign_test, wilson, wilson_clustered
+from boresight.stats.intervals import Interval, bootstrap_mean, sign_test, wilson, wilson_t
 
 ORDERS = ("candidate_first", "baseline_first")
 _BOOTSTRAP_PROMPTS = 40  # below, a percentile interval covers too little (simulated: 64 to 92 % at 5 to 10 prompts)
@@ -39,8 +39,8 @@ def compare(rows: Iterable[Mapping[str, Any]], *, seed: int, replicates: int = 2
     """One candidate against the baseline, from its rows {prompt_id, kind, order, verdict}, one an order.
 
     win_rate: mean verdict over prompts and orders, ties as halves. ci95: percentile bootstrap over prompts; with fewer
-    than 40 prompts, or where all came out alike, Wilson's with the effective sample size, as a bootstrap would claim
-    too much there. wilson95: Wilson's on prompts, each a coin: the wide side.
+    than 40 prompts, or where all came out alike, Wilson's with the effective sample size and Student's t, as a
+    bootstrap would claim too much there. wilson95: Wilson's on prompts, each a coin: the wide side.
     wins, losses, ties: prompts by verdict, a tie where the two orders disagree (Zheng et al. 2023, arXiv:2306.05685).
     standard_error: of win_rate, over prompts. sign_test_p: of wins against losses. verdict_flips: prompts whose verdict
     changed with the order. Rates are fractions. Raises DataError for rows that do not make two verdicts a prompt.
@@ -53,7 +53,7 @@ def compare(rows: Iterable[Mapping[str, Any]], *, seed: int, replicates: int = 2
     if len(scores) >= _BOOTSTRAP_PROMPTS and np.ptp(scores) > 0:
         interval = bootstrap_mean(scores, range(len(scores)), seed=seed, replicates=replicates)
     else:
-        interval = wilson_clustered(scores, range(len(scores)))
+        interval = wilson_t(scores, range(len(scores)))
     return {
         **_rate(interval),
         "wilson95": [on_prompts.low, on_prompts.high],
@@ -101,7 +101,7 @@ def _by_kind(prompts: list[JudgedPrompt]) -> dict[str, dict[str, Any]]:
     for prompt in prompts:
         if prompt.kind:
             groups[prompt.kind].append((prompt.candidate_first + prompt.baseline_first) / 2)
-    return {kind: _rate(wilson_clustered(scores, range(len(scores)))) for kind, scores in sorted(groups.items())}
+    return {kind: _rate(wilson_t(scores, range(len(scores)))) for kind, scores in sorted(groups.items())}
 
 
 def _rate(interval: Interval) -> dict[str, Any]:
