@@ -49,7 +49,7 @@ def main() -> int:
             found[method] = both = losses_of_both(method, options.steps, Path(folder), options.peer)
             print(
                 f"{method:13} first {both['ours'][0]:.4f} / {both['peer'][0]:.4f}, last {both['ours'][-1]:.4f} / "
-                f"{both['peer'][-1]:.4f}, largest difference {both['largest']:.2%}"
+                f"{both['peer'][-1]:.4f}, largest difference {both['largest']:.1e}"
             )
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -78,7 +78,7 @@ def _same_losses(found: Figures) -> list[str]:
     ]
     for method, both in found.items():
         pairs = [f"{both['ours'][at]:.4f} / {both['peer'][at]:.4f}" for at in (0, -1)]
-        lines.append(f"| {method} | {pairs[0]} | {pairs[1]} | {both['largest']:.2%} |")
+        lines.append(f"| {method} | {pairs[0]} | {pairs[1]} | {both['largest']:.1e} |")
     return lines
 
 
