@@ -128,7 +128,7 @@ def plot(measured: Mapping[str, Any], path: Path) -> None:
                 above.plot(found["x"], found[side]["seconds_per_pair"], marker="o", label=label)
                 below.plot(found["x"], found[side]["peak_mb"], marker="o", label=label)
         for axes in (above, below):
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.08 * max(value for line in axes.lines for value in line.get_ydata()))
             axes.grid(alpha=0.3)
         below.set_xlabel(found["title"])
     rows[0, 0].set_ylabel("processor seconds a pair")
