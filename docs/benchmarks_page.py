@@ -129,7 +129,7 @@ def _spared(found: Figures) -> list[str]:
         "",
         "## Activation checkpointing and adapters",
         "",
-        f"SFT of {found['model']} in float32 on {found['examples']} examples, rank {found['rank']}, one thread "
+        f"SFT of {found['model']} in float32 on {found['examples']} examples, rank {found['rank']}, one thread",
         "(`bench/spared_memory.py`): peak of resident memory beyond what was there before training, and processor",
         "seconds. Between the columns lies memory that was freed and that the C library's allocator still holds.",
         "",
