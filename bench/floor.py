@@ -34,7 +34,8 @@ def floor_flops(method: str, model: PreTrainedModel, rows: Sequence[Row]) -> flo
     matrices = sum(
         module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear) and module is not head
     )
-    width = config.num_attention_heads * (getattr(config, "head_dim", None) or _head_width(config))
+    heads = config.num_attention_heads
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
     forward = 0.0
     for row in rows:
         answered = sum(row.responses)
@@ -72,7 +73,3 @@ def _speed(dtype: torch.dtype, device: str, shape: tuple[int, int, int], seconds
         finish()
         once.append((clock() - start) / 10)
     return 2.0 * tokens * inputs * outputs / statistics.median(once)
-
-
-def _head_width(config: object) -> int:
-    return int(config.hidden_size // config.num_attention_heads)  # type: ignore[attr-defined]

@@ -47,11 +47,11 @@ def response_logps(
         if fused:
             states = hidden_states(model.base_model, ids, predicting(counts))
             logps.append(head_logps(states, head, targets.to(states.device), temperature=temperature))
-            continue
-        rows = response_logits(model, ids, counts)  # (response tokens of these rows, vocabulary)
-        logps.append(token_logps(rows, targets.to(rows.device), temperature=temperature))
-        if with_entropy:
-            entropies.append(entropy(rows, temperature=temperature))
+        else:
+            rows = response_logits(model, ids, counts)  # (response tokens of these rows, vocabulary)
+            logps.append(token_logps(rows, targets.to(rows.device), temperature=temperature))
+            if with_entropy:
+                entropies.append(entropy(rows, temperature=temperature))
     mask = left_edge_mask(response_mask).to(logps[0].device)
     return ResponseLogps(
         to_left_edge(torch.cat(logps), mask), mask, to_left_edge(torch.cat(entropies), mask) if with_entropy else None
