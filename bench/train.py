@@ -31,7 +31,7 @@ from boresight.models.adapters import add_adapter
 from boresight.models.hidden_states import unpacked
 from boresight.models.loading import chat_format, load_causal_lm, load_tokenizer, start_reward_model
 from boresight.models.precision import arithmetic
-from boresight.models.roles import FrozenPolicy, Policy, UnadaptedPolicy
+from boresight.models.roles import Policy, StartingPolicy, UnadaptedPolicy
 from boresight.records import Demonstration, Message, PreferencePair
 from boresight.runlog.reader import read_metrics
 from boresight.training.dpo import train_dpo
@@ -155,11 +155,7 @@ def _on_pairs(
     if options.method == "orpo":
         orpo = ORPOStage(kind="orpo", data="", **settings)
         return Work(lambda: train_orpo(orpo, policy, pairs, run), policy.model, rows, run, order)
-    reference = (
-        UnadaptedPolicy(policy, policy.adapter)
-        if policy.adapter
-        else FrozenPolicy(_language_model(options, tokenizer), tokenizer, chat)
-    )
+    reference = UnadaptedPolicy(policy, policy.adapter) if policy.adapter else StartingPolicy(policy)
     dpo = DPOStage(kind="dpo", policy="start", reference="start", data="", **settings)
     return Work(lambda: train_dpo(dpo, policy, reference, pairs, run), policy.model, rows, run, order)
 

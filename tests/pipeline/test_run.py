@@ -93,7 +93,7 @@ def test_results_say_what_was_done(built: Path) -> None:
     assert result["pairs"]["read"] == {"pairs.jsonl": 45, "labels": len(labels)}
     assert result["pairs"]["train"] + result["pairs"]["held_out"] == result["pairs"]["kept"]
     assert result["scorer"]["certificate"]["held_out"]["n"] == result["pairs"]["held_out"]
-    assert result["dpo"]["first_loss"] == pytest.approx(0.6931, abs=1e-3) and result["dpo"]["reference_unchanged"]
+    assert result["dpo"]["first_loss"] == pytest.approx(0.6931, abs=1e-3) and result["dpo"]["reference_is_start"]
     assert result["orpo"]["soft_labels_taken_as_hard"] == 0
     assert (result["kto"]["responses"], result["kto"]["desirable"]) == (45, 30) and result["kto"]["weight_ratio"] == 2.0
     assert result["kto"]["first_loss"] == pytest.approx(0.5, abs=1e-4) and result["kto"]["reference_unchanged"]

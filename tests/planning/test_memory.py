@@ -150,9 +150,10 @@ def test_ppo_trains_two_models_and_holds_two_frozen() -> None:
     assert memory.certain == 10 * one and memory.total == memory.certain + memory.activations
 
 
-def test_dpo_holds_its_reference_and_an_evaluation_one_model() -> None:
+def test_dpo_holds_a_reference_that_is_not_its_own_start_and_an_evaluation_one_model() -> None:
     one = SHAPE.parameters * 4
-    assert memory_of(DPOStage(kind="dpo", policy="a", reference="a", data="p.jsonl")).frozen == one
+    assert memory_of(DPOStage(kind="dpo", policy="a", reference="b", data="p.jsonl")).frozen == one
+    assert memory_of(DPOStage(kind="dpo", policy="a", reference="a", data="p.jsonl")).frozen == 0
     judge = {"kind": "reward_model", "model": "r"}
     stage = EvaluateStage.model_validate(
         {"kind": "evaluate", "candidates": ["a"], "baseline": "b", "prompts": "p.jsonl", "judge": judge}

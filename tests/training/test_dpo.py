@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from boresight.errors import DataError, TrainingError
+from boresight.models.roles import StartingPolicy, fingerprint
 from boresight.runlog.reader import read_metrics
 from boresight.training.dpo import train_dpo
 from boresight.training.reference_logps import pair_logp_sums
@@ -28,6 +29,16 @@ def test_loss_starts_at_log_two_and_the_margin_grows_also_on_pairs_never_seen(
     ratio = pair_logp_sums(policy, held_out) - pair_logp_sums(reference, held_out)
     assert float((ratio[:, 0] > ratio[:, 1]).double().mean()) > 0.9
     assert reference.fingerprint() == before
+
+
+def test_policy_that_is_its_own_reference_learns_as_beside_a_copy(imitator: Imitator, tmp_path: Path) -> None:
+    config = tiny.dpo_config(epochs=2)
+    policy, beside = tiny.policy_of(imitator.model), tiny.policy_of(imitator.model)
+    train_dpo(config, policy, StartingPolicy(policy), tiny.pairs(32), tiny.run_in(tmp_path / "own"))
+    train_dpo(config, beside, tiny.reference_of(imitator.model), tiny.pairs(32), tiny.run_in(tmp_path / "beside"))
+    assert fingerprint(policy.model) == fingerprint(beside.model)
+    own, other = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("own", "beside"))
+    assert own.series("loss/total") == other.series("loss/total")
 
 
 def test_adapters_learn_the_preference_and_their_reference_stays(imitator: Imitator, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from boresight.errors import CheckpointError
+from boresight.models.roles import StartingPolicy
 from boresight.training import reference_logps as module
 from boresight.training.reference_logps import pair_logp_sums, reference_logp_sums
 
@@ -46,6 +47,18 @@ def test_model_under_an_adapter_is_asked_once_and_found_as_the_plain_one(
     plain = reference_logp_sums(tiny.reference_of(imitator.model), PAIRS, tmp_path)
     assert passes == [12] and torch.equal(under, plain)
     assert not torch.equal(pair_logp_sums(policy, PAIRS), plain)
+
+
+def test_policy_before_its_first_update_is_its_own_reference_and_keeps_its_mode(
+    imitator: Imitator, tmp_path: Path, passes: list[int]
+) -> None:
+    policy = tiny.policy_of(imitator.model)
+    policy.model.train()
+    own = reference_logp_sums(StartingPolicy(policy), PAIRS, tmp_path)
+    apart = reference_logp_sums(tiny.reference_of(imitator.model), PAIRS, tmp_path)
+    assert passes == [12] and torch.equal(own, apart)  # found as the same: equal weights, equal pairs
+    assert policy.model.training and all(parameter.requires_grad for parameter in policy.parameters())
+    assert all(parameter.grad is None for parameter in policy.parameters())
 
 
 def test_one_weight_one_token_or_another_arithmetic_is_computed_anew(

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.sparse import csr_array
+from torch import Tensor
 
 from boresight.errors import DataError
 from boresight.records import Messages, PreferencePair
-from boresight.stats.calibration import sigmoid
 from boresight.storage import hash_text
 
 Array = NDArray[np.float64]
@@ -39,6 +38,25 @@ class BagOfWords(NamedTuple):
     vocabulary: dict[str, int]
     weights: Array  # (words,)
     penalty: float
+
+
+class WordDifferences(NamedTuple):
+    """Damped counts of chosen minus rejected: a sparse (pairs, words) matrix as its entries."""
+
+    pairs: Tensor  # (entries,) int64, row of each
+    words: Tensor  # (entries,) int64, column of each
+    values: Tensor  # (entries,) float64
+    total: int  # pairs
+
+    def margins(self, weights: Tensor) -> Tensor:
+        """Matrix times (words,) weights, (pairs,)."""
+        return weights.new_zeros(self.total).index_add(0, self.pairs, self.values * weights[self.words])
+
+    def select(self, wanted: NDArray[np.bool_]) -> "WordDifferences":
+        """The rows of some pairs."""
+        chosen = torch.from_numpy(wanted)
+        entries, place = chosen[self.pairs], chosen.cumsum(0) - 1
+        return WordDifferences(place[self.pairs[entries]], self.words[entries], self.values[entries], int(chosen.sum()))
 
 
 class Baselines(NamedTuple):
@@ -80,14 +98,16 @@ def fit_bag_of_words(training: Sequence[PreferencePair]) -> BagOfWords:
     tuning = np.array([_in_tuning_part(pair) for pair in training])
     penalty = _PENALTIES[-1]
     if tuning.any() and not tuning.all():
-        losses = [_loss(features[tuning], _fit_weights(features[~tuning], candidate)) for candidate in _PENALTIES]
+        tried, judged = features.select(~tuning), features.select(tuning)
+        losses = [_loss(judged, _fit_weights(tried, len(vocabulary), candidate)) for candidate in _PENALTIES]
         penalty = _PENALTIES[int(np.argmin(losses))]
-    return BagOfWords(vocabulary, _fit_weights(features, penalty), penalty)
+    return BagOfWords(vocabulary, _fit_weights(features, len(vocabulary), penalty).numpy(), penalty)
 
 
 def bag_of_words_margins(model: BagOfWords, pairs: Sequence[PreferencePair]) -> Array:
     """Chosen minus rejected score in nats (pairs,); 0 where no known word differs."""
-    return np.asarray(_features(pairs, model.vocabulary) @ model.weights)
+    margins: Array = _features(pairs, model.vocabulary).margins(torch.from_numpy(model.weights)).numpy()
+    return margins
 
 
 def response_text(messages: Messages) -> str:
@@ -107,7 +127,7 @@ def _vocabulary(training: Sequence[PreferencePair]) -> dict[str, int]:
     return {word: i for i, word in enumerate(kept)}
 
 
-def _features(pairs: Sequence[PreferencePair], vocabulary: dict[str, int]) -> csr_array:  # (pairs, words)
+def _features(pairs: Sequence[PreferencePair], vocabulary: dict[str, int]) -> WordDifferences:
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
@@ -119,7 +139,12 @@ def _features(pairs: Sequence[PreferencePair], vocabulary: dict[str, int]) -> cs
                 rows.append(row)
                 columns.append(column)
                 values.append(float(difference))
-    return csr_array((values, (rows, columns)), shape=(len(pairs), len(vocabulary)), dtype=np.float64)
+    return WordDifferences(
+        torch.tensor(rows, dtype=torch.long),
+        torch.tensor(columns, dtype=torch.long),
+        torch.tensor(values, dtype=torch.float64),
+        len(pairs),
+    )
 
 
 def _in_tuning_part(pair: PreferencePair) -> bool:
@@ -127,18 +152,24 @@ def _in_tuning_part(pair: PreferencePair) -> bool:
     return int(hash_text(prompt)[:8], 16) < _TUNING_SHARE * 2**32
 
 
-def _fit_weights(features: csr_array, penalty: float) -> Array:
-    def objective(weights: Array) -> tuple[float, Array]:
-        margin = features @ weights
-        loss = np.logaddexp(0.0, -margin).mean() + penalty / 2 * float(weights @ weights)
-        gradient = features.T @ (-sigmoid(-margin)) / len(margin) + penalty * weights
-        return float(loss), gradient
+def _fit_weights(features: WordDifferences, words: int, penalty: float) -> Tensor:
+    weights = torch.zeros(words, dtype=torch.float64, requires_grad=True)
+    if words == 0:  # no word is frequent enough: every margin is 0
+        return weights.detach()
+    optimizer = torch.optim.LBFGS(
+        [weights], max_iter=500, tolerance_grad=1e-7, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+    )
 
-    start = np.zeros(features.shape[1])
-    if len(start) == 0:  # no word is frequent enough: every margin is 0
-        return start
-    return np.asarray(minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x)
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        margins = features.margins(weights)
+        loss = torch.nn.functional.softplus(-margins).mean() + penalty / 2 * weights.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(objective)  # type: ignore[no-untyped-call]
+    return weights.detach()
 
 
-def _loss(features: csr_array, weights: Array) -> float:
-    return float(np.logaddexp(0.0, -(features @ weights)).mean())
+def _loss(features: WordDifferences, weights: Tensor) -> float:
+    return float(torch.nn.functional.softplus(-features.margins(weights)).mean())

@@ -11,16 +11,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from boresight.config.sections import LoRASection
 from boresight.errors import ModelError
 from boresight.models.loading import saved_vocabulary_size
 from boresight.storage import folder_at_once, write_json, write_text
+
+if TYPE_CHECKING:  # loaded where adapters are made: it takes time and 20 MB, and most runs have none
+    from peft import PeftModel
 
 Task = Literal["CAUSAL_LM", "SEQ_CLS", "FEATURE_EXTRACTION"]
 CONFIG = "adapter_config.json"
@@ -29,7 +31,7 @@ CONFIG = "adapter_config.json"
 class Adapter:
     """The adapters inside a model, as one thing to switch off, save and merge."""
 
-    def __init__(self, handle: PeftModel) -> None:
+    def __init__(self, handle: "PeftModel") -> None:
         self._handle = handle
 
     @contextmanager
@@ -65,6 +67,8 @@ def add_adapter(model: PreTrainedModel, settings: LoRASection, *, task: Task, se
 
     Raises ModelError where the model has no layer of a name in `target_modules`.
     """
+    from peft import LoraConfig, get_peft_model
+
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -96,6 +100,8 @@ def refuse_new_tokens(path: str | Path, tokenizer: PreTrainedTokenizerBase) -> N
 
 def merge_saved(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """A model with a saved adapter merged into it: for adapters that were trained on weights of lower precision."""
+    from peft import PeftModel
+
     with _peft_warnings_aside():
         return Adapter(PeftModel.from_pretrained(model, adapter)).merge()
 

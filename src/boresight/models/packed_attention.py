@@ -9,20 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention, softmax
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from boresight.models.block_attention import attend_in_blocks
 from boresight.models.shared_prompt import Span
 
 NAME = "boresight_packed"
-
-# The kernel behind scaled_dot_product_attention on CPUs, called by name so that the backward pass of all spans writes
-# into one gradient. Where a version of torch lacks it, the public function does the same a little slower.
-_flash = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
-_flash_backward = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)
 
 
 class Spans:
@@ -82,9 +77,8 @@ def attend(
         bias = _whole_bias(query, attention_mask, module)
         return _capped(query, key, value, bias, scale, softcap, dropout).transpose(1, 2), None
     spans.layers += 1
-    if softcap is None and dropout == 0.0 and query.device.type == "cpu" and _can_flash(query, value):
-        out = _SpanAttention.apply(query, key, value, spans, scale, sliding_window)  # type: ignore[no-untyped-call]
-        return out, None
+    if softcap is None and dropout == 0.0 and query.device.type == "cpu":
+        return attend_in_blocks(query, key, value, spans.spans, scale, sliding_window), None
     return _span_by_span(query, key, value, spans, scale, dropout, sliding_window, softcap), None
 
 
@@ -109,61 +103,6 @@ def _span_by_span(
             pieces.append(scaled_dot_product_attention(q, k, v, bias, dropout, bias is None, scale=scale))
     out = torch.cat(pieces, dim=2).transpose(1, 2)  # spans stand in order and without gaps
     return nn.functional.pad(out, (0, 0, 0, 0, 0, query.shape[2] - out.shape[1]))
-
-
-def _can_flash(query: Tensor, value: Tensor) -> bool:
-    return (
-        _flash is not None
-        and _flash_backward is not None
-        and query.shape[-1] == value.shape[-1]
-        and query.dtype in (torch.float32, torch.float64, torch.bfloat16)
-    )
-
-
-class _SpanAttention(torch.autograd.Function):
-    """All spans of a row in one node of the graph; half precision is computed in float32."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, spans: Spans, scale: float, window: int | None
-    ) -> Tensor:
-        dtype = torch.float32 if query.dtype == torch.bfloat16 else query.dtype
-        q, k, v = query.to(dtype), key.to(dtype), value.to(dtype)
-        out = q.new_zeros(q.shape[0], q.shape[2], q.shape[1], q.shape[3])  # (1, tokens, heads, head size)
-        sums = q.new_zeros(q.shape[0], q.shape[2], q.shape[1])  # log of each query's sum of exponentials
-        for span in spans.spans:
-            bias = spans.mask(span, window, q)
-            piece, total = _flash(  # type: ignore[misc]
-                q[:, :, span.start : span.end], _seen(k, span), _seen(v, span), 0.0, bias is None,
-                attn_mask=bias, scale=scale,
-            )  # fmt: skip
-            out[:, span.start : span.end] = piece.transpose(1, 2)
-            sums[:, span.start : span.end] = total.transpose(1, 2)
-        out = out.to(query.dtype)
-        ctx.save_for_backward(query, key, value, out, sums)
-        ctx.spans, ctx.scale, ctx.window, ctx.dtype = spans, scale, window, dtype
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        query, key, value, out, sums = ctx.saved_tensors
-        q, k, v, out, gradient = (tensor.to(ctx.dtype) for tensor in (query, key, value, out, gradient))
-        dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for span in ctx.spans.spans:
-            bias = ctx.spans.mask(span, ctx.window, q)
-            own = slice(span.start, span.end)
-            of_q, of_k, of_v = _flash_backward(  # type: ignore[misc]
-                gradient[:, own].transpose(1, 2), q[:, :, own], _seen(k, span), _seen(v, span),
-                out[:, own].transpose(1, 2), sums[:, own].transpose(1, 2).contiguous(), 0.0, bias is None,
-                attn_mask=bias, scale=ctx.scale,
-            )  # fmt: skip
-            dq[:, :, own] = of_q
-            for total, piece in ((dk, of_k), (dv, of_v)):
-                total[:, :, own] += piece[:, :, span.stem :]
-                if span.stem:
-                    total[:, :, span.stem_start : span.stem_end] += piece[:, :, : span.stem]
-        return dq.to(query.dtype), dk.to(key.dtype), dv.to(value.dtype), None, None, None
 
 
 def _seen(tokens: Tensor, span: Span) -> Tensor:

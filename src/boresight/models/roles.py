@@ -118,6 +118,24 @@ class UnadaptedPolicy(FrozenPolicy):
         )
 
 
+class StartingPolicy(FrozenPolicy):
+    """A policy before its first update as its own anchor, without a second copy: for what is computed once, then."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.model = policy.model
+        self.tokenizer = policy.tokenizer
+        self.chat = policy.chat
+
+    def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
+        """Response log-probabilities in eval mode, without gradient; the policy keeps its mode."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            return super().logps(input_ids, response_mask, **options)
+        finally:
+            self.model.train(was_training)
+
+
 class RewardModel:
     """A frozen Bradley-Terry reward model that scores texts in its own template, read at the stop token."""
 

@@ -279,5 +279,10 @@ def _summary(stage: StageRecord) -> Markup:
     when = Markup("At the last of {}").format(counted(int(stage.outcome.get("steps", logged)), "step"))
     if not stage.done:
         when = Markup("Not finished; at step {}").format(logged)
-    unchanged = " The reference's weights were the same at the end." if stage.outcome.get("reference_unchanged") else ""
-    return Markup("{}: {}.{}").format(when, Markup(", ").join(facts), unchanged)
+    return Markup("{}: {}.{}").format(when, Markup(", ").join(facts), _about_reference(stage))
+
+
+def _about_reference(stage: StageRecord) -> str:
+    if stage.outcome.get("reference_is_start"):
+        return " Its reference is the model that it started from, asked before the first update."
+    return " The reference's weights were the same at the end." if stage.outcome.get("reference_unchanged") else ""

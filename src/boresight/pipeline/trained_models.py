@@ -25,6 +25,7 @@ from boresight.models.quantization import quantized_loading
 from boresight.models.roles import (
     FrozenPolicy,
     Policy,
+    StartingPolicy,
     UnadaptedPolicy,
     ValueModel,
     build_frozen_policy,
@@ -54,6 +55,15 @@ def frozen_reference(context: StageContext, config: DPOStage | KTOStage | Policy
     reference = build_frozen_policy(path, template, default_device())
     context.processes.shard_policy(reference.model)
     return reference
+
+
+def starting_reference(context: StageContext, config: DPOStage, policy: Policy) -> FrozenPolicy:
+    """The anchor of what is computed once, before the first update: a policy that starts as its own reference is that
+    itself, and no second copy is loaded."""
+    if policy.adapter is None and config.policy == config.reference:
+        context.say(f"reference: {config.reference}, the policy itself before its first update")
+        return StartingPolicy(policy)
+    return frozen_reference(context, config, policy)
 
 
 def trained_reward_model(

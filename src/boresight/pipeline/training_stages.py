@@ -40,6 +40,7 @@ from boresight.models.roles import (
     FrozenPolicy,
     Policy,
     RewardModel,
+    StartingPolicy,
     build_reward_model,
     fingerprint,
 )
@@ -61,6 +62,7 @@ from boresight.pipeline.trained_models import (
     save_policy,
     save_reward_model,
     spare_memory,
+    starting_reference,
     trained_policy,
     trained_reward_model,
     trained_value_model,
@@ -186,14 +188,17 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
 
 def dpo(context: StageContext, config: DPOStage) -> Result:
     policy = trained_policy(context, config, config.policy)
-    reference = frozen_reference(context, config, policy)
+    reference = starting_reference(context, config, policy)
+    itself = isinstance(reference, StartingPolicy)
     read, encoded = _encoded_pairs(context, config, policy)
     before = reference.fingerprint()
     run = context.run()
     train_dpo(config, policy, reference, encoded.rows, run, cache=context.runs.root / "cache" / "reference_logps")
-    _check_unmoved(before, reference.fingerprint(), "reference")
+    if not itself:
+        _check_unmoved(before, reference.fingerprint(), "reference")
     saved = save_policy(context, policy, config.policy)
-    return _preference_result(context.folder, read, encoded) | {"reference_unchanged": True} | saved
+    said = {"reference_is_start": True} if itself else {"reference_unchanged": True}
+    return _preference_result(context.folder, read, encoded) | said | saved
 
 
 def orpo(context: StageContext, config: ORPOStage) -> Result:

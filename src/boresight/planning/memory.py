@@ -172,7 +172,8 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
         paired = isinstance(stage, PreferenceStage)
         passed = _passed(stage, examples * tokens * (2 if paired else 1), tokens * (2 if paired else 1))
         logits = 0 if isinstance(stage, RewardModelStage) else _logits(shape, passed)
-        frozen = one if isinstance(stage, DPOStage | KTOStage) else 0
+        apart = isinstance(stage, KTOStage) or (isinstance(stage, DPOStage) and stage.policy != stage.reference)
+        frozen = one if apart else 0  # DPO asks a reference that is the policy's own start before the first update
         blocks = _block_activations(stage, shape, number_bytes, passed)
         return _trained(one, 1, frozen=frozen, activations=blocks + logits)
     return None
@@ -192,7 +193,7 @@ def _adapted_memory(
     # Queries and output 4 h, keys and values 2 h + 2 kv, gate, up and down 3 h + 3 i
     widths = 9 * shape.hidden_size + 2 * shape.key_value_size + 3 * shape.intermediate_size
     adapters = trained * lora.rank * widths * shape.layers * WEIGHT_BYTES
-    shares = isinstance(stage, DPOStage | PolicyStage) and stage.policy == stage.reference
+    shares = isinstance(stage, KTOStage | PolicyStage) and stage.policy == stage.reference
     spared = base - int(shape.parameters * FOUR_BIT_BYTES) if stage.quantization else 0  # of the policy alone
     return StageMemory(
         weights=adapters,

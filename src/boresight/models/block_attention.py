@@ -1,0 +1,134 @@
+"""Attention over a packed row on a CPU: some queries at a time against the keys that they see, and no others.
+
+The kernels of torch compute a causal square whole where it is short, as conversations are; here a block of queries
+stops at its own last key, which saves nearly half. The softmax is computed again for the backward pass (Dao et al.
+2022, arXiv:2205.14135, algorithm 4), all of it in float32 at least.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from boresight.models.shared_prompt import Span
+
+BLOCK = 64  # queries at a time: of 32 to 256 the fastest
+
+
+def attend_in_blocks(
+    query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scale: float, window: int | None
+) -> Tensor:
+    """(1, heads, tokens, head size) each -> (1, tokens, heads, head size), 0 at tokens that stand in no span.
+
+    A query sees the stem of its span and, causally, the span itself; with `window` the last so many of these alone.
+    """
+    out: Tensor = _BlockAttention.apply(query, key, value, tuple(spans), scale, window)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Block(NamedTuple):
+    queries: slice  # of the row
+    keys: slice  # of what the span sees
+    hidden: Tensor  # (queries, last keys) bias, -inf where a query does not see one of these
+
+
+def _blocks(span: Span, window: int | None, like: Tensor) -> Iterator[_Block]:
+    for first in range(0, span.length, BLOCK):
+        last = min(first + BLOCK, span.length)
+        low = 0 if window is None else max(0, span.stem + first + 1 - window)
+        high = span.stem + last
+        hidden = _hidden(last - first, high - low, window, like)
+        yield _Block(slice(span.start + first, span.start + last), slice(low, high), hidden)
+
+
+def _hidden(queries: int, keys: int, window: int | None, like: Tensor) -> Tensor:
+    """The last query sees the last key, the one before it all but that, and so on."""
+    size = queries if window is None else keys  # without a window earlier keys are seen by all
+    everywhere = like.new_full((queries, size), -torch.inf)
+    bias = everywhere.triu(size - queries + 1)
+    return bias if window is None else bias.add_(everywhere.tril(size - queries - window))
+
+
+class _BlockAttention(torch.autograd.Function):
+    """All spans of a row in one node of the graph."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, spans: tuple[Span, ...], scale: float, window: int | None
+    ) -> Tensor:
+        ctx.save_for_backward(query, key, value)
+        ctx.spans, ctx.scale, ctx.window = spans, scale, window
+        with torch.autocast("cpu", enabled=False):  # which would round the scores
+            return _attended(query, key, value, spans, scale, window)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        query, key, value = ctx.saved_tensors
+        with torch.autocast("cpu", enabled=False):
+            found = _gradients(query, key, value, gradient, ctx.spans, ctx.scale, ctx.window)
+        return *found, None, None, None
+
+
+def _attended(
+    query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scale: float, window: int | None
+) -> Tensor:
+    q, k, v = (_wide(tensor) for tensor in (query, key, value))
+    q = q * scale
+    out = query.new_zeros(query.shape[2], query.shape[1], query.shape[3])  # (tokens, heads, head size)
+    for span in spans:
+        seen_k, seen_v = _seen(k, span), _seen(v, span)
+        for block in _blocks(span, window, q):
+            weights = _weights(q, seen_k, block)
+            out[block.queries] = torch.bmm(weights, seen_v[:, block.keys]).transpose(0, 1)
+    return out[None]
+
+
+def _gradients(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    gradient: Tensor,
+    spans: Sequence[Span],
+    scale: float,
+    window: int | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v, g = (_wide(tensor) for tensor in (query, key, value, gradient.transpose(1, 2)))
+    q = q * scale
+    dq, dk, dv = (torch.zeros_like(tensor) for tensor in (q, k, v))
+    for span in spans:
+        seen_k, seen_v = _seen(k, span), _seen(v, span)
+        to_k, to_v = (torch.zeros_like(seen) for seen in (seen_k, seen_v))
+        for block in _blocks(span, window, q):
+            weights, pulls = _weights(q, seen_k, block), g[:, block.queries]
+            to_weights = torch.bmm(pulls, seen_v[:, block.keys].transpose(1, 2))
+            to_scores = torch._softmax_backward_data(to_weights, weights, -1, weights.dtype)
+            dq[:, block.queries] = torch.bmm(to_scores, seen_k[:, block.keys])
+            to_k[:, block.keys].baddbmm_(to_scores.transpose(1, 2), q[:, block.queries])
+            to_v[:, block.keys].baddbmm_(weights.transpose(1, 2), pulls)
+        for total, piece in ((dk, to_k), (dv, to_v)):
+            total[:, span.start : span.end] += piece[:, span.stem :]
+            if span.stem:
+                total[:, span.stem_start : span.stem_end] += piece[:, : span.stem]
+    dq *= scale
+    return dq.to(query.dtype)[None], dk.to(key.dtype)[None], dv.to(value.dtype)[None]
+
+
+def _wide(tokens: Tensor) -> Tensor:
+    """(heads, tokens, head size) in float32 at least."""
+    return tokens[0].to(torch.promote_types(tokens.dtype, torch.float32))
+
+
+def _seen(tokens: Tensor, span: Span) -> Tensor:
+    """What a span may look at, of keys or values: the stem and itself."""
+    own = tokens[:, span.start : span.end]
+    return torch.cat([tokens[:, span.stem_start : span.stem_end], own], dim=1) if span.stem else own
+
+
+def _weights(queries: Tensor, seen_k: Tensor, block: _Block) -> Tensor:
+    """(heads, queries, keys) attention weights of a block of scaled queries."""
+    scores = torch.bmm(queries[:, block.queries], seen_k[:, block.keys].transpose(1, 2))
+    scores[:, :, -block.hidden.shape[1] :] += block.hidden
+    return torch.softmax(scores, dim=-1)
