@@ -262,8 +262,9 @@ def test_reference_that_moves_voids_the_stage(stage: str, copy: Path, monkeypatc
 
     monkeypatch.setattr(trained_models, "build_frozen_policy", drifting)
     shutil.rmtree(copy / "run/cache")  # a reference that is not asked does not move
+    other = ["stages.dpo.reference=base"] if stage == "dpo" else []  # one that is loaded beside the policy
     with pytest.raises(TrainingError, match=r"the reference changed during training \(fingerprint \w{12} before"):
-        run(copy / "data", copy / "run", start=stage, only=stage)
+        run(copy / "data", copy / "run", *other, start=stage, only=stage)
     partial = copy / "run/stages" / f"{stage}.partial"
     assert not (partial / "model").exists() and not (partial / "manifest.json").exists()
 
