@@ -29,6 +29,7 @@ from boresight.data.tokenize import EncodedPair, encode_conversation, encode_pai
 from boresight.models.activation_checkpointing import checkpoint_activations
 from boresight.models.adapters import add_adapter
 from boresight.models.hidden_states import unpacked
+from boresight.models.lean_modules import make_lean
 from boresight.models.loading import chat_format, load_causal_lm, load_tokenizer, start_reward_model
 from boresight.models.precision import arithmetic
 from boresight.models.roles import Policy, StartingPolicy, UnadaptedPolicy
@@ -168,6 +169,7 @@ def _policy(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase, cha
 
 
 def _recomputing(model: PreTrainedModel, options: argparse.Namespace) -> PreTrainedModel:
+    make_lean(model.base_model)
     if options.activation_checkpointing:
         checkpoint_activations(model)
     return model

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch.nn import Module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from boresight.config.sections import (
@@ -20,6 +19,8 @@ from boresight.config.sections import (
 from boresight.errors import ModelError
 from boresight.models.activation_checkpointing import checkpoint_activations
 from boresight.models.adapters import Adapter, add_adapter, merge_saved, refuse_new_tokens
+from boresight.models.heads import ScalarHeadModel
+from boresight.models.lean_modules import make_lean
 from boresight.models.loading import default_device, fit_to_tokenizer, save_model, scalar_head, start_reward_model
 from boresight.models.quantization import quantized_loading
 from boresight.models.roles import (
@@ -94,7 +95,8 @@ def trained_value_model(
     return value
 
 
-def spare_memory(model: Module, config: OptimizedStage) -> None:
+def spare_memory(model: PreTrainedModel | ScalarHeadModel, config: OptimizedStage) -> None:
+    make_lean(model.body if isinstance(model, ScalarHeadModel) else model.base_model)
     if config.activation_checkpointing:
         checkpoint_activations(model)
 
@@ -215,7 +217,7 @@ def _merged(
     return adapter.merge()
 
 
-def _trained_share(model: Module, adapter: Adapter | None) -> dict[str, Any]:
+def _trained_share(model: PreTrainedModel, adapter: Adapter | None) -> dict[str, Any]:
     if adapter is None:
         return {}
     return {
