@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-QUANTUM = 64
+QUANTUM = 128
 """Rows of lowered matrix products are filled up to a multiple of this: a CPU's library keeps a compiled kernel, and
 memory for it, for every number of rows that it meets."""
 
