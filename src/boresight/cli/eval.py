@@ -1,4 +1,4 @@
-"""`boresight eval`: win rates, agreement of judges, and a reward model's certificate, from files of verdicts."""
+"""`boresight eval`: win rates, agreement of judges, a reward model's certificate and behaviour probes."""
 
 import json
 import sys
@@ -12,12 +12,13 @@ SUBVERBS = {
     "winrate": (HERE, "winrate", "Win rates with intervals, length control and canaries."),
     "agreement": (f"{HERE}_agreement", "agreement", "How far raters agree beyond chance, and a judge with them."),
     "reward": (f"{HERE}_reward", "reward", "A reward model's certificate on held-out pairs."),
+    "probes": (f"{HERE}_probes", "probes", "What changed: sycophancy, refusals, format, capability; paired."),
 }
 """Name -> module, function and line of each verb of the group; a module is loaded when its verb is asked for."""
 
 
 def command() -> None:
-    """Win rates, agreement, a reward model's certificate.
+    """Win rates, agreement, a reward model's certificate, behaviour probes.
 
     They are computed from files of verdicts, labels and scores, our own and those of others.
 
@@ -26,6 +27,7 @@ def command() -> None:
       boresight eval winrate runs/kube-assistant/stages/compare/comparisons.jsonl
       boresight eval agreement labels.csv --rater anna --rater ben
       boresight eval reward runs/kube-assistant/stages/scorer/model held_out.csv
+      boresight eval probes runs/kube-assistant/stages/ppo runs/kube-assistant/stages/demo
     """
 
 
