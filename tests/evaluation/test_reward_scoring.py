@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from boresight.errors import DataError
-from boresight.evaluation.reward_scoring import score_pairs_with
+from boresight.evaluation.reward_scoring import open_scorer, score_pairs_with
 from boresight.models.loading import save_model, start_reward_model
 from boresight.models.roles import build_reward_model
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
@@ -32,12 +32,12 @@ def _folder(home: Path, pad: str) -> Path:
 
 @pytest.mark.parametrize(("pad", "invariant"), [("own", True), ("stop", False), ("none", False)])
 def test_a_pad_token_that_is_the_stop_token_or_none_is_found(tmp_path: Path, pad: str, invariant: bool) -> None:
-    assert score_pairs_with(_folder(tmp_path, pad), PAIRS).padding_invariant is invariant
+    assert score_pairs_with(open_scorer(_folder(tmp_path, pad)), PAIRS).padding_invariant is invariant
 
 
 def test_scores_are_those_of_the_reward_model_in_the_order_of_the_pairs(tmp_path: Path) -> None:
     folder = _folder(tmp_path, "own")
-    scored, reward = score_pairs_with(folder, PAIRS), build_reward_model(folder)
+    scored, reward = score_pairs_with(open_scorer(folder), PAIRS), build_reward_model(folder)
     for i, pair in enumerate(PAIRS):
         alone = reward.score([pair.prompt] * 2, [pair.chosen[0].content, pair.rejected[0].content]).tolist()
         assert [scored.chosen[i], scored.rejected[i]] == pytest.approx(alone, abs=1e-5)
@@ -45,4 +45,4 @@ def test_scores_are_those_of_the_reward_model_in_the_order_of_the_pairs(tmp_path
 
 def test_a_pair_longer_than_the_context_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="p0"):
-        score_pairs_with(_folder(tmp_path, "own"), [_pair(0, "word " * 5000, "no")])
+        score_pairs_with(open_scorer(_folder(tmp_path, "own")), [_pair(0, "word " * 5000, "no")])
