@@ -33,8 +33,8 @@ def write_report(run_folder: Path) -> Path:
     return path
 
 
-def render(run: RunRecord) -> str:
-    """The page as text."""
+def page_environment() -> Environment:
+    """The templates of all pages; whatever a model wrote is escaped."""
     environment = Environment(
         loader=PackageLoader("boresight.pipeline"),
         autoescape=True,
@@ -43,17 +43,26 @@ def render(run: RunRecord) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    return environment
+
+
+def render(run: RunRecord) -> str:
+    """The page as text."""
     series = model_series(run)
     drawn = [course(stage, series.get(stage.name, 0) % BASE_SERIES) for stage in run.stages]
     courses = [curves for curves in drawn if curves is not None]
     examples = [(stage, found) for stage in comparisons(run) if (found := chosen_examples(run, stage))]
-    return environment.get_template("report.html.j2").render(
-        run=run,
-        verdict=build_verdict(run),
-        chapters=tell(run),
-        courses=courses,
-        examples=examples,
-        data=build_data(run),
-        lineage=build_lineage(run),
-        many=MANY,
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            run=run,
+            verdict=build_verdict(run),
+            chapters=tell(run),
+            courses=courses,
+            examples=examples,
+            data=build_data(run),
+            lineage=build_lineage(run),
+            many=MANY,
+        )
     )
