@@ -5,6 +5,7 @@ from typing import Any
 
 from boresight.config.sections import EvaluateStage, GateStage
 from boresight.data.jsonl import write_records
+from boresight.evaluation.badge import gate_badge
 from boresight.evaluation.gate import decide
 from boresight.evaluation.measures import MeasuredResponse, model_summary
 from boresight.evaluation.win_rate import compare_all
@@ -15,10 +16,11 @@ from boresight.pipeline.context import StageContext
 from boresight.pipeline.data_stages import RESPONSES, build_judge
 from boresight.pipeline.inputs import read_stage_prompts
 from boresight.records import Prompt, Response
-from boresight.storage import read_json
+from boresight.storage import read_json, write_text
 
 Result = dict[str, Any]
 COMPARISONS = "comparisons.jsonl"
+BADGE = "badge.svg"
 
 
 def evaluate(context: StageContext, config: EvaluateStage) -> Result:
@@ -80,13 +82,16 @@ def compare_in_both_orders(
 
 
 def gate(context: StageContext, config: GateStage) -> Result:
-    return decide(
+    """The decision, which is the stage's result.json, with a badge beside it."""
+    decision = decide(
         read_json(context.stage_file(config.of, "result.json")),
         min_win_rate=config.min_win_rate,
         min_lower_bound=config.min_lower_bound,
         measures=config.measures,
         candidates=config.candidates,
     )
+    write_text(context.folder / BADGE, gate_badge(decision, context.name))
+    return decision
 
 
 def _measured(response: Response) -> MeasuredResponse:

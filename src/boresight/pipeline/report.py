@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from boresight.pipeline.evidence_card import write_cards
 from boresight.pipeline.report_curves import MANY, course
 from boresight.pipeline.report_data import build_data
 from boresight.pipeline.report_examples import chosen_examples
@@ -23,13 +24,15 @@ REPORT_FILE = "report.html"
 
 
 def write_report(run_folder: Path) -> Path:
-    """Write `report.html` into the run folder and return its path.
+    """Write `report.html` into the run folder and return its path; a card of each model is written with it.
 
     Raises DataError where the folder is no run or one of its files cannot be read, StorageError where it cannot be
     written to.
     """
     path = run_folder / REPORT_FILE
-    write_text(path, render(read_run(run_folder)))
+    run = read_run(run_folder)
+    write_text(path, render(run))
+    write_cards(run)
     return path
 
 
