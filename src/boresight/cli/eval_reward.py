@@ -57,10 +57,7 @@ def reward(
       boresight eval reward runs/kube-assistant/stages/scorer/model held_out.csv --training pairs.csv
       boresight eval reward scores.jsonl held_out.jsonl --with other_scores.jsonl --before old_scores.jsonl --json
     """
-    from boresight.evaluation.best_of_n import best_of_n
-    from boresight.evaluation.reward_certificate import certify_fully, contrast_pairs, contrasts
-    from boresight.evaluation.reward_members import ensemble, score_drift
-    from boresight.evaluation.score_files import read_scores
+    from boresight.evaluation.reward_certificate import certify_fully, contrast_pairs
 
     if write_contrast is not None:
         _write_pairs(write_contrast, contrast_pairs())
@@ -68,16 +65,7 @@ def reward(
     if model is None or (pairs is None and model.is_dir()):
         raise typer.BadParameter("give a reward model, or a file of its scores, and held-out pairs")
     held_out, dropped, learnt, scored = _inputs(model, pairs, training)
-    more: dict[str, Any] = {"contrast": scored.contrast, "best_of_n": None, "ensemble": None, "drift": None}
-    if contrast is not None:
-        more["contrast"] = contrasts(contrast_pairs(), *read_scores(contrast, contrast_pairs()))
-    if others:
-        named = {str(model): scored.scores} | {str(other): _scores_of(other, held_out) for other in others}
-        more["ensemble"] = ensemble(held_out, named)
-    if before is not None:
-        more["drift"] = score_drift(held_out, _scores_of(before, held_out), scored.scores)
-    if sampled is not None:
-        more["best_of_n"] = best_of_n(_sampled(model, sampled))
+    more = _more(model, held_out, scored, others or [], before, sampled, contrast)
     result = certify_fully(held_out, *scored.scores, training=learnt, padding_invariant=scored.invariant, more=more)
     result = {"file": str(pairs or model), "dropped": dropped, **result}
     print(json.dumps(result, ensure_ascii=False) if as_json else certificate_text(result))
@@ -116,6 +104,34 @@ def _inputs(
     asked = fitting(scorer, contrast_pairs())
     found = contrasts(asked, *score_pairs_with(scorer, asked)[:2]) if asked else None
     return held_out.pairs, held_out.dropped, learnt, _Scored(Scores.of(chosen, rejected), invariant, found)
+
+
+def _more(
+    model: Path,
+    held_out: "list[PreferencePair]",
+    scored: _Scored,
+    others: list[Path],
+    before: Path | None,
+    sampled: Path | None,
+    contrast: Path | None,
+) -> dict[str, Any]:
+    """The blocks that were asked for; None for the others."""
+    from boresight.evaluation.best_of_n import best_of_n
+    from boresight.evaluation.reward_certificate import contrast_pairs, contrasts
+    from boresight.evaluation.reward_members import ensemble, score_drift
+    from boresight.evaluation.score_files import read_scores
+
+    more: dict[str, Any] = {"contrast": scored.contrast, "best_of_n": None, "ensemble": None, "drift": None}
+    if contrast is not None:
+        more["contrast"] = contrasts(contrast_pairs(), *read_scores(contrast, contrast_pairs()))
+    if others:
+        named = {str(model): scored.scores} | {str(other): _scores_of(other, held_out) for other in others}
+        more["ensemble"] = ensemble(held_out, named)
+    if before is not None:
+        more["drift"] = score_drift(held_out, _scores_of(before, held_out), scored.scores)
+    if sampled is not None:
+        more["best_of_n"] = best_of_n(_sampled(model, sampled))
+    return more
 
 
 def _scores_of(place: Path, pairs: "Sequence[PreferencePair]") -> "Scores":
