@@ -1,6 +1,7 @@
 """The stages that decide: blind comparison in both orders, and the gate."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from boresight.config.sections import EvaluateStage, GateStage
@@ -8,7 +9,7 @@ from boresight.data.jsonl import write_records
 from boresight.evaluation.badge import gate_badge
 from boresight.evaluation.gate import decide
 from boresight.evaluation.measures import MeasuredResponse, model_summary
-from boresight.evaluation.win_rate import compare_all
+from boresight.evaluation.win_rate import compare, compare_all
 from boresight.feedback.judge import Answer, Comparison, Judge
 from boresight.feedback.rule_judge import hits
 from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
@@ -21,6 +22,7 @@ from boresight.storage import read_json, write_text
 Result = dict[str, Any]
 COMPARISONS = "comparisons.jsonl"
 BADGE = "badge.svg"
+CANARY_PROMPTS = 50
 
 
 def evaluate(context: StageContext, config: EvaluateStage) -> Result:
@@ -48,7 +50,25 @@ def evaluate(context: StageContext, config: EvaluateStage) -> Result:
         "baseline": config.baseline,
         "models": {model: model_summary([_measured(r) for r in given]) for model, given in answers.items()},
         "candidates": compare_all(rows, seed=context.seed),
+        "canaries": judge_canaries(answers[config.baseline], judge, context.seed),
     }
+
+
+def judge_canaries(baseline: Sequence[Response], judge: Judge, seed: int) -> Result:
+    """What the judge makes of answers that are worth nothing, against the baseline's: {empty, constant}.
+
+    The constant answer is what the baseline said to one prompt, given to all others. A sound judge prefers neither to
+    real answers; `fooled` where it does so by more than chance. At most CANARY_PROMPTS prompts are judged.
+    """
+    asked = limited(baseline, CANARY_PROMPTS + 1, seed)
+    found = {}
+    for name, text, judged in (("empty", "", asked[1:]), ("constant", asked[0].text, asked[1:])):
+        if len(judged) >= 2:
+            worthless = [replace(response, text=text, stopped=True) for response in judged]
+            figures = compare(compare_in_both_orders(name, worthless, judged, judge), seed=seed)
+            kept = {key: figures[key] for key in ("n", "win_rate", "ci95", "wins", "losses", "ties")}
+            found[name] = {**kept, "fooled": figures["ci95"][0] > 0.5}
+    return found
 
 
 def compare_in_both_orders(

@@ -78,7 +78,7 @@ def build_verdict(run: RunRecord) -> Verdict:
     state, title = _state(run, gates, len(failed), len(checks))
     judged = {check["candidate"] for check in checks}
     candidates = [stage.name for stage in run.stages if stage.name in judged]
-    sentences = [*_failures(failed, candidates), *_win_sentences(run), *_change_sentences(run)]
+    sentences = [*_fooled(run), *_failures(failed, candidates), *_win_sentences(run), *_change_sentences(run)]
     return Verdict(state, title, sentences, _tiles(run), candidates, _check_rows(checks, candidates), run.unfinished)
 
 
@@ -157,6 +157,22 @@ def _failures(failed: Sequence[Json], candidates: Sequence[str]) -> list[Markup]
         if reasons:
             sentences.append(Markup("{} does not hold: {}.").format(model_name(name), Markup("; ").join(reasons)))
     return sentences
+
+
+def _fooled(run: RunRecord) -> list[Markup]:
+    """A judge that prefers answers worth nothing; what it says of the candidates cannot be trusted either."""
+    return [
+        Markup("{}{} answers beat those of {} in {} by {}: its other verdicts cannot be trusted either.").format(
+            evaluation_label(run, evaluation),
+            name if evaluation_label(run, evaluation) else sentence(name),
+            model_name(evaluation.outcome["baseline"]),
+            rate(Rate.read(canary, "win_rate")),
+            judge_words(evaluation),
+        )
+        for evaluation in comparisons(run)
+        for name, canary in evaluation.outcome.get("canaries", {}).items()
+        if canary["fooled"]
+    ]
 
 
 def _win_sentences(run: RunRecord) -> list[Markup]:
