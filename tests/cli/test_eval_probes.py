@@ -1,6 +1,7 @@
 """`eval probes`: from files of answers without torch, and from folders of models."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,29 @@ def test_fine_tuning_shows_against_the_base_model(tiny_run: TinyRun, tmp_path: P
     assert ended.code == 0, ended.err
     (brier,) = [block for block in json.loads(ended.out)["measures"] if block["measure"] == "choice_brier"]
     assert brier["candidate"] < 0.05 < brier["baseline"]
+
+
+def test_an_evaluate_stage_asks_probes_and_a_gate_bounds_them(tiny_run: TinyRun, tmp_path: Path) -> None:
+    """Only evaluation and gate are built anew; the candidate knows what its base does not."""
+    home = tmp_path / "home"
+    shutil.copytree(tiny_run.pipeline.parent, home)
+    asked = [("ping", "pong"), ("red", "rose"), ("salt", "sea"), ("deep", "down")]
+    rows = [
+        {"id": f"c{n}", "kind": "choice", "prompt": q, "options": [right, "wrong"], "expect": {"right": [0]}}
+        for n, (q, right) in enumerate(asked)
+    ]
+    write_lines(home / "probes.jsonl", [*rows, {"id": "hello", "kind": "small_talk", "prompt": "ping"}])
+    changes = ["stages.compare.probe_sets=probes.jsonl", "stages.gate.no_worse_probes=true"]
+    changes.append("stages.gate.measures={choice_brier: {max: 0.05}}")
+    sets = [word for change in changes for word in ("--set", change)]
+    ended = boresight("run", home / "pipeline.yaml", "--out", home / "runs/tiny", *sets, "--json", cwd=home)
+    assert ended.code == 0, ended.err
+    compared = json.loads((home / "runs/tiny/stages/compare/result.json").read_text())["probes"]["demo"]
+    found = {block["measure"]: block for block in compared["measures"]}
+    assert found["choice_brier"]["candidate"] < 0.05 < found["choice_brier"]["baseline"]
+    assert found["answers_small_talk"]["n"] == 1
+    assert (home / "runs/tiny/stages/compare/probe_answers/demo.jsonl").is_file()
+    checks = json.loads((home / "runs/tiny/stages/gate/result.json").read_text())["checks"]
+    assert {check["measure"] for check in checks} >= {"worse_probes", "choice_brier"}
+    assert "What else changed" in (home / "runs/tiny/report.html").read_text()
+    assert "passed" in (home / "runs/tiny/stages/gate/badge.svg").read_text()

@@ -21,9 +21,17 @@ def answers(count: int) -> list[Response]:
         expect = {"rules": [{"name": "right", "weight": 1.0, "contains": f"number {i:03}."}]}
         prompt = Prompt(id=f"p{i}", messages=(Message("user", f"say {i:03}"),), expect=expect)
         responses.append(
-            Response(id=f"r{i}", prompt=prompt, text=f"It is number {i:03}.", model="demo", temperature=0.0, stopped=True,
-                     tokens=5, logp_sum=-1.0)
-        )  # fmt: skip
+            Response(
+                id=f"r{i}",
+                prompt=prompt,
+                text=f"It is number {i:03}.",
+                model="demo",
+                temperature=0.0,
+                stopped=True,
+                tokens=5,
+                logp_sum=-1.0,
+            )
+        )
     return responses
 
 

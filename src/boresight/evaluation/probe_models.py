@@ -17,14 +17,20 @@ AsText = Callable[[FrozenPolicy, Generation], str]
 
 
 def answer_probes(
-    folder: Path, probes: Sequence[Probe], *, as_text: AsText, max_new_tokens: int, batch_size: int = 32
+    folder: Path,
+    probes: Sequence[Probe],
+    *,
+    as_text: AsText,
+    max_new_tokens: int,
+    batch_size: int = 32,
+    template: str = "tokenizer",
 ) -> tuple[dict[str, Given], int]:
     """Answers by probe id, and how many probes were left out because they leave no room in the model's context.
 
     A choice is answered by log-probabilities alone, everything else by a greedy text, which `as_text` reads. Raises
     ModelError where the folder holds no model.
     """
-    policy = build_frozen_policy(folder, "tokenizer", device=default_device())
+    policy = build_frozen_policy(folder, template, device=default_device())
     model = _Answering(policy, as_text, max_new_tokens, batch_size)
     fitting = [probe for probe in probes if model.fits(probe)]
     chosen = [probe for probe in fitting if probe.options]

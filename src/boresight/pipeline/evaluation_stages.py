@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from boresight.config.sections import EvaluateStage, GateStage
@@ -9,6 +10,10 @@ from boresight.data.jsonl import write_records
 from boresight.evaluation.badge import gate_badge
 from boresight.evaluation.gate import decide
 from boresight.evaluation.measures import MeasuredResponse, model_summary
+from boresight.evaluation.probe_answers import read_answers, write_answers
+from boresight.evaluation.probe_comparison import compare_probes
+from boresight.evaluation.probe_models import answer_probes
+from boresight.evaluation.probe_sets import own_probes, read_probes
 from boresight.evaluation.win_rate import compare, compare_all
 from boresight.feedback.judge import Answer, Comparison, Judge
 from boresight.feedback.rule_judge import hits
@@ -18,11 +23,13 @@ from boresight.pipeline.data_stages import RESPONSES, build_judge
 from boresight.pipeline.inputs import read_stage_prompts
 from boresight.records import Prompt, Response
 from boresight.storage import read_json, write_text
+from boresight.training.rollout import response_text
 
 Result = dict[str, Any]
 COMPARISONS = "comparisons.jsonl"
 BADGE = "badge.svg"
 CANARY_PROMPTS = 50
+PROBE_ANSWERS = "probe_answers"
 
 
 def evaluate(context: StageContext, config: EvaluateStage) -> Result:
@@ -51,6 +58,36 @@ def evaluate(context: StageContext, config: EvaluateStage) -> Result:
         "models": {model: model_summary([_measured(r) for r in given]) for model, given in answers.items()},
         "candidates": compare_all(rows, seed=context.seed),
         "canaries": judge_canaries(answers[config.baseline], judge, context.seed),
+        **compared_by_probes(context, config, models),
+    }
+
+
+def compared_by_probes(context: StageContext, config: EvaluateStage, models: Sequence[str]) -> Result:
+    """{probes: {candidate: comparison with the baseline}} where the stage asks any; answers survive a kill."""
+    asked = own_probes() if config.own_probes else []
+    for path in context.pipeline.file_inputs(context.name).get("probe_sets", []):
+        asked += read_probes(path)
+    if not asked:
+        return {}
+    given = {}
+    for model in models:
+        file = context.folder / PROBE_ANSWERS / f"{model}.jsonl"
+        if not file.exists():
+            answers, _ = answer_probes(
+                Path(context.model_path(model)),
+                asked,
+                as_text=response_text,
+                max_new_tokens=config.max_new_tokens,
+                batch_size=config.batch_size,
+                template=context.chat_template(model),
+            )
+            write_answers(file, answers)
+        given[model] = read_answers(str(file), asked)
+    return {
+        "probes": {
+            candidate: compare_probes(asked, given[candidate], given[config.baseline], seed=context.seed)
+            for candidate in config.candidates
+        }
     }
 
 
@@ -109,6 +146,7 @@ def gate(context: StageContext, config: GateStage) -> Result:
         min_lower_bound=config.min_lower_bound,
         measures=config.measures,
         candidates=config.candidates,
+        no_worse_probes=config.no_worse_probes,
     )
     write_text(context.folder / BADGE, gate_badge(decision, context.name))
     return decision

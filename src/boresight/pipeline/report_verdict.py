@@ -22,7 +22,7 @@ from boresight.pipeline.report_words import (
     sentence,
 )
 
-_PLAIN_NUMBERS = ("mean_tokens",)
+_PLAIN_NUMBERS = ("mean_tokens", "words", "choice_brier", "worse_probes")
 
 
 @dataclass(frozen=True, slots=True)
