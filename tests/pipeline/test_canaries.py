@@ -47,14 +47,14 @@ def test_a_sound_judge_rejects_empty_and_constant_answers() -> None:
     found = judge_canaries(answers(30), RuleJudge(), seed=1)
     assert set(found) == {"empty", "constant"}
     for canary in found.values():
-        assert (canary["n"], canary["wins"], canary["losses"], canary["fooled"]) == (29, 0, 29, False)
+        assert (canary["n"], canary["wins"], canary["losses"], canary["beats_baseline"]) == (29, 0, 29, False)
         assert canary["win_rate"] == 0.0 and canary["ci95"][1] < 0.2
 
 
 def test_a_judge_that_likes_short_answers_is_fooled_by_saying_nothing() -> None:
     found = judge_canaries(answers(30), PrefersShort(), seed=1)
-    assert found["empty"]["win_rate"] == 1.0 and found["empty"]["fooled"]
-    assert not found["constant"]["fooled"]  # about as long as the others
+    assert found["empty"]["win_rate"] == 1.0 and found["empty"]["beats_baseline"]
+    assert not found["constant"]["beats_baseline"]  # about as long as the others
 
 
 def test_few_prompts_are_drawn_of_many_and_none_where_there_are_too_few() -> None:
@@ -67,7 +67,15 @@ def test_few_prompts_are_drawn_of_many_and_none_where_there_are_too_few() -> Non
 def test_the_report_says_first_that_a_judge_is_fooled(tmp_path: Path, fooled: bool) -> None:
     run = build_run(tmp_path / "run")
     result = run / "stages/compare/result.json"
-    canary = {"n": 50, "win_rate": 0.9, "ci95": [0.8, 0.95], "wins": 45, "losses": 5, "ties": 0, "fooled": fooled}
+    canary = {
+        "n": 50,
+        "win_rate": 0.9,
+        "ci95": [0.8, 0.95],
+        "wins": 45,
+        "losses": 5,
+        "ties": 0,
+        "beats_baseline": fooled,
+    }
     write_json(result, {**read_json(result), "canaries": {"empty": canary}})
     write_report(run)
     said = "Empty answers beat those of demo in 90.0% (80.0–95.0%, n = 50) by the rule judge" in read_page(run).text

@@ -95,7 +95,8 @@ def judge_canaries(baseline: Sequence[Response], judge: Judge, seed: int) -> Res
     """What the judge makes of answers that are worth nothing, against the baseline's: {empty, constant}.
 
     The constant answer is what the baseline said to one prompt, given to all others. A sound judge prefers neither to
-    real answers; `fooled` where it does so by more than chance. At most CANARY_PROMPTS prompts are judged.
+    answers that are worth something; `beats_baseline` where it does so by more than chance, so that either the judge is
+    fooled or the baseline is worth no more, and a win proves little. At most CANARY_PROMPTS prompts are judged.
     """
     asked = limited(baseline, CANARY_PROMPTS + 1, seed)
     found = {}
@@ -104,7 +105,7 @@ def judge_canaries(baseline: Sequence[Response], judge: Judge, seed: int) -> Res
             worthless = [replace(response, text=text, stopped=True) for response in judged]
             figures = compare(compare_in_both_orders(name, worthless, judged, judge), seed=seed)
             kept = {key: figures[key] for key in ("n", "win_rate", "ci95", "wins", "losses", "ties")}
-            found[name] = {**kept, "fooled": figures["ci95"][0] > 0.5}
+            found[name] = {**kept, "beats_baseline": figures["ci95"][0] > 0.5}
     return found
 
 

@@ -160,9 +160,9 @@ def _failures(failed: Sequence[Json], candidates: Sequence[str]) -> list[Markup]
 
 
 def _fooled(run: RunRecord) -> list[Markup]:
-    """A judge that prefers answers worth nothing; what it says of the candidates cannot be trusted either."""
+    """Answers worth nothing that win: the judge is fooled, or the baseline is worth no more."""
     return [
-        Markup("{}{} answers beat those of {} in {} by {}: its other verdicts cannot be trusted either.").format(
+        Markup("{}{} answers beat those of {} in {} by {}: a win proves little here.").format(
             evaluation_label(run, evaluation),
             name if evaluation_label(run, evaluation) else sentence(name),
             model_name(evaluation.outcome["baseline"]),
@@ -171,7 +171,7 @@ def _fooled(run: RunRecord) -> list[Markup]:
         )
         for evaluation in comparisons(run)
         for name, canary in evaluation.outcome.get("canaries", {}).items()
-        if canary["fooled"]
+        if canary["beats_baseline"]
     ]
 
 
