@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from boresight.errors import DataError
-from boresight.evaluation.reward_scoring import open_scorer, score_pairs_with
+from boresight.evaluation.best_of_n import Sampled
+from boresight.evaluation.reward_certificate import contrast_pairs
+from boresight.evaluation.reward_scoring import fitting, open_scorer, score_pairs_with, score_sampled
 from boresight.models.loading import save_model, start_reward_model
 from boresight.models.roles import build_reward_model
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
@@ -46,3 +48,22 @@ def test_scores_are_those_of_the_reward_model_in_the_order_of_the_pairs(tmp_path
 def test_a_pair_longer_than_the_context_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="p0"):
         score_pairs_with(open_scorer(_folder(tmp_path, "own")), [_pair(0, "word " * 5000, "no")])
+
+
+def test_pairs_that_the_context_has_no_room_for_are_told_from_those_that_fit(tmp_path: Path) -> None:
+    reward = open_scorer(_folder(tmp_path, "own"))
+    long = _pair(9, "word " * 5000, "no")
+    assert fitting(reward, [*PAIRS, long]) == PAIRS
+    kept = fitting(reward, contrast_pairs())
+    assert 0 < len(kept) < len(contrast_pairs())
+    assert len(score_pairs_with(reward, kept).chosen) == len(kept)  # none of them is refused
+
+
+def test_sampled_responses_get_this_models_scores(tmp_path: Path) -> None:
+    reward = open_scorer(_folder(tmp_path, "own"))
+    sampled = [Sampled(f"question {i}", "a" * (i + 1), None, 1.0) for i in range(6)]
+    scored = score_sampled(reward, sampled)
+    assert [one.score for one in scored] == pytest.approx(score_pairs_with(reward, PAIRS).chosen, abs=1e-5)
+    assert [one._replace(score=None) for one in scored] == sampled
+    with pytest.raises(DataError, match="no text to score"):
+        score_sampled(reward, [Sampled("q", None, None, 0.0)])
