@@ -54,9 +54,9 @@ def test_pairs_that_the_context_has_no_room_for_are_told_from_those_that_fit(tmp
     reward = open_scorer(_folder(tmp_path, "own"))
     long = _pair(9, "word " * 5000, "no")
     assert fitting(reward, [*PAIRS, long]) == PAIRS
-    kept = fitting(reward, contrast_pairs())
-    assert 0 < len(kept) < len(contrast_pairs())
-    assert len(score_pairs_with(reward, kept).chosen) == len(kept)  # none of them is refused
+    shipped = contrast_pairs()
+    assert fitting(reward, [long, *shipped]) == shipped  # 240 of 256 tokens at most
+    assert len(score_pairs_with(reward, shipped).chosen) == len(shipped)  # none of them is refused
 
 
 def test_sampled_responses_get_this_models_scores(tmp_path: Path) -> None:
