@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from boresight.evaluation.probe_comparison import compare_probes, diversity, paired_rate_interval
+from boresight.evaluation.probe_comparison import compare_probes, diversity, paired_interval, paired_rate_interval
 from boresight.evaluation.probe_items import Given, Probe
 from boresight.records import Message
 
@@ -104,6 +104,14 @@ def test_intervals_of_paired_differences_hold_in_nineteen_of_twenty_studies() ->
         found = paired_rate_interval(difference)
         held += found.low <= -0.15 <= found.high
     assert 0.93 <= held / 1000 <= 0.97
+
+
+def test_one_difference_among_few_numbers_proves_nothing() -> None:
+    """The interval must not end at 0 only because no difference was below it."""
+    found = paired_interval(np.array([0.5] + [0.0] * 11), seed=0)
+    assert found.value == pytest.approx(0.5 / 12) and found.low < 0 < found.high
+    turned = paired_interval(np.array([-0.5] + [0.0] * 11), seed=0)
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
 
 
 def test_diversity_looks_at_equally_many_words_of_each_answer() -> None:

@@ -108,13 +108,13 @@ def _block(name: str, both: NDArray[np.float64], seed: int) -> Result:
         test = {"test": "McNemar", "only_candidate": found.only_first, "only_baseline": found.only_second}
         p = found.p_value
     else:
-        interval, test = _paired_interval(difference, seed), {"test": "sign flip"}
+        interval, test = paired_interval(difference, seed), {"test": "sign flip"}
         p = sign_flip_test(difference, range(len(both)), seed=seed)
     return {**means, "difference": float(difference.mean()), "ci95": [interval.low, interval.high], **test, "p": p}
 
 
 def paired_rate_interval(difference: NDArray[np.float64]) -> Interval:
-    """Interval of the mean of differences -1, 0 and 1 (probes,): Wilson's with Student's t after scaling to 0..1.
+    """Interval of the mean of differences from -1 to 1 (probes,): Wilson's with Student's t after scaling to 0..1.
 
     Where no pair differs, the difference is at most the share of pairs that may differ unseen, Wilson's upper end.
     """
@@ -126,14 +126,14 @@ def paired_rate_interval(difference: NDArray[np.float64]) -> Interval:
     return Interval(2 * half.value - 1, 2 * half.low - 1, 2 * half.high - 1, n)
 
 
-def _paired_interval(difference: NDArray[np.float64], seed: int) -> Interval:
-    """Paired bootstrap; for few probes Student's t through Wilson's form, on the range of what was seen."""
-    ids, low, high = range(len(difference)), float(difference.min()), float(difference.max())
-    if len(difference) >= BOOTSTRAP_PROBES or high == low:
-        return bootstrap_mean(difference, ids, seed=seed)
-    scaled = wilson_t((difference - low) / (high - low), ids)
-    value, lower, upper = (low + (high - low) * end for end in (scaled.value, scaled.low, scaled.high))
-    return Interval(value, lower, upper, scaled.n)
+def paired_interval(difference: NDArray[np.float64], seed: int) -> Interval:
+    """Interval of the mean of differences of any size (probes,): paired bootstrap; for few probes, Student's t through
+    Wilson's form on the range from minus to plus the largest that was seen, as a bootstrap of few claims too much."""
+    largest = float(np.abs(difference).max())
+    if len(difference) >= BOOTSTRAP_PROBES or np.ptp(difference) == 0:
+        return bootstrap_mean(difference, range(len(difference)), seed=seed)
+    scaled = paired_rate_interval(difference / largest)
+    return Interval(largest * scaled.value, largest * scaled.low, largest * scaled.high, scaled.n)
 
 
 def _verdict(better: Better, difference: float, p: float) -> str:

@@ -115,7 +115,7 @@ def _reasons_of_more(block: Mapping[str, Any]) -> list[str]:
     reasons = [
         f"contrast {name!r}: the unwanted response is preferred in {1 - own['accuracy']:.0%} of {own['n']} pairs"
         for name, own in ((block.get("contrast") or {}).get("by_kind") or {}).items()
-        if own["accuracy"] < 0.5
+        if own["ci95"][1] < 0.5
     ]
     drift, best = block.get("drift"), block.get("best_of_n")
     if drift and drift["p"] <= 0.05 and drift["only_before_right"] > drift["only_now_right"]:
