@@ -17,6 +17,7 @@ from boresight.stats.intervals import Interval
 
 NOTHING = Markup("–")
 SHORT_HASH = 12
+MANY_ROWS = 20
 
 Couple = tuple[StageRecord, StageRecord]
 
@@ -76,7 +77,8 @@ def measures(first: RunRecord, second: RunRecord, names: Sequence[str]) -> Table
                             change,
                         ]
                     )
-    return Table(["Measure", *names, "Difference, points"], rows) if rows else None
+    folded = f"All {len(rows)} measures" if len(rows) > MANY_ROWS else ""
+    return Table(["Measure", *names, "Difference, points"], rows, summary=folded) if rows else None
 
 
 def reward_models(first: RunRecord, second: RunRecord, names: Sequence[str]) -> Table | None:
