@@ -9,7 +9,7 @@ from boresight.errors import DataError
 from boresight.evaluation.probe_answers import prompt_rows, read_answers, write_answers
 from boresight.evaluation.probe_items import Given
 from boresight.evaluation.probe_measures import measure
-from boresight.evaluation.probe_sets import KINDS, asked, own_probes, read_probes
+from boresight.evaluation.probe_sets import KINDS, asked, joined, own_probes, read_probes
 
 
 def lines(path: Path, *rows: dict[str, Any]) -> Path:
@@ -87,6 +87,13 @@ def test_rows_that_do_not_fit_are_refused(tmp_path: Path, row: dict[str, Any], s
     with pytest.raises(DataError, match=r"set\.jsonl") as error:
         read_probes(lines(tmp_path / "set.jsonl", row))
     assert says in str(error.value)
+
+
+def test_sets_that_share_an_id_are_refused_together() -> None:
+    own = own_probes()
+    assert joined({"own": own[:3], "more": own[3:5]}) == own[:5]
+    with pytest.raises(DataError, match="more: the id 'false-wall' is one of own too"):
+        joined({"own": own[:3], "more": own[:1]})
 
 
 def test_a_prompt_in_llama_3s_template_is_read_as_its_turns() -> None:

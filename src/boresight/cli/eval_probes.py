@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,25 +70,22 @@ def probes(
         raise typer.Exit(1)
 
 
-def _asked(sets: list[str], limit: int | None) -> "list[Probe]":
-    """The probes of all sets; those of several sets are told apart by the set's name where ids are equal."""
-    from boresight.errors import DataError
-    from boresight.evaluation.probe_sets import own_probes, read_probes
+def _asked(names: list[str], limit: int | None) -> "list[Probe]":
+    """The probes of all sets, of each kind the first ones where there is a limit."""
+    from boresight.evaluation.probe_sets import joined, own_probes, read_probes
 
-    asked: dict[str, Probe] = {}
-    counts: dict[str, int] = {}
-    for name in sets:
-        for probe in own_probes() if name == OWN else read_probes(Path(name)):
-            kind = f"{name}/{probe.kind}"
-            counts[kind] = counts.get(kind, 0) + 1
-            if limit is not None and counts[kind] > limit:
-                continue
-            if probe.id in asked:
-                raise DataError(
-                    f"{name}: the id {probe.id!r} is that of a probe of another set. Ask one set at a time."
-                )
-            asked[probe.id] = probe
-    return list(asked.values())
+    sets = {name: own_probes() if name == OWN else read_probes(Path(name)) for name in dict.fromkeys(names)}
+    return joined({name: _first_of_each_kind(probes, limit) for name, probes in sets.items()})
+
+
+def _first_of_each_kind(probes: "list[Probe]", limit: int | None) -> "list[Probe]":
+    counts: Counter[str] = Counter()
+    kept = []
+    for probe in probes:
+        counts[probe.kind] += 1
+        if limit is None or counts[probe.kind] <= limit:
+            kept.append(probe)
+    return kept
 
 
 def _answers(

@@ -14,7 +14,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
@@ -66,6 +66,17 @@ def read_probes(path: Path) -> list[Probe]:
             raise DataError(f"{path}:{line}: the id {probe.id!r} stands in line {seen[probe.id]} too; ids must differ.")
         seen[probe.id] = line
     return probes
+
+
+def joined(sets: Mapping[str, Sequence[Probe]]) -> list[Probe]:
+    """The probes of several sets, by their names. Raises DataError where two sets have one id: answers go by ids."""
+    seen: dict[str, str] = {}
+    for name, probes in sets.items():
+        for probe in probes:
+            if probe.id in seen:
+                raise DataError(f"{name}: the id {probe.id!r} is one of {seen[probe.id]} too. Ask one set at a time.")
+            seen[probe.id] = name
+    return [probe for probes in sets.values() for probe in probes]
 
 
 def asked(text: str) -> Messages:

@@ -13,7 +13,7 @@ from boresight.evaluation.measures import MeasuredResponse, model_summary
 from boresight.evaluation.probe_answers import read_answers, write_answers
 from boresight.evaluation.probe_comparison import compare_probes
 from boresight.evaluation.probe_models import answer_probes
-from boresight.evaluation.probe_sets import own_probes, read_probes
+from boresight.evaluation.probe_sets import joined, own_probes, read_probes
 from boresight.evaluation.win_rate import compare, compare_all
 from boresight.feedback.judge import Answer, Comparison, Judge
 from boresight.feedback.rule_judge import hits
@@ -64,9 +64,9 @@ def evaluate(context: StageContext, config: EvaluateStage) -> Result:
 
 def compared_by_probes(context: StageContext, config: EvaluateStage, models: Sequence[str]) -> Result:
     """{probes: {candidate: comparison with the baseline}} where the stage asks any; answers survive a kill."""
-    asked = own_probes() if config.own_probes else []
-    for path in context.pipeline.file_inputs(context.name).get("probe_sets", []):
-        asked += read_probes(path)
+    sets = {"the shipped set": own_probes()} if config.own_probes else {}
+    files = context.pipeline.file_inputs(context.name).get("probe_sets", [])
+    asked = joined(sets | {str(path): read_probes(path) for path in files})
     if not asked:
         return {}
     given = {}
