@@ -26,17 +26,12 @@ def probe_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
 
 
 def _sentence(name: str, baseline: str, found: Json) -> Markup:
-    parts = [
-        Markup("{} in {}").format(verdict, listing([_label(block) for block in blocks]))
-        for verdict in ("worse", "better")
-        if (blocks := [block for block in found["measures"] if block["verdict"] == verdict])
-    ]
-    if not parts:
-        return Markup("{} is not shown to be better or worse than {} in any of {}.").format(
-            model_name(name), model_name(baseline), counted(len(found["measures"]), "measure")
-        )
-    return Markup("{} is {} than {}, p corrected for {}.").format(
-        model_name(name), Markup(", and ").join(parts), model_name(baseline), counted(len(found["measures"]), "measure")
+    of = {v: [_label(block) for block in found["measures"] if block["verdict"] == v] for v in SHOWN}
+    parts = [Markup("{} in {}").format(verdict, listing(of[verdict])) for verdict in ("worse", "better") if of[verdict]]
+    state = Markup(", and ").join(parts) if parts else "not shown to be better or worse"
+    also = Markup("; it differs in {}").format(listing(of["different"])) if of["different"] else ""
+    return Markup("{} is {} than {} ({}, p corrected for all of them){}.").format(
+        model_name(name), state, model_name(baseline), counted(len(found["measures"]), "measure"), also
     )
 
 
