@@ -16,7 +16,7 @@ help:
 	@echo 'make test         all tests'
 	@echo 'make check        format, lint, types, tests: what CI runs'
 	@echo 'make bench        training beside TRL, into docs/benchmarks.md'
-	@echo 'make experiments  the example over several seeds'
+	@echo 'make experiments  the example over several seeds, and whether intervals hold'
 	@echo 'make clean        caches and builds; environment and runs stay'
 
 # Done again only where pyproject.toml has changed in content. The interpreter is the first that really runs and has
@@ -64,9 +64,11 @@ bench: setup
 	$(BIN)/python bench/scaling.py --peer $(PEER)/bin/python --json docs/figures/scaling.json --plot docs/figures/scaling.svg
 	$(BIN)/python bench/memory.py --json docs/figures/memory.json
 	$(BIN)/python bench/spared_memory.py --json docs/figures/spared_memory.json
+	$(BIN)/python bench/report.py --json docs/figures/report.json
 	$(BIN)/python docs/generate.py
 
 experiments: setup
+	$(BIN)/python experiments/interval_coverage.py
 	@$(BIN)/python experiments/demo_seeds.py --json docs/figures/demo_seeds.json; status=$$?; \
 	$(BIN)/python docs/generate.py; exit $$status
 

@@ -36,3 +36,12 @@ def test_a_measured_run_ends_with_one_json_line(work: Path, method: str) -> None
     assert figures["wall_s"] > 0 and figures["peak_rss_mb"] > 0
     if method == "dpo":
         assert figures["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
+
+
+def test_the_report_of_many_prompts_is_timed_and_small() -> None:
+    done = subprocess.run([sys.executable, BENCH / "report.py", "--prompts", "60"], capture_output=True, text=True)
+    figures = json.loads(done.stdout)
+    assert done.returncode == 0 and figures["prompts"] == 60
+    assert 0 < figures["write_s"] < 20 and 10_000 < figures["page_bytes"] < 4_000_000
+    if "load_s" in figures:  # Chromium is there
+        assert 0 < figures["load_s"] <= figures["painted_s"]

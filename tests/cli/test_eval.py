@@ -219,3 +219,55 @@ def test_every_verb_teaches_with_an_example_and_is_listed(verb: str, call: Call)
     ended = call("eval", verb, "--help")
     assert ended.code == 0 and line in " ".join(ended.out.split()) and f"boresight eval {verb} " in ended.out
     assert verb in call("eval", "--help").out
+
+
+def mt_bench(tmp_path: Path) -> tuple[Path, Path]:
+    """Judgments on twelve questions of two categories: one model wins all mathematics, the other all writing."""
+    kinds = ("math", "writing")
+    questions = [
+        {"question_id": i, "category": kinds[i % 2], "turns": [f"Please answer question number {i}.", "And?"]}
+        for i in range(12)
+    ]
+    rows = [
+        {"question_id": i, "model_1": "new", "model_2": "old", "g1_winner": w, "g2_winner": w, "turn": turn}
+        for i, turn in ((i, turn) for i in range(12) for turn in (1, 2))
+        for w in [("model_1", "model_2")[i % 2] if turn == 1 else "tie"]
+    ]
+    return write_lines(tmp_path / "judgments.jsonl", rows), write_lines(tmp_path / "question.jsonl", questions)
+
+
+def test_categories_and_turns_of_mt_bench(call: Call, tmp_path: Path) -> None:
+    judgments, questions = mt_bench(tmp_path)
+    ended = call("eval", "winrate", judgments, "--questions", questions, "--json")
+    (block,) = json.loads(ended.out)["files"]
+    rates = {name: (own["n"], own["win_rate"]) for name, own in block["by_category"].items()}
+    assert rates == {"math": (12, 75.0), "writing": (12, 25.0)}
+    assert {name: own["win_rate"] for name, own in block["by_kind"].items()} == {"turn 1": 50.0, "turn 2": 50.0}
+    shown = call("eval", "winrate", judgments, "--questions", questions).out
+    assert "category" in shown and "math" in shown and "turn 2" in shown
+
+
+def test_prompts_that_stand_in_the_training_data_are_counted_and_left_out_of_a_second_rate(
+    call: Call, tmp_path: Path
+) -> None:
+    judgments, questions = mt_bench(tmp_path)
+    learnt = [{"prompt": f"please answer question number {i}", "chosen": "a", "rejected": "b"} for i in (0, 2, 4)]
+    training = ["--training", write_lines(tmp_path / "pairs.jsonl", learnt)]
+    (block,) = json.loads(call("eval", "winrate", judgments, "--questions", questions, *training, "--json").out)[
+        "files"
+    ]
+    found = block["contamination"]
+    assert (found["looked_for"], found["exact"], found["near"], found["without"]["n"]) == (12, 3, 0, 18)
+    # Without three of the six won questions: turn 1 is 3 of 9, turn 2 is even.
+    assert found["without"]["win_rate"] == pytest.approx(100 * (3 + 4.5) / 18)
+    assert "3 of 12" in call("eval", "winrate", judgments, "--questions", questions, *training).out
+    assert "give --questions" in call("eval", "winrate", judgments, *training).out
+
+
+def test_the_page_of_win_rates_loads_nothing_and_has_every_figure(call: Call, tmp_path: Path) -> None:
+    judgments, questions = mt_bench(tmp_path)
+    page = tmp_path / "page.html"
+    assert call("eval", "winrate", judgments, "--questions", questions, "--report", page).code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "Win rates against old" in text and "By category" in text and text.count("<svg") >= 5
+    assert "<script" not in text and "http://" not in text and "https://" not in text

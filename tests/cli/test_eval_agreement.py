@@ -137,3 +137,21 @@ def test_files_without_raters_are_refused(
     path.write_text(text)
     ended = call("eval", "agreement", path, *arguments)
     assert ended.code == 2 and len(ended.told) == 1 and says in ended.told[0]
+
+
+def test_judgebench_counts_a_pair_by_the_vote_of_both_orders(call: Call, tmp_path: Path) -> None:
+    """The second judgment saw the responses exchanged: B>A there is a verdict for A."""
+    decisions = [("A>B", "B>A"), ("A>B", "A=B"), ("A>B", "A>B"), ("A=B", "A=B"), ("B>A", None), ("A>B", "B>A")]
+    labels = ["A>B", "A>B", "A>B", "A>B", "A>B", "B>A"]
+    rows = [
+        {"label": label, "judgments": [{"decision": first}, second and {"decision": second}]}
+        for label, (first, second) in zip(labels, decisions, strict=True)
+    ]
+    path = tmp_path / "outputs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = figures(call, path)
+    assert (found["n"], found["correct_in_both"], found["correct_by_vote"]) == (6, 1 / 6, 2 / 6)
+    assert (found["accuracy_given_order"], found["accuracy_swapped"]) == (3 / 6, 1 / 6)
+    assert found["same_verdict_in_both"] == 3 / 6 and found["unparsable"] == pytest.approx(1 / 12)
+    # Verdicts for the one shown first: A, A, A, A of the given order and A of the exchanged; B, B and B are not.
+    assert found["first_position_rate"] == 5 / 8

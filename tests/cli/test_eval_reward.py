@@ -118,3 +118,69 @@ def test_files_of_scores_and_verdicts_take_no_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, "eval", "reward", str(scores), str(pairs), "--json"]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0 and ended.stderr.strip() == "[]", ended.stderr
+
+
+def test_a_file_may_hold_pairs_and_scores_and_rewardbench_subsets_get_sections(call: Call, tmp_path: Path) -> None:
+    margins = {"alpacaeval-easy": 1.0, "mt-bench-hard": -1.0, "donotanswer": 1.0, "hep-go": 1.0}
+    texts = {"chosen": "good", "rejected": "evil"}
+    rows = [
+        {"prompt": subset, **texts, "subset": subset, "scores_chosen": margin, "scores_rejected": 0}
+        for subset, margin in margins.items()
+    ]
+    ended = call("eval", "reward", write_lines(tmp_path / "bench.jsonl", rows), "--json")
+    found = json.loads(ended.out)
+    assert ended.code == 0 and (found["n"], found["accuracy"]) == (4, 0.75)
+    assert found["reward_bench"]["sections"]["Chat Hard"] == {"n": 1, "accuracy": 0.0}
+    assert found["reward_bench"]["score"] == 0.75 and set(found["by_kind"]) == {row["subset"] for row in rows}
+    assert "RewardBench: Chat Hard" in call("eval", "reward", tmp_path / "bench.jsonl").out
+    ended = call(
+        "eval", "reward", write_lines(tmp_path / "alone.jsonl", [{"prompt": "q", "chosen": "a", "rejected": "b"}])
+    )
+    assert ended.code == 2 and "Give the pairs too" in ended.told[0]
+
+
+def test_outputs_of_judgebench_are_pairs_with_scores(call: Call, tmp_path: Path) -> None:
+    def row(label: str, scores: list[float]) -> dict[str, Any]:
+        judgment = {"judgment": {"scores": scores}, "decision": "A>B" if scores[0] > scores[1] else "B>A"}
+        texts = {"question": "q", "response_A": "first", "response_B": "second"}
+        return {"pair_id": str(scores), "source": "math", **texts, "label": label, "judgments": [judgment, judgment]}
+
+    rows = [row("A>B", [2.0, 1.0]), row("B>A", [3.0, 1.0]), row("B>A", [0.0, 1.0])]
+    found = json.loads(call("eval", "reward", write_lines(tmp_path / "out.jsonl", rows), "--json").out)
+    assert (found["n"], found["accuracy"]) == (3, pytest.approx(2 / 3)) and found["by_kind"]["math"]["n"] == 3
+    del rows[0]["judgments"][0]["judgment"]["scores"]
+    ended = call("eval", "reward", write_lines(tmp_path / "out.jsonl", rows))
+    assert ended.code == 2 and "eval agreement" in ended.told[0]
+
+
+def test_drift_ensemble_and_best_of_n_come_on_request_and_reach_the_verdict(call: Call, tmp_path: Path) -> None:
+    scores, pairs = files(tmp_path, [1.0, -1.0] * 10)
+    before = write_lines(tmp_path / "before.jsonl", [{"chosen_score": 2.0, "rejected_score": 1.0}] * 20)
+    hacked = [{"prompt": f"q{i}", "score": s, "gold": -s} for i in range(20) for s in (0.0, 1.0, 2.0, 3.0)]
+    more = ["--before", before, "--with", before, "--best-of-n", write_lines(tmp_path / "n.jsonl", hacked)]
+    found = json.loads(call("eval", "reward", scores, pairs, *more, "--json").out)
+    assert (found["drift"]["only_before_right"], found["drift"]["only_now_right"]) == (10, 0)
+    assert found["ensemble"]["members"][str(before)]["accuracy"] == 1.0
+    assert found["best_of_n"]["peak"] == 1 and found["best_of_n"]["falls"]
+    reasons = " ".join(found["verdict"]["reasons"])
+    assert "less accurate than before: 10 pairs lost" in reasons and "worth most at n = 1" in reasons
+    shown = call("eval", "reward", scores, pairs, *more).out
+    assert "ensemble: mean of members" in shown and "best of 4" in shown and "drift: flipped" in shown
+
+
+def test_contrast_pairs_are_written_for_models_elsewhere_and_read_back_with_scores(call: Call, tmp_path: Path) -> None:
+    assert call("eval", "reward", "--write-contrast", tmp_path / "contrast.jsonl").code == 0
+    rows = [json.loads(line) for line in (tmp_path / "contrast.jsonl").read_text().splitlines()]
+    kinds = {row["kind"] for row in rows}
+    assert len(rows) == 38 and {"help_harmless", "decline_harmful", "frank_not_flattering"} <= kinds
+    flattered = [
+        {"id": r["id"], "chosen_score": 0 if r["kind"] == "frank_not_flattering" else 2, "rejected_score": 1}
+        for r in rows
+    ]
+    scores, pairs = files(tmp_path, [1.0] * 30)
+    contrast = ["--contrast", write_lines(tmp_path / "c.jsonl", flattered)]
+    found = json.loads(call("eval", "reward", scores, pairs, *contrast, "--json").out)
+    assert found["contrast"]["by_kind"]["frank_not_flattering"]["accuracy"] == 0.0
+    assert [r for r in found["verdict"]["reasons"] if r.startswith("contrast")] == [
+        "contrast 'frank_not_flattering': the unwanted response is preferred in 100% of 6 pairs"
+    ]

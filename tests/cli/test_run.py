@@ -238,3 +238,10 @@ def test_init_refuses_a_folder_that_holds_something(tmp_path: Path, call: Call) 
     ended = call("init", tmp_path)
     assert ended.code == 2 and "holds files already" in ended.told[-1]
     assert files_under(tmp_path) == before
+
+
+def test_two_runs_are_put_on_one_page(tiny_run: TinyRun, tmp_path: Path, call: Call) -> None:
+    ended = call("report", tiny_run.folder, tiny_run.folder, "--out", tmp_path / "both.html")
+    assert ended.code == 0 and ended.out.strip() == str(tmp_path / "both.html")
+    assert "Both runs" in (tmp_path / "both.html").read_text(encoding="utf-8")
+    assert call("report", tiny_run.folder, "--out", tmp_path / "one.html").code == 2

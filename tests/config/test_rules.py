@@ -206,6 +206,12 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
             '23: stages.compare.candidates[2]: "ppo" stands in the list twice; remove one',
         ),
         (
+            "candidates: [ppo], measures",
+            "candidates: [ppo], no_worse_probes: true, measures",
+            "3: stages.gate.no_worse_probes: compare asks no probes; set its own_probes or probe_sets, or leave this "
+            "out",
+        ),
+        (
             "{states_truth: {min: 0.5}}",
             "{states_truth: {}}",
             "3: stages.gate.measures.states_truth: no bound given; give min, max or both",

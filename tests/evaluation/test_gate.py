@@ -78,3 +78,22 @@ def test_a_name_far_from_all_lists_what_is_known() -> None:
         )
     with pytest.raises(ConfigError, match="the list is empty"):
         decide(_evaluation(), min_win_rate=0.6, min_lower_bound=0.5, measures={}, candidates=[])
+
+
+def _with_probes(regressions: list[str]) -> dict[str, Any]:
+    def block(name: str, value: float, group: str = "") -> dict[str, Any]:
+        return {"measure": name, "group": group, "candidate": value, "baseline": 0.0}
+
+    measures = [block("refuses_safe", 0.2), block("matches_behaviour", 0.4, "power")]
+    return {**_evaluation(), "probes": {"ppo": {"measures": measures, "regressions": regressions}}}
+
+
+def test_bounds_reach_the_measures_of_probes_and_none_of_them_may_be_worse() -> None:
+    bounds = {"min_win_rate": 0.6, "min_lower_bound": 0.5, "candidates": ["ppo"]}
+    measures = {"refuses_safe": Bounds(max=0.15)}
+    result = decide(_with_probes(["refuses_safe"]), measures=measures, no_worse_probes=True, **bounds)  # type: ignore[arg-type]
+    assert _failed(result) == [("ppo", "refuses_safe"), ("ppo", "worse_probes")]
+    assert result["checks"][-1]["reason"].endswith("is 1, required is at most 0 (refuses_safe)")
+    assert decide(_with_probes([]), measures={}, no_worse_probes=True, **bounds)["passed"]  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="no such measure of 'ppo'"):  # a behaviour's rate belongs to its group
+        decide(_with_probes([]), measures={"matches_behaviour": Bounds(max=1)}, **bounds)  # type: ignore[arg-type]

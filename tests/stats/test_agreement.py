@@ -171,7 +171,7 @@ def test_llmbar_kappa_is_the_right_one_not_the_published_one(shared_data: Path) 
 
 def test_a_judge_that_always_takes_the_first_is_seen() -> None:
     result = order_agreement([1, 2, 1, 2], [1, 1, 1, 1], [2, 2, 2, 2])
-    assert result == (0.5, 0.5, 0.0, 0.0, 1.0, 0.0, 4)
+    assert result == (0.5, 0.5, 0.0, 0.0, 0.0, 1.0, 0.0, 4)
 
 
 def test_unreadable_verdicts_are_counted_and_never_right() -> None:

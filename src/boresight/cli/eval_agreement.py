@@ -51,7 +51,7 @@ def agreement_text(file: Path, result: dict[str, Any]) -> str:
 
     rows = [[name, _number(result[name]), _interval(bounds)] for name, bounds in result["intervals"].items()]
     parts = [f"{file}\n  {result['n']:,} items, {result['raters']} raters", table(rows, right=(1,))]
-    orders = ("accuracy_given_order", "accuracy_swapped", "correct_in_both", "same_verdict_in_both",
+    orders = ("accuracy_given_order", "accuracy_swapped", "correct_in_both", "correct_by_vote", "same_verdict_in_both",
               "first_position_rate", "unparsable", "cohen_kappa_given_order", "cohen_kappa_swapped")  # fmt: skip
     if "accuracy_given_order" in result:
         parts.append(table([[name, _number(result[name])] for name in orders], right=(1,)))

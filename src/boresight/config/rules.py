@@ -265,6 +265,9 @@ def _gate_problems(draft: Draft, stage: GateStage) -> Iterator[Problem]:
     evaluation = draft.stages.get(stage.of)
     if not isinstance(evaluation, EvaluateStage):
         return
+    if stage.no_worse_probes and not (evaluation.own_probes or evaluation.probe_sets):
+        message = f"{stage.of} asks no probes; set its own_probes or probe_sets, or leave this out"
+        yield Problem(("no_worse_probes",), message)
     for index, name in enumerate(stage.candidates or ()):
         if name not in evaluation.candidates and name in draft.kinds:
             hint = suggestion(name, evaluation.candidates, "it has")

@@ -263,7 +263,7 @@ class EvaluateStage(StageSection):
     """Blind pairwise comparison of candidates with a baseline on held-out prompts, in both orders."""
 
     REFERENCES: ClassVar = ("candidates", "baseline", "judge.model")
-    PATHS: ClassVar = ("prompts",)
+    PATHS: ClassVar = ("prompts", "probe_sets")
     kind: Literal["evaluate"]
     candidates: list[str] = Field(min_length=1)
     """Stages whose models are compared."""
@@ -283,6 +283,11 @@ class EvaluateStage(StageSection):
     """A prompt that leaves no room for the response in a model's context: stop, or leave it out and count it."""
     batch_size: PositiveInt = 128
     """Responses decoded at once."""
+    own_probes: bool = False
+    """Ask candidates and baseline the shipped behaviour probes too (sycophancy, refusals, format, capability) and
+    compare them probe by probe, as `boresight eval probes` does."""
+    probe_sets: Paths = Field(default=[])
+    """Files of further probes: sycophancy pairs, model-written evaluations, XSTest, IFEval, GSM8K, TruthfulQA, ours."""
 
 
 class Bounds(Section):
@@ -306,7 +311,11 @@ class GateStage(StageSection):
     min_lower_bound: Fraction = 0.50
     """Lower end of its 95 % interval."""
     measures: dict[str, Bounds] = Field(default={})
-    """Bounds on any measure of the evaluation, by name (for example `agrees_with_false_premise: {max: 0.15}`)."""
+    """Bounds on any measure of the evaluation, by name (for example `agrees_with_false_premise: {max: 0.15}`); measures
+    of its probes too (`refuses_safe: {max: 0.1}`)."""
+    no_worse_probes: bool = False
+    """No probe measure of a candidate may be shown to be worse than the baseline's (p at most 0.05 after Holm's
+    correction). Needs an `evaluate` stage with probes."""
 
 
 Stage = Annotated[

@@ -17,11 +17,13 @@ def decide(
     min_lower_bound: float,
     measures: Mapping[str, Bounds],
     candidates: Sequence[str] | None = None,
+    no_worse_probes: bool = False,
 ) -> dict[str, Any]:
     """Hold the candidates of an evaluate result (all by default) against bounds; a bound itself still passes.
 
     Returns {passed, checks: [{candidate, measure, value, bound, direction, passed, reason}]}; measure is `win_rate`,
-    `win_rate_lower_bound` (low end of its ci95) or a name of `measures`; direction is "min" or "max".
+    `win_rate_lower_bound` (low end of its ci95), a name of `measures`, or `worse_probes`, how many probe measures are
+    shown to be worse than the baseline's; direction is "min" or "max".
     Raises ConfigError, with all faults at once, for unknown candidates and measures and for bounds that bound nothing.
     """
     chosen = list(evaluation["candidates"]) if candidates is None else list(candidates)
@@ -34,11 +36,15 @@ def decide(
         checks.append(_check(name, "win_rate", comparison["win_rate"], min_win_rate, "min"))
         checks.append(_check(name, "win_rate_lower_bound", comparison["ci95"][0], min_lower_bound, "min"))
         for measure, bounds in measures.items():
-            value = _values(evaluation["models"][name])[measure]
+            value = _values(evaluation, name)[measure]
             if bounds.min is not None:
                 checks.append(_check(name, measure, value, bounds.min, "min"))
             if bounds.max is not None:
                 checks.append(_check(name, measure, value, bounds.max, "max"))
+        if no_worse_probes:
+            worse = evaluation["probes"][name]["regressions"]
+            check = _check(name, "worse_probes", len(worse), 0, "max")
+            checks.append(check | ({"reason": f"{check['reason']} ({', '.join(worse)})"} if worse else {}))
     return {"passed": all(check["passed"] for check in checks), "checks": checks}
 
 
@@ -56,9 +62,12 @@ def _check(candidate: str, measure: str, value: float, bound: float, direction: 
     }
 
 
-def _values(model: Mapping[str, Any]) -> dict[str, float]:
-    values = {name: rate["value"] for name, rate in model["measures"].items()}
-    return values | {name: model[name] for name in _PLAIN_NUMBERS if name in model}
+def _values(evaluation: Mapping[str, Any], name: str) -> dict[str, float]:
+    """Measures of a candidate: those of the rules, of its length, and of its probes, where a group has none."""
+    model, probes = evaluation["models"][name], (evaluation.get("probes") or {}).get(name, {})
+    values = {b["measure"]: b["candidate"] for b in probes.get("measures", ()) if not b["group"]}
+    values |= {measure: rate["value"] for measure, rate in model["measures"].items()}
+    return values | {measure: model[measure] for measure in _PLAIN_NUMBERS if measure in model}
 
 
 def _faults(evaluation: Mapping[str, Any], measures: Mapping[str, Bounds], chosen: Sequence[str]) -> list[str]:
@@ -69,7 +78,7 @@ def _faults(evaluation: Mapping[str, Any], measures: Mapping[str, Bounds], chose
         if bounds.min is None and bounds.max is None:
             problems.append(f"gate: measures.{measure}: neither min nor max; give at least one of them")
         for name in (name for name in chosen if name in known):
-            values = _values(evaluation["models"][name])
+            values = _values(evaluation, name)
             if measure not in values:
                 problems.append(f"gate: measures.{measure}: no such measure of {name!r}; {_nearest(measure, values)}")
     return problems

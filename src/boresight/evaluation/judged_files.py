@@ -6,8 +6,8 @@ independent: all verdicts on one prompt, in both orders and over all turns, make
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +45,8 @@ class Contest(NamedTuple):
 class Judged:
     """A candidate against a baseline. `responses` are all its answers, those without a readable verdict too.
 
-    `contests` are for ratings; where everyone meets everyone each stands with one of its two models.
+    `contests` are for ratings; where everyone meets everyone each stands with one of its two models. `prompts` are
+    the texts of the units' prompts by key, as far as the file tells them.
     """
 
     candidate: str
@@ -55,6 +56,7 @@ class Judged:
     unreadable: int
     judge: str = ""
     contests: Sequence[Contest] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_judged(path: Path, *, baseline: str | None = None) -> list[Judged]:
@@ -118,7 +120,8 @@ def _alpaca_eval(path: Path, rows: Iterable[Numbered]) -> Judged:
     (candidate, baseline), _ = candidates.popitem()
     _refuse_repeats(path, units)
     judge = str(row.get("annotator") or "")
-    return Judged(candidate, baseline, units, responses, unreadable, judge, _contests(candidate, baseline, units))
+    contests, prompts = _contests(candidate, baseline, units), {unit.key: unit.key for unit in units}
+    return Judged(candidate, baseline, units, responses, unreadable, judge, contests, prompts)
 
 
 def _refuse_repeats(path: Path, units: Sequence[Unit]) -> None:
@@ -139,7 +142,7 @@ def _comparisons(path: Path, rows: Sequence[Numbered]) -> list[Judged]:
             raise DataError(f"{path}:{line}: no {', '.join(missing)} in this comparison. Correct the row.")
         by_candidate[str(row["candidate"])].append({"kind": "", **row})
     beside = path.with_name("responses.jsonl")
-    answers = _answers(beside) if beside.is_file() else {}
+    answers, prompts = _answers(beside) if beside.is_file() else ({}, {})
     judged = []
     for candidate, own in by_candidate.items():
         others = {name for given in answers.values() for name in given} - set(by_candidate)
@@ -151,13 +154,14 @@ def _comparisons(path: Path, rows: Sequence[Numbered]) -> list[Judged]:
             outcome = both[0] if both[0] == both[1] else 0.5  # orders that disagree are a tie (arXiv:2306.05685)
             units.append(Unit(prompt.prompt_id, prompt.kind, sum(both) / 2, outcome, *texts))
         responses = [unit.response for unit in units if unit.response is not None]
-        judged.append(Judged(candidate, baseline, units, responses, 0, contests=_contests(candidate, baseline, units)))
+        contests = _contests(candidate, baseline, units)
+        judged.append(Judged(candidate, baseline, units, responses, 0, contests=contests, prompts=prompts))
     return judged
 
 
-def _answers(path: Path) -> dict[str, dict[str, Row]]:
-    """Of each prompt what each model answered, from the responses.jsonl of an evaluate stage."""
-    answers = {}
+def _answers(path: Path) -> tuple[dict[str, dict[str, Row]], dict[str, str]]:
+    """Of each prompt what each model answered, and its last message, from the responses.jsonl of an evaluate stage."""
+    answers, prompts = {}, {}
     for line, row in iterate_rows(path):
         given = row.get("responses")
         if (
@@ -170,7 +174,9 @@ def _answers(path: Path) -> dict[str, dict[str, Row]]:
                 "or move this file away; win rates then come without lengths."
             )
         answers[row["prompt_id"]] = given
-    return answers
+        if isinstance(row.get("prompt"), list) and row["prompt"]:
+            prompts[row["prompt_id"]] = str(row["prompt"][-1].get("content", ""))
+    return answers, prompts
 
 
 def _contests(candidate: str, baseline: str, units: Iterable[Unit]) -> list[Contest]:

@@ -1,7 +1,7 @@
 """Files in which several raters, or one judge in both orders, labelled the same items.
 
 Rater columns are told by their names (annotator1, annotation_2, rater_a) or given. A column of final labels is what
-automatic labels (gpt4_label) are held against. LLMBar's result files hold a judge's verdicts in both orders.
+automatic labels (gpt4_label) are held against. LLMBar's and JudgeBench's files hold a judge's verdicts in both orders.
 """
 
 import re
@@ -38,7 +38,7 @@ class Rated:
 
 @dataclass(frozen=True)
 class BothOrders:
-    """A judge's verdicts: 1 or 2 as the responses are listed, in both orders, and None where unparsable."""
+    """A judge's verdicts: 1 or 2 as the responses are listed, in both orders, 0 for a tie, None where unparsable."""
 
     right: Sequence[int]
     given: Sequence[int | None]
@@ -53,6 +53,8 @@ def read_raters(path: Path, columns: Sequence[str] = ()) -> Rated | BothOrders:
     first = rows[0][1]
     if not columns and first.keys() >= {"label", "results"}:
         return _both_orders(path, rows)
+    if not columns and first.keys() >= {"label", "judgments"}:
+        return _judge_bench(path, rows)
     raters = tuple(columns) or tuple(name for name in first if RATER.fullmatch(name))
     if len(raters) < 2:
         raise DataError(
@@ -123,3 +125,25 @@ def _both_orders(path: Path, rows: Sequence[Numbered]) -> BothOrders:
             winner = last[order].get("winner")
             seen.append(int(winner) if winner in ("1", "2") else None)
     return BothOrders(right, verdicts["swap = False"], verdicts["swap = True"])
+
+
+DECISIONS = {"A>B": 1, "B>A": 2, "A=B": 0}
+
+
+def _judge_bench(path: Path, rows: Sequence[Numbered]) -> BothOrders:
+    """Two judgments a row, the second with A and B exchanged, so that its decision is turned back here."""
+    right: list[int] = []
+    given: list[int | None] = []
+    swapped: list[int | None] = []
+    for line, row in rows:
+        judgments = row.get("judgments")
+        if row.get("label") not in ("A>B", "B>A") or not isinstance(judgments, list) or len(judgments) != 2:
+            raise DataError(
+                f'{path}:{line}: expected "label" A>B or B>A and two "judgments", one for each order. Correct the row, '
+                "or judge in both orders."
+            )
+        first, second = (DECISIONS.get(str((one or {}).get("decision"))) for one in judgments)
+        right.append(DECISIONS[row["label"]])
+        given.append(first)
+        swapped.append(3 - second if second else second)
+    return BothOrders(right, given, swapped)

@@ -8,9 +8,10 @@ import torch
 
 from boresight.data.tokenize import encode_pair
 from boresight.errors import DataError
+from boresight.evaluation.best_of_n import Sampled
 from boresight.models.loading import context_length, default_device
 from boresight.models.roles import RewardModel, build_reward_model
-from boresight.records import PreferencePair
+from boresight.records import Message, PreferencePair
 
 PROBED = 16  # chosen responses that are scored again with padding
 TOLERANCE = 1e-3  # in standard deviations of the scores; rounding stays far below
@@ -25,11 +26,15 @@ class Scored(NamedTuple):
     padding_invariant: bool
 
 
-def score_pairs_with(folder: Path, pairs: Sequence[PreferencePair]) -> Scored:
-    """Raises ModelError for a folder without a reward model, DataError for a pair longer than its context."""
+def open_scorer(folder: Path) -> RewardModel:
+    """Raises ModelError for a folder without a reward model."""
+    return build_reward_model(folder, default_device())
+
+
+def score_pairs_with(reward: RewardModel, pairs: Sequence[PreferencePair]) -> Scored:
+    """Raises DataError for no pairs and for a pair longer than the model's context."""
     if not pairs:
         raise DataError("no held-out pairs; expected at least one. Give a file of pairs that can be told apart.")
-    reward = build_reward_model(folder, default_device())
     limit = context_length(reward.model)
     encoded = [encode_pair(reward.chat, pair, max_length=limit) for pair in pairs]
     prompts = [pair.prompt for pair in pairs]
@@ -41,6 +46,31 @@ def score_pairs_with(folder: Path, pairs: Sequence[PreferencePair]) -> Scored:
     apart = float((_scores_with_padding(reward, rows) - chosen[: len(rows)]).abs().max())
     invariant = apart <= TOLERANCE * max(float(scores.std()), 1e-6)  # NaN is not
     return Scored(chosen.tolist(), rejected.tolist(), invariant)
+
+
+def fitting(reward: RewardModel, pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+    """The pairs that the model's context has room for."""
+    limit = context_length(reward.model)
+    if limit is None:
+        return list(pairs)
+    kept = []
+    for pair in pairs:
+        encoded = encode_pair(reward.chat, pair)
+        if len(encoded.prompt_ids) + max(len(encoded.chosen_ids), len(encoded.rejected_ids)) <= limit:
+            kept.append(pair)
+    return kept
+
+
+def score_sampled(reward: RewardModel, sampled: Sequence[Sampled]) -> list[Sampled]:
+    """The same responses with this model's scores. Raises DataError for one without text."""
+    silent = next((one for one in sampled if one.response is None), None)
+    if silent is not None:
+        raise DataError(
+            f'best of n: a response to {silent.prompt[:60]!r} has no text to score; expected "response" in each row.'
+        )
+    prompts = [(Message("user", one.prompt),) for one in sampled]
+    scores = reward.score(prompts, [one.response or "" for one in sampled]).tolist()
+    return [one._replace(score=score) for one, score in zip(sampled, scores, strict=True)]
 
 
 @torch.no_grad()

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from boresight.data.readers import read_pairs
 from boresight.data.tables import iterate_rows
 from boresight.errors import DataError
-from boresight.records import PreferencePair
+from boresight.records import Message, PreferencePair
 
 CHOSEN = ("chosen_score", "score_chosen", "chosen_reward", "reward_chosen", "scores_chosen")
 REJECTED = tuple(name.replace("chosen", "rejected") for name in CHOSEN)
@@ -49,6 +50,60 @@ def read_scores(path: Path, pairs: Sequence[PreferencePair]) -> PairScores:
             "one row for each pair, with its id or in its place. Score these very pairs."
         )
     return PairScores([by_id[key][0] for key in keys], [by_id[key][1] for key in keys])
+
+
+class ScoredPairs(NamedTuple):
+    """Pairs that came with their scores."""
+
+    pairs: list[PreferencePair]
+    chosen: list[float]
+    rejected: list[float]
+
+
+def read_scored_pairs(path: Path) -> ScoredPairs:
+    """Pairs and their scores from one file: JudgeBench's outputs of a reward model, or pairs with score columns.
+
+    A `subset` (RewardBench) or `source` (JudgeBench) is the pair's kind. Raises DataError for a file that holds either
+    alone.
+    """
+    first = next(iter(iterate_rows(path)), (0, {}))[1]
+    if first.keys() >= {"question", "response_A", "response_B", "label", "judgments"}:
+        return _judge_bench(path)
+    if not any(name in first for name in CHOSEN):
+        raise DataError(
+            f"{path}: columns {', '.join(first) or 'none'}; without a file of pairs, expected pairs and scores "
+            f"({CHOSEN[0]}, {REJECTED[0]}) in this one, or JudgeBench's outputs of a reward model. Give the pairs too."
+        )
+    columns = {"kind": "subset"} if "subset" in first and "kind" not in first else None
+    held = read_pairs(path, columns=columns, on_identical="keep", on_empty="keep", on_context_differs="keep")
+    return ScoredPairs(held.pairs, *read_scores(path, held.pairs))
+
+
+def _judge_bench(path: Path) -> ScoredPairs:
+    """The scores are those of the first judgment, which has the responses as they are listed."""
+    pairs, chosen, rejected = [], [], []
+    for line, row in iterate_rows(path):
+        scores = ((row["judgments"] or [{}])[0] or {}).get("judgment", {}).get("scores")
+        if row["label"] not in ("A>B", "B>A") or not isinstance(scores, list) or len(scores) != 2:
+            raise DataError(
+                f'{path}:{line}: expected "label" A>B or B>A and two "scores" in the first judgment, as a reward model '
+                "gives them. Verdicts without scores are for `boresight eval agreement`."
+            )
+        sides = [(str(row["response_A"]), scores[0]), (str(row["response_B"]), scores[1])]
+        better, worse = sides if row["label"] == "A>B" else sides[::-1]
+        where = f"{path}:{line}"
+        pairs.append(
+            PreferencePair(
+                id=str(row.get("pair_id", line)),
+                prompt=(Message("user", str(row["question"])),),
+                chosen=(Message("assistant", better[0]),),
+                rejected=(Message("assistant", worse[0]),),
+                kind=str(row.get("source", "")),
+            )
+        )
+        chosen.append(_score({"scores": better[1]}, "scores", where))
+        rejected.append(_score({"scores": worse[1]}, "scores", where))
+    return ScoredPairs(pairs, chosen, rejected)
 
 
 def _score(row: dict[str, Any], column: str | None, where: str) -> float:

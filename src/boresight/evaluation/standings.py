@@ -5,7 +5,7 @@ candidate that says the same to everyone, or nothing, must lose; a judge that le
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boresight.errors import DataError
+from boresight.evaluation.contamination import How, contaminated
 from boresight.evaluation.judged_files import Judged, Unit, read_judged
 from boresight.evaluation.length_control import LengthControlled, LengthVerdicts, length_controlled
 from boresight.evaluation.published_weights import PublishedWeights
+from boresight.evaluation.question_files import Question
 from boresight.stats.intervals import Interval, bootstrap_mean, prompts_needed, sign_test, wilson, wilson_t
 from boresight.stats.rating_intervals import rate_all
 from boresight.stats.ratings import ELO_PER_NAT
@@ -36,10 +38,27 @@ def standings(
     baseline: str | None = None,
     margin: float = 10.0,
     weights: PublishedWeights | None = None,
+    questions: Mapping[str, Question] | None = None,
+    training: Sequence[Path] = (),
 ) -> Result:
-    """{files: [one block a candidate], ratings}; rates in percent. Raises DataError for files that cannot be used."""
+    """{files: [one block a candidate], ratings}; rates in percent. Raises DataError for files that cannot be used.
+
+    `questions` give categories and texts to prompts that the files name by id; prompts that stand in the `training`
+    files are counted, and the rate is taken without them too.
+    """
     judged = [(file, one) for file in files for one in read_judged(file, baseline=baseline)]
-    blocks = [{"file": str(file), **_block(one, seed, margin)} for file, one in judged]
+    known = questions or {}
+    texts = [{**one.prompts, **{k: known[k].text for k in _keys(one) if k in known}} for _, one in judged]
+    tainted = contaminated({key: text for own in texts for key, text in own.items()}, training) if training else {}
+    blocks = [
+        {
+            "file": str(file),
+            **_block(one, seed, margin),
+            "by_category": _parts(one.units, lambda unit: known[unit.key].category if unit.key in known else ""),
+            "contamination": _contamination(one, own, tainted, seed) if training else None,
+        }
+        for (file, one), own in zip(judged, texts, strict=True)
+    ]
     for block, corrected in zip(blocks, holm([block["permutation_p"] for block in blocks]), strict=True):
         block["permutation_p_holm"] = corrected
     for place, controlled in _length_control(judged, weights, seed).items():
@@ -72,7 +91,7 @@ def _block(judged: Judged, seed: int, margin: float) -> Result:
         "sign_test_p": sign_test(int(np.sum(decided > 0)), int(np.sum(decided < 0))),
         "permutation_p": sign_flip_test(values - 0.5, keys, seed=seed),
         "prompts_needed": _needed(margin, ties / n),
-        "by_kind": _by_kind(judged.units),
+        "by_kind": _parts(judged.units, lambda unit: unit.kind),
         **dict.fromkeys(("length_controlled_win_rate", "length_controlled_standard_error", "length_control")),
     }
     return {**block, "warnings": canaries(texts, block["win_rate"] / 100, block["ci95"][0] / 100)}
@@ -184,11 +203,29 @@ def _needed(margin: float, tie_rate: float) -> int | None:
         return None
 
 
-def _by_kind(units: Sequence[Unit]) -> dict[str, Result]:
+def _keys(judged: Judged) -> set[str]:
+    return {unit.key for unit in judged.units}
+
+
+def _contamination(judged: Judged, texts: Mapping[str, str], tainted: Mapping[str, How], seed: int) -> Result:
+    """How many prompts were looked for and found, and the rate without those that were."""
+    keys = _keys(judged)
+    found = [tainted[key] for key in keys if key in tainted]
+    clean = [unit for unit in judged.units if unit.key not in tainted]
+    rest = _rate(rate_interval(np.array([u.value for u in clean]), [u.key for u in clean], seed)) if clean else {}
+    return {
+        "looked_for": sum(key in texts for key in keys),
+        "exact": found.count("exact"),
+        "near": found.count("near"),
+        "without": {"n": len(clean), **rest},
+    }
+
+
+def _parts(units: Sequence[Unit], group_of: Callable[[Unit], str]) -> dict[str, Result]:
     groups: dict[str, list[Unit]] = defaultdict(list)
     for unit in units:
-        if unit.kind:
-            groups[unit.kind].append(unit)
+        if group := group_of(unit):
+            groups[group].append(unit)
     return {
         kind: {"n": len(own), **_rate(wilson_t([u.value for u in own], [u.key for u in own]))}
         for kind, own in sorted(groups.items())

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
@@ -19,6 +20,7 @@ from boresight.records import Prompt, Response
 from boresight.training.progress import ProgressBar
 from boresight.training.rollout import response_text
 
+T = TypeVar("T")
 BATCHES_A_CHUNK = 4  # prompts are sorted by length within a chunk
 
 
@@ -87,7 +89,7 @@ def fitting_prompts(
     return replace(read, records=kept, dropped=add_counts(read.dropped, {"too_long": too_long} if too_long else {}))
 
 
-def limited(prompts: Sequence[Prompt], limit: int | None, seed: int) -> list[Prompt]:
+def limited(prompts: Sequence[T], limit: int | None, seed: int) -> list[T]:
     """`limit` of the prompts, drawn by the seed, in their order; all where there is no limit."""
     if limit is None or limit >= len(prompts):
         return list(prompts)

@@ -14,6 +14,7 @@ from boresight.data.rated import RatedFile, read_rated
 from boresight.data.readers import (
     DemonstrationFile,
     DocumentFile,
+    FileReading,
     PairFile,
     PromptFile,
     read_demonstrations,
@@ -23,10 +24,17 @@ from boresight.data.readers import (
 )
 from boresight.data.split import hold_out
 from boresight.errors import DataError
+from boresight.evaluation.probe_sets import read_probes
 from boresight.pipeline.check_findings import Finding
 from boresight.records import Demonstration, PreferencePair, Prompt, RatedResponse
 
-DataFile = DocumentFile | DemonstrationFile | PromptFile | PairFile | RatedFile
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeFile(FileReading):
+    """Behaviour probes: read to see that they can be."""
+
+
+DataFile = ProbeFile | DocumentFile | DemonstrationFile | PromptFile | PairFile | RatedFile
 COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")
 """A stage's `columns` are those of its tables; other sources name their fields themselves."""
 
@@ -88,6 +96,8 @@ def read_data(pipeline: Pipeline) -> PipelineData:
 
 def _reader(stage: StageSection, field_name: str, path: Path) -> tuple[tuple[Any, ...], Callable[[], DataFile]]:
     """How a stage reads a file, and what makes that reading differ from another one of the same file."""
+    if field_name == "probe_sets":
+        return ("probes", path), lambda: _probe_file(path)
     if field_name == "prompts":
         return ("prompts", path), lambda: read_prompts(path)
     if stage.kind == "pretrain":
@@ -117,6 +127,10 @@ def _reader(stage: StageSection, field_name: str, path: Path) -> tuple[tuple[Any
     )
 
 
+def _probe_file(path: Path) -> ProbeFile:
+    return ProbeFile(format="probes", rows=len(read_probes(path)), dropped={}, examples={}, unused_columns=())
+
+
 def _attempt(read: Callable[[], DataFile]) -> DataFile | DataError:
     try:
         return read()
@@ -125,6 +139,8 @@ def _attempt(read: Callable[[], DataFile]) -> DataFile | DataError:
 
 
 def _take(into: StageData, field_name: str, file: DataFile) -> None:
+    if isinstance(file, ProbeFile):
+        return
     if isinstance(file, DocumentFile):
         into.documents.extend(file.documents)
     elif isinstance(file, DemonstrationFile):

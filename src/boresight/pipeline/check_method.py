@@ -17,6 +17,7 @@ from boresight.config.sections import (
     SimPOStage,
 )
 from boresight.data.preferences import prompt_key
+from boresight.evaluation.probe_measures import MEASURES
 from boresight.pipeline.check_data import PipelineData, StageData
 from boresight.pipeline.check_findings import Finding
 from boresight.pipeline.check_lineage import is_fine_tuned
@@ -156,6 +157,8 @@ def _unknown_measures(pipeline: Pipeline, data: PipelineData, name: str, gate: G
     if not prompts or not isinstance(evaluation, EvaluateStage):
         return
     known = {"mean_tokens", "stop_rate"}
+    if evaluation.own_probes or evaluation.probe_sets:
+        known |= set(MEASURES)
     for prompt in prompts:
         rules = (prompt.expect or {}).get("rules")
         known.update(

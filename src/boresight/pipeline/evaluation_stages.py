@@ -1,13 +1,20 @@
 """The stages that decide: blind comparison in both orders, and the gate."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from boresight.config.sections import EvaluateStage, GateStage
 from boresight.data.jsonl import write_records
+from boresight.evaluation.badge import gate_badge
 from boresight.evaluation.gate import decide
 from boresight.evaluation.measures import MeasuredResponse, model_summary
-from boresight.evaluation.win_rate import compare_all
+from boresight.evaluation.probe_answers import read_answers, write_answers
+from boresight.evaluation.probe_comparison import compare_probes
+from boresight.evaluation.probe_models import answer_probes
+from boresight.evaluation.probe_sets import joined, own_probes, read_probes
+from boresight.evaluation.win_rate import compare, compare_all
 from boresight.feedback.judge import Answer, Comparison, Judge
 from boresight.feedback.rule_judge import hits
 from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
@@ -15,10 +22,14 @@ from boresight.pipeline.context import StageContext
 from boresight.pipeline.data_stages import RESPONSES, build_judge
 from boresight.pipeline.inputs import read_stage_prompts
 from boresight.records import Prompt, Response
-from boresight.storage import read_json
+from boresight.storage import read_json, write_text
+from boresight.training.rollout import response_text
 
 Result = dict[str, Any]
 COMPARISONS = "comparisons.jsonl"
+BADGE = "badge.svg"
+CANARY_PROMPTS = 50
+PROBE_ANSWERS = "probe_answers"
 
 
 def evaluate(context: StageContext, config: EvaluateStage) -> Result:
@@ -46,7 +57,56 @@ def evaluate(context: StageContext, config: EvaluateStage) -> Result:
         "baseline": config.baseline,
         "models": {model: model_summary([_measured(r) for r in given]) for model, given in answers.items()},
         "candidates": compare_all(rows, seed=context.seed),
+        "canaries": judge_canaries(answers[config.baseline], judge, context.seed),
+        **compared_by_probes(context, config, models),
     }
+
+
+def compared_by_probes(context: StageContext, config: EvaluateStage, models: Sequence[str]) -> Result:
+    """{probes: {candidate: comparison with the baseline}} where the stage asks any; answers survive a kill."""
+    sets = {"the shipped set": own_probes()} if config.own_probes else {}
+    files = context.pipeline.file_inputs(context.name).get("probe_sets", [])
+    asked = joined(sets | {str(path): read_probes(path) for path in files})
+    if not asked:
+        return {}
+    given = {}
+    for model in models:
+        file = context.folder / PROBE_ANSWERS / f"{model}.jsonl"
+        if not file.exists():
+            answers, _ = answer_probes(
+                Path(context.model_path(model)),
+                asked,
+                as_text=response_text,
+                max_new_tokens=config.max_new_tokens,
+                batch_size=config.batch_size,
+                template=context.chat_template(model),
+            )
+            write_answers(file, answers)
+        given[model] = read_answers(str(file), asked)
+    return {
+        "probes": {
+            candidate: compare_probes(asked, given[candidate], given[config.baseline], seed=context.seed)
+            for candidate in config.candidates
+        }
+    }
+
+
+def judge_canaries(baseline: Sequence[Response], judge: Judge, seed: int) -> Result:
+    """What the judge makes of answers that are worth nothing, against the baseline's: {empty, constant}.
+
+    The constant answer is what the baseline said to one prompt, given to all others. A sound judge prefers neither to
+    answers that are worth something; `beats_baseline` where it does so by more than chance, so that either the judge is
+    fooled or the baseline is worth no more, and a win proves little. At most CANARY_PROMPTS prompts are judged.
+    """
+    asked = limited(baseline, CANARY_PROMPTS + 1, seed)
+    found = {}
+    for name, text, judged in (("empty", "", asked[1:]), ("constant", asked[0].text, asked[1:])):
+        if len(judged) >= 2:
+            worthless = [replace(response, text=text, stopped=True) for response in judged]
+            figures = compare(compare_in_both_orders(name, worthless, judged, judge), seed=seed)
+            kept = {key: figures[key] for key in ("n", "win_rate", "ci95", "wins", "losses", "ties")}
+            found[name] = {**kept, "beats_baseline": figures["ci95"][0] > 0.5}
+    return found
 
 
 def compare_in_both_orders(
@@ -80,13 +140,17 @@ def compare_in_both_orders(
 
 
 def gate(context: StageContext, config: GateStage) -> Result:
-    return decide(
+    """The decision, which is the stage's result.json, with a badge beside it."""
+    decision = decide(
         read_json(context.stage_file(config.of, "result.json")),
         min_win_rate=config.min_win_rate,
         min_lower_bound=config.min_lower_bound,
         measures=config.measures,
         candidates=config.candidates,
+        no_worse_probes=config.no_worse_probes,
     )
+    write_text(context.folder / BADGE, gate_badge(decision, context.name))
+    return decision
 
 
 def _measured(response: Response) -> MeasuredResponse:

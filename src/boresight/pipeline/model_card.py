@@ -4,18 +4,7 @@ import json
 from typing import Any
 
 from boresight.pipeline.context import StageContext
-
-PURPOSE = {
-    "pretrain": "A small base language model trained from nothing by next-token prediction.",
-    "sft": "A language model fine-tuned on demonstrations.",
-    "reward_model": "A Bradley-Terry reward model: one score for a whole conversation, read at the stop token.",
-    "ppo": "A language model aligned with proximal policy optimisation against a reward model.",
-    "rloo": "A language model aligned with REINFORCE and a leave-one-out baseline against a reward model.",
-    "dpo": "A language model aligned with direct preference optimisation.",
-    "orpo": "A language model aligned with odds-ratio preference optimisation.",
-    "simpo": "A language model aligned with simple preference optimisation (SimPO).",
-    "kto": "A language model aligned with Kahneman-Tversky optimisation.",
-}
+from boresight.pipeline.evidence_card import PURPOSE
 
 
 def model_card(context: StageContext) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from boresight.pipeline.evidence_card import write_cards
 from boresight.pipeline.report_curves import MANY, course
 from boresight.pipeline.report_data import build_data
 from boresight.pipeline.report_examples import chosen_examples
@@ -23,18 +24,20 @@ REPORT_FILE = "report.html"
 
 
 def write_report(run_folder: Path) -> Path:
-    """Write `report.html` into the run folder and return its path.
+    """Write `report.html` into the run folder and return its path; a card of each model is written with it.
 
     Raises DataError where the folder is no run or one of its files cannot be read, StorageError where it cannot be
     written to.
     """
     path = run_folder / REPORT_FILE
-    write_text(path, render(read_run(run_folder)))
+    run = read_run(run_folder)
+    write_text(path, render(run))
+    write_cards(run)
     return path
 
 
-def render(run: RunRecord) -> str:
-    """The page as text."""
+def page_environment() -> Environment:
+    """The templates of all pages; whatever a model wrote is escaped."""
     environment = Environment(
         loader=PackageLoader("boresight.pipeline"),
         autoescape=True,
@@ -43,17 +46,26 @@ def render(run: RunRecord) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    return environment
+
+
+def render(run: RunRecord) -> str:
+    """The page as text."""
     series = model_series(run)
     drawn = [course(stage, series.get(stage.name, 0) % BASE_SERIES) for stage in run.stages]
     courses = [curves for curves in drawn if curves is not None]
     examples = [(stage, found) for stage in comparisons(run) if (found := chosen_examples(run, stage))]
-    return environment.get_template("report.html.j2").render(
-        run=run,
-        verdict=build_verdict(run),
-        chapters=tell(run),
-        courses=courses,
-        examples=examples,
-        data=build_data(run),
-        lineage=build_lineage(run),
-        many=MANY,
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            run=run,
+            verdict=build_verdict(run),
+            chapters=tell(run),
+            courses=courses,
+            examples=examples,
+            data=build_data(run),
+            lineage=build_lineage(run),
+            many=MANY,
+        )
     )

@@ -145,7 +145,7 @@ _SUMMED_UP = {
 
 def course(stage: StageRecord, series: int) -> Course | None:
     """Curves of a training stage in its colour, finished or not; None where it logged nothing that has a panel."""
-    panels = [panel for panel in PANELS.get(stage.kind, ()) if _lines(stage, panel)]
+    panels = [panel for panel in PANELS.get(stage.kind, ()) if lines_of(stage, panel)]
     if not panels:
         return None
     label = f"{stage.name}: {', '.join(panel.title.lower() for panel in panels)} over the training steps"
@@ -159,7 +159,7 @@ def running_mean(steps: Array, values: Array, width: int) -> tuple[Array, Array]
     return np.convolve(steps, kernel, mode="valid"), np.convolve(values, kernel, mode="valid")
 
 
-def _lines(stage: StageRecord, panel: Panel) -> list[Line]:
+def lines_of(stage: StageRecord, panel: Panel) -> list[Line]:
     """The panel's metrics that the stage logged, one line for each split; of two training losses the first."""
     lines: list[Line] = []
     for metric, label in panel.metrics.items():
@@ -172,6 +172,17 @@ def _lines(stage: StageRecord, panel: Panel) -> list[Line]:
 
 
 def _draw_panels(width: int, stage: StageRecord, panels: Sequence[Panel], series: int) -> Figure:
+    drawn = [lines_of(stage, panel) for panel in panels]
+    figure, frames = panel_grid(width, panels, [line for lines in drawn for line in lines])
+    for axes, panel, lines in zip(frames, panels, drawn, strict=True):
+        colours = [series_colour(series), INK, MUTED]
+        draw_lines(axes, list(zip(colours, lines, strict=False)), is_rate=panel.is_rate)
+        _draw_anchor(axes, stage, panel)
+    return figure
+
+
+def panel_grid(width: int, panels: Sequence[Panel], lines: Sequence[Line]) -> tuple[Figure, list[Axes]]:
+    """Dressed axes, one a panel in two columns (on a phone one), on the step axis of all lines."""
     columns = 1 if width < 600 or len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
     height, title, left, right, gap = 128, 60, 46, 48, 22
@@ -179,21 +190,20 @@ def _draw_panels(width: int, stage: StageRecord, panels: Sequence[Panel], series
         width = (width - gap) // 2
     panel_width = (width - (columns - 1) * gap) / columns - left - right
     figure = blank_figure(width, rows * (height + title) + 44)
-    drawn = [line.steps for panel in panels for line in _lines(stage, panel)]
-    first_step, last_step = min(steps[0] for steps in drawn), max(steps[-1] for steps in drawn)
+    first_step, last_step = min(line.steps[0] for line in lines), max(line.steps[-1] for line in lines)
+    frames = []
     for index, panel in enumerate(panels):
         row, column = divmod(index, columns)
         x, y = left + column * (left + panel_width + right + gap), title + row * (height + title)
         axes = pixel_axes(figure, x, y, panel_width, height)
         axes.set_xlim(first_step, max(last_step, first_step + 1))
         _dress_panel(axes, panel)
-        _draw_lines(axes, _lines(stage, panel), series, is_rate=panel.is_rate)
-        _draw_anchor(axes, stage, panel)
         is_last = index + columns >= len(panels)
         axes.tick_params(labelbottom=is_last)
         if is_last:
             axes.set_xlabel("step")
-    return figure
+        frames.append(axes)
+    return figure, frames
 
 
 def _dress_panel(axes: Axes, panel: Panel) -> None:
@@ -212,9 +222,9 @@ def _dress_panel(axes: Axes, panel: Panel) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, is_rate=panel.is_rate)))
 
 
-def _draw_lines(axes: Axes, lines: Sequence[Line], series: int, *, is_rate: bool) -> None:
+def draw_lines(axes: Axes, coloured: Sequence[tuple[str, Line]], *, is_rate: bool, labelled: bool = True) -> None:
     """The values as they are; where they are many, faint under their running mean. The last one stands at the end."""
-    colours = [series_colour(series), INK, MUTED]
+    colours, lines = [colour for colour, _ in coloured], [line for _, line in coloured]
     for colour, line, style in zip(colours, lines, ("-", (0, (4, 2)), ":"), strict=False):
         steps, values = line.steps, line.values
         if len(values) > MANY:
@@ -230,7 +240,7 @@ def _draw_lines(axes: Axes, lines: Sequence[Line], series: int, *, is_rate: bool
         axes.annotate(_short(float(line.values[-1]), is_rate=is_rate), (line.steps[-1], place), xytext=(6, 0),
                       textcoords="offset points", va="center", fontweight="bold", color=colour,
                       annotation_clip=False)  # fmt: skip
-        if len(lines) > 1:
+        if labelled and len(lines) > 1:
             axes.annotate(line.label, (1, 1), xycoords="axes fraction", ha="right", fontweight="bold", color=colour,
                           xytext=(48 - 72 * (len(lines) - 1 - index), 28), textcoords="offset points",
                           annotation_clip=False)  # fmt: skip

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from boresight.pipeline.report_charts import IntervalGroup, IntervalRow, Mark, interval_chart
 from boresight.pipeline.report_examples import opening_examples
 from boresight.pipeline.report_parts import Chapter, Figure, Part, Table, model_series
+from boresight.pipeline.report_probes import probe_chapter
 from boresight.pipeline.report_reading import POLICY_KINDS, Json, RunRecord, StageRecord, measures_of
 from boresight.pipeline.report_reward import reward_chapters
 from boresight.pipeline.report_verdict import (
@@ -46,6 +47,7 @@ def tell(run: RunRecord) -> list[Chapter]:
         chapters.append(_comparison_chapter(run, evaluation))
         if ordered_measures(run, evaluation):
             chapters.append(_change_chapter(run, evaluation))
+    chapters += [probe_chapter(run, stage) for stage in run.finished("evaluate") if stage.outcome.get("probes")]
     return chapters
 
 

@@ -22,7 +22,7 @@ from boresight.pipeline.report_words import (
     sentence,
 )
 
-_PLAIN_NUMBERS = ("mean_tokens",)
+_PLAIN_NUMBERS = ("mean_tokens", "words", "choice_brier", "worse_probes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def build_verdict(run: RunRecord) -> Verdict:
     state, title = _state(run, gates, len(failed), len(checks))
     judged = {check["candidate"] for check in checks}
     candidates = [stage.name for stage in run.stages if stage.name in judged]
-    sentences = [*_failures(failed, candidates), *_win_sentences(run), *_change_sentences(run)]
+    sentences = [*_fooled(run), *_failures(failed, candidates), *_win_sentences(run), *_change_sentences(run)]
     return Verdict(state, title, sentences, _tiles(run), candidates, _check_rows(checks, candidates), run.unfinished)
 
 
@@ -157,6 +157,22 @@ def _failures(failed: Sequence[Json], candidates: Sequence[str]) -> list[Markup]
         if reasons:
             sentences.append(Markup("{} does not hold: {}.").format(model_name(name), Markup("; ").join(reasons)))
     return sentences
+
+
+def _fooled(run: RunRecord) -> list[Markup]:
+    """Answers worth nothing that win: the judge is fooled, or the baseline is worth no more."""
+    return [
+        Markup("{}{} answers beat those of {} in {} by {}: a win proves little here.").format(
+            evaluation_label(run, evaluation),
+            name if evaluation_label(run, evaluation) else sentence(name),
+            model_name(evaluation.outcome["baseline"]),
+            rate(Rate.read(canary, "win_rate")),
+            judge_words(evaluation),
+        )
+        for evaluation in comparisons(run)
+        for name, canary in evaluation.outcome.get("canaries", {}).items()
+        if canary["beats_baseline"]
+    ]
 
 
 def _win_sentences(run: RunRecord) -> list[Markup]:

@@ -23,6 +23,7 @@ class OrderAgreement(NamedTuple):
     accuracy_given_order: float
     accuracy_swapped: float
     correct_in_both: float
+    correct_by_vote: float
     same_verdict_in_both: float
     first_position_rate: float
     unparsable: float
@@ -145,9 +146,11 @@ def pair_kappa(table: Table) -> float:
 def order_agreement(right: Sequence[int], given: Sequence[int | None], swapped: Sequence[int | None]) -> OrderAgreement:
     """What a judge's verdicts in both orders say about it.
 
-    All three are (items,) and name response 1 or 2 as listed, also in the swapped pass, where 2 was shown first; None
-    is a verdict that could not be read: it is not right, and two of them are the same verdict. `first_position_rate`
-    is the share of readable verdicts for the response shown first, `unparsable` the share of all verdicts.
+    All three are (items,) and name response 1 or 2 as listed, also in the swapped pass, where 2 was shown first; 0 is a
+    tie, and None a verdict that could not be read: neither is right, and two of them are the same verdict.
+    `correct_by_vote`: more of the two verdicts are right than wrong (Tan et al. 2024, arXiv:2410.12784, section 4).
+    `first_position_rate` is the share for the response shown first among verdicts for one of them, `unparsable` the
+    share of all verdicts that could not be read.
     """
     n = len(right)
     if n == 0 or not n == len(given) == len(swapped):
@@ -155,16 +158,23 @@ def order_agreement(right: Sequence[int], given: Sequence[int | None], swapped: 
             f"order_agreement: {n} labels, {len(given)} and {len(swapped)} verdicts; expected equal, not 0"
         )
     rows = list(zip(right, given, swapped, strict=True))
-    readable = [v for v in given if v is not None] + [3 - v for v in swapped if v is not None]  # 1: shown first
+    decided = [v for v in given if v] + [3 - v for v in swapped if v]  # 1: shown first
+    unreadable = sum(v is None for v in (*given, *swapped))
     return OrderAgreement(
         accuracy_given_order=sum(label == one for label, one, _ in rows) / n,
         accuracy_swapped=sum(label == two for label, _, two in rows) / n,
         correct_in_both=sum(label == one == two for label, one, two in rows) / n,
+        correct_by_vote=sum(_vote(label, one) + _vote(label, two) > 0 for label, one, two in rows) / n,
         same_verdict_in_both=sum(one == two for _, one, two in rows) / n,
-        first_position_rate=readable.count(1) / len(readable) if readable else float("nan"),
-        unparsable=1 - len(readable) / (2 * n),
+        first_position_rate=decided.count(1) / len(decided) if decided else float("nan"),
+        unparsable=unreadable / (2 * n),
         n=n,
     )
+
+
+def _vote(right: int, verdict: int | None) -> int:
+    """1 for a right verdict, -1 for a wrong one, 0 for a tie or what could not be read."""
+    return 0 if not verdict else 1 if verdict == right else -1
 
 
 def _cohen(table: Table) -> float:
