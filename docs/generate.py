@@ -14,6 +14,7 @@ from benchmarks_page import VERSUS, benchmarks_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from boresight.config.reward_sections import REWARD_CLASSES, RewardSection
 from boresight.config.sections import STAGE_CLASSES, DataSection, LoRASection, ModelSection, RunSection, Section
 from boresight.data.lint.catalogue import CATALOGUE
 from boresight.diagnosis.rules.table import RULES
@@ -37,6 +38,8 @@ def settings_page() -> str:
     for kind, section in STAGE_CLASSES.items():
         parts += _section(f"stage kind `{kind}`", section)
     parts += _section("`lora` of a stage", LoRASection)
+    for kind, section in REWARD_CLASSES.items():
+        parts += _section(f"`reward` of the kind `{kind}`", section)
     return "\n".join(parts) + "\n"
 
 
@@ -136,6 +139,8 @@ def _type(annotation: Any) -> str:
     plain = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
     if annotation in plain:
         return plain[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, RewardSection):
+        return "mapping"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is list:
         return f"list of {_type(arguments[0])}"

@@ -8,6 +8,7 @@ from typing import Any
 from torch.nn import Module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from boresight.config.reward_sections import reward_models
 from boresight.config.sections import (
     DPOStage,
     KTOStage,
@@ -71,7 +72,7 @@ def trained_value_model(
 ) -> ValueModel:
     """The value model beside a policy; adapted like it, its head trained whole."""
     value = build_value_model(
-        context.model_path(config.reward if config.value_start == "reward" else config.policy),
+        context.model_path(reward_models(config.reward)[0] if config.value_start == "reward" else config.policy),
         start=config.value_start,
         policy=policy,
         mean=mean,
