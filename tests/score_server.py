@@ -38,6 +38,7 @@ class ScoreServer:
         self.rule = rule
         self._port = port
         self._server: ThreadingHTTPServer | None = None
+        self._dying: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -45,6 +46,8 @@ class ScoreServer:
 
     def start(self) -> "ScoreServer":
         owner = self
+        if self._dying is not None:
+            self._dying.join()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -54,7 +57,8 @@ class ScoreServer:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 owner.requests.append(request)
                 if owner.breaks_after is not None and len(owner.requests) > owner.breaks_after:
-                    threading.Thread(target=owner.stop).start()
+                    owner._dying = threading.Thread(target=owner.stop)
+                    owner._dying.start()
                     self.close_connection = True
                     return
                 fallback = scored(owner.rule(request), owner.model_hash)
