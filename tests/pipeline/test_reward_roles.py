@@ -99,6 +99,24 @@ def test_reward_model_with_two_labels_is_refused(copy: Path) -> None:
         run(copy, "rloo", "stages.rloo.steps=2")
 
 
+def test_reward_model_of_another_tokenizer_pays_and_cannot_start_the_value_model(copy: Path) -> None:
+    other = """\
+  other:
+    {kind: pretrain, data: docs.txt, vocabulary_size: 290, context_length: 96, hidden_size: 16, intermediate_size: 32,
+     layers: 1, heads: 2, sequence_length: 16, steps: 8, batch_size: 8, chat_template: llama3}
+  other_demo: {kind: sft, start: other, data: demonstrations.jsonl, steps: 8, batch_size: 8, learning_rate: 5e-3}
+  other_scorer: {kind: reward_model, start: other_demo, data: pairs, batch_size: 8, learning_rate: 1e-3}
+  ppo:
+"""
+    settings = [f"stages.{stage}.reward=other_scorer" for stage in ("ppo", "rloo")]
+    pipeline = tiny.load(copy / "data", *settings, text=tiny.TEXT.replace("  ppo:\n", other))
+    for stage in ("other", "other_demo", "other_scorer", "rloo"):
+        run_pipeline(pipeline, copy / "run", only=stage, say=lambda line: None)
+    assert read_json(copy / "run/stages/rloo/result.json")["reward_deviation"] > 0
+    with pytest.raises(ModelError, match=r"tokenizer is not the policy's, .* Set `value_start: policy`"):
+        run_pipeline(pipeline, copy / "run", only="ppo", say=lambda line: None)
+
+
 def test_prompt_without_an_answer_is_refused_before_any_model_is_trained(copy: Path) -> None:
     with pytest.raises(DataError, match=r"prompt 'prompts0': \"expect\" is .* the answer reward needs"):
         run(copy, "rloo", "stages.rloo.reward={kind: answer}")

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from boresight.config.sections import AnswerReward, EnsembleReward, LengthReward, MatchReward
 from boresight.data.chat_template import ChatFormat
@@ -87,9 +88,15 @@ def test_reward_model_of_another_tokenizer_reads_text_in_its_own_template(tmp_pa
         assert float(score) == pytest.approx(float(expected), abs=1e-5)
 
 
-def test_text_longer_than_the_reward_models_context_is_refused(members: list[RewardModel]) -> None:
-    with pytest.raises(DataError, match=r"has \d+ tokens of the reward model's tokenizer, its context is 64\. Lower"):
-        scores_of(members[0], tiny.rollout_of("ab", "a" * 60))
+def test_text_beyond_the_positions_of_a_reward_model_is_refused(members: list[RewardModel]) -> None:
+    config = GPT2Config(vocab_size=len(tiny.TOKENIZER), n_positions=64, n_embd=16, n_layer=1, n_head=2, num_labels=1)
+    config.pad_token_id = tiny.TOKENIZER.pad_token_id
+    learnt = RewardModel(GPT2ForSequenceClassification(config), tiny.TOKENIZER, tiny.CHAT)
+    fits, too_long = tiny.rollout_of("ab"), tiny.rollout_of("ab", "a" * 60)
+    assert scores_of(learnt, fits).shape == (1,)
+    with pytest.raises(DataError, match=r"has \d+ tokens of the reward model's tokenizer, and it knows 64 positions"):
+        scores_of(learnt, too_long)
+    assert scores_of(members[0], too_long).shape == (2,)  # rotary positions go on
 
 
 def test_rules_of_the_prompt_see_text_and_stop() -> None:

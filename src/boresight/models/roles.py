@@ -37,6 +37,8 @@ from boresight.models.sharding import whole
 from boresight.records import Messages
 
 M = TypeVar("M", bound=nn.Module)
+POSITION_TABLES = ("wpe", "embed_positions", "position_embeddings")
+"""What families of models call their embeddings of absolute positions."""
 
 
 class Policy:
@@ -132,7 +134,7 @@ class RewardModel:
     def score(self, prompts: Sequence[Messages], responses: Sequence[str], batch_size: int = 64) -> Tensor:
         """(responses,) float32 scores of response texts; every text is closed by the template's stop token.
 
-        Raises DataError for a text that is longer than the reward model's context.
+        Raises DataError for a text that has more tokens than the reward model has learnt positions.
         """
         starts = {prompt: encode_prompt(self.chat, prompt) for prompt in dict.fromkeys(prompts)}
         beginnings = [len(starts[prompt]) for prompt in prompts]
@@ -147,12 +149,17 @@ class RewardModel:
         return scores
 
     def _refuse_long(self, rows: Sequence[Sequence[int]]) -> None:
+        """Rotary positions have no end; a table of learnt ones has, and would be read beyond it."""
+        learnt = any(
+            isinstance(module, nn.Embedding) and name.rpartition(".")[2] in POSITION_TABLES
+            for name, module in self.model.named_modules()
+        )
         limit, longest = context_length(self.model), max(map(len, rows), default=0)
-        if limit is not None and longest > limit:
+        if learnt and limit is not None and longest > limit:
             raise DataError(
                 f"{self.chat.name}: a prompt with its response has {longest} tokens of the reward model's tokenizer, "
-                f"its context is {limit}. Lower max_new_tokens, take long prompts out, or train a reward model with a "
-                "longer context."
+                f"and it knows {limit} positions. Lower max_new_tokens, take long prompts out, or train a reward model "
+                "with a longer context."
             )
 
 

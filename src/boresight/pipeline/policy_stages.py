@@ -76,8 +76,11 @@ def _finish_policy(context: StageContext, config: PolicyStage, stage: PolicyPart
         "responses": config.steps * config.prompts_per_step * config.responses_per_prompt,
         "final": final_metrics(context.folder),
         "reference_unchanged": True,
-        "reward_mean": stage.scale.mean,
-        "reward_deviation": stage.scale.deviation,
+        **(
+            {"reward_mean": stage.scale.mean, "reward_deviation": stage.scale.deviation}
+            if config.reward_scale != "running"
+            else {}
+        ),
         **stage.reward.served_models(),
         **saved,
         **counts(stage.read),
