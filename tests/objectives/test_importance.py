@@ -27,7 +27,8 @@ def test_weights_and_gap_by_hand() -> None:
     }
     assert truncated_importance(**pair, cap=2.0).tolist() == [[pytest.approx(0.5), pytest.approx(1.0), 2.0]]
     gap = sampler_gap(**pair)
-    assert gap.absolute.item() == pytest.approx((math.log(2) + 0.0 + math.log(4)) / 3)
+    # r - 1 - log r at each token, r the ratio of trainer to sampler.
+    assert gap.kl.item() == pytest.approx(((0.5 - 1 + math.log(2)) + 0.0 + (4 - 1 - math.log(4))) / 3)
     assert gap.effective_share.item() == pytest.approx(5.5**2 / (3 * (0.25 + 1.0 + 16.0)))
 
 
@@ -49,7 +50,7 @@ def test_weights_lie_below_the_cap_and_are_one_where_nothing_differs(seed: int, 
     same = truncated_importance(**(pair | {"sampler_logp": pair["policy_logp"]}), cap=2.0)
     assert (same == 1).all()
     gap = sampler_gap(**(pair | {"sampler_logp": pair["policy_logp"]}))
-    assert gap.absolute == 0 and gap.effective_share == 1
+    assert gap.kl == 0 and gap.effective_share == 1
 
 
 @settings(deadline=None, max_examples=30)

@@ -1,5 +1,6 @@
 """Settings of the loops that sample from their policy, each seen in what the loop does to weights or metrics."""
 
+import math
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 from boresight.config.sections import PPOStage, RLOOStage
+from boresight.diagnosis.diagnose import diagnose
+from boresight.diagnosis.readers.folders import read_logs
 from boresight.models.generate import Generation
 from boresight.models.roles import Policy
 from boresight.objectives.advantages import gae, kl_shaped_reward
@@ -143,11 +146,15 @@ def test_gradient_of_rloo_weighs_whole_responses(correction: str, imitator: Imit
 def test_gap_between_sampler_and_trainer_is_logged(imitator: Imitator, tmp_path: Path) -> None:
     config = tiny.ppo_config(steps=1, **RAGGED)
     _, same = ppo(tmp_path / "same", imitator, config)
-    assert same.last("rollout/sampler_gap") == pytest.approx(0.0, abs=1e-5)
-    assert same.last("rollout/effective_sample_share") == pytest.approx(1.0, abs=1e-5)
+    assert same.last("policy/sampler_kl") == pytest.approx(0.0, abs=1e-5)
+    assert same.last("policy/sampler_effective_share") == pytest.approx(1.0, abs=1e-5)
     _, other = ppo(tmp_path / "other", imitator, config, other_arithmetic(imitator))
-    assert 0.3 < other.last("rollout/sampler_gap") < 1.0  # 1.5 nats at every second token
-    assert other.last("rollout/effective_sample_share") < 0.8
+    at_every_second = math.exp(1.5) - 1 - 1.5  # k3 of 1.5 nats
+    assert 0.4 * at_every_second < other.last("policy/sampler_kl") < 0.6 * at_every_second
+    assert other.last("policy/sampler_effective_share") < 0.8
+    (log,) = read_logs(tmp_path / "other" / "metrics.jsonl")
+    found = diagnose(log.run).findings  # the doctor sees it in a log of ours
+    assert "logprob_mismatch" in [finding.id for finding in found]
 
 
 @pytest.mark.parametrize("method", ["ppo", "rloo"])

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from boresight.objectives.inputs import require_mask
+from boresight.objectives.kl import k3
 from boresight.objectives.masking import fill_masked, masked_mean
 
 
 class SamplerGap(NamedTuple):
-    absolute: Tensor  # scalar, mean |log p - log q|, nats a token
+    kl: Tensor  # scalar, KL(sampler || trainer) by k3, nats a token: 0 where p equals q
     effective_share: Tensor  # scalar, effective sample size of the ratios / tokens: 1 where p equals q
 
 
@@ -34,7 +35,7 @@ def sampler_gap(*, policy_logp: Tensor, sampler_logp: Tensor, mask: Tensor) -> S
     The share is (sum w)^2 / (n sum w^2) over the n tokens with w = p / q (Kish 1965).
     """
     require_mask(mask, policy_logp=policy_logp, sampler_logp=sampler_logp)
-    log_ratio = (fill_masked(policy_logp, mask) - fill_masked(sampler_logp, mask)).detach()
-    ratio = log_ratio.exp()
+    ratio = (fill_masked(policy_logp, mask) - fill_masked(sampler_logp, mask)).detach().exp()
     share = masked_mean(ratio, mask).square() / masked_mean(ratio.square(), mask)
-    return SamplerGap(masked_mean(log_ratio.abs(), mask), share)
+    kl = k3(policy_logp=sampler_logp, reference_logp=policy_logp, mask=mask).detach()  # the sampler drew the tokens
+    return SamplerGap(masked_mean(kl, mask), share)

@@ -126,8 +126,8 @@ def experience_metrics(experience: Experience, shaped: Tensor, kl_coefficient: f
     kl = kl_per_sequence(experience)
     gap = sampler_gap(policy_logp=experience.logp, sampler_logp=experience.rollout.sampler_logp, mask=experience.mask)
     return rollout_metrics(experience.rollout) | {
-        "rollout/sampler_gap": float(gap.absolute),
-        "rollout/effective_sample_share": float(gap.effective_share),
+        "policy/sampler_kl": float(gap.kl),
+        "policy/sampler_effective_share": float(gap.effective_share),
         "reward/score": float(experience.raw_score.double().mean()),
         "reward/score_normalized": float(experience.score.double().mean()),
         "reward/shaped": float(shaped.sum(dim=1).double().mean()),
