@@ -148,6 +148,10 @@ class RewardModel:
             scores[chosen] = score_rows(self.model, self.head, batch, [beginnings[i] for i in chosen]).cpu()
         return scores
 
+    def fingerprint(self) -> str:
+        """As of a frozen policy."""
+        return fingerprint(self.model)
+
     def _refuse_long(self, rows: Sequence[Sequence[int]]) -> None:
         """Rotary positions have no end; a table of learnt ones has, and would be read beyond it."""
         learnt = any(

@@ -23,7 +23,7 @@ from boresight.feedback.rule_judge import parse_rules
 from boresight.feedback.score_client import ScoreClient
 from boresight.feedback.verifiable import expected_answer
 from boresight.models.loading import default_device
-from boresight.models.roles import RewardModel, build_reward_model, fingerprint
+from boresight.models.roles import RewardModel, build_reward_model
 from boresight.pipeline.context import StageContext
 from boresight.records import Prompt
 from boresight.storage import read_json
@@ -49,7 +49,7 @@ class RewardRole:
 
     def fingerprints(self) -> dict[str, str]:
         """SHA-256 over the parameters of each reward model, by stage."""
-        return {name: fingerprint(model.model) for name, model in self.models.items()}
+        return {name: model.fingerprint() for name, model in self.models.items()}
 
     def served_models(self) -> dict[str, Any]:
         """For the stage's result: which model answered behind which address."""
