@@ -13,7 +13,7 @@ from boresight.feedback.score_client import ScoreClient
 from boresight.models.loading import save_model, start_reward_model
 from boresight.models.roles import RewardModel
 from boresight.models.tiny import tiny_llama, train_tokenizer
-from boresight.records import Message, Prompt
+from boresight.records import Message, Messages, Prompt
 from boresight.training.reward_sources import (
     SERVICE_FILE,
     AnySource,
@@ -86,6 +86,20 @@ def test_reward_model_of_another_tokenizer_reads_text_in_its_own_template(tmp_pa
         with torch.no_grad():  # transformers' own head on one row without padding
             expected = model.score(model.model(torch.tensor([row])).last_hidden_state[:, -1])
         assert float(score) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_each_prompt_is_encoded_once(members: list[RewardModel], monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Messages] = []
+    sound = ChatFormat.prompt_segments
+
+    def counting(self: ChatFormat, messages: Messages) -> list[tuple[str, bool]]:
+        written.append(messages)
+        return sound(self, messages)
+
+    monkeypatch.setattr(ChatFormat, "prompt_segments", counting)
+    prompts = [prompt.messages for prompt in tiny.PROMPTS[:2]]
+    members[0].score([*prompts, *prompts, *prompts], ["a", "b", "ab", "ba", "aa", "bb"])
+    assert written == prompts
 
 
 def test_text_beyond_the_positions_of_a_reward_model_is_refused(members: list[RewardModel]) -> None:
