@@ -1,6 +1,6 @@
 """Writes the pages that are made from code or from measured figures, so that they cannot differ from them.
 
-python docs/generate.py            # writes settings, metrics, lint, demo_figures and benchmarks
+python docs/generate.py            # writes settings, metrics, lint, demo_figures, ppo_figures and benchmarks
 python docs/generate.py --check    # exit 1 where a page is not what the code says
 """
 
@@ -14,6 +14,7 @@ from benchmarks_page import VERSUS, benchmarks_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from boresight.config.reward_sections import REWARD_CLASSES, RewardSection
 from boresight.config.sections import STAGE_CLASSES, DataSection, LoRASection, ModelSection, RunSection, Section
 from boresight.data.lint.catalogue import CATALOGUE
 from boresight.diagnosis.rules.table import RULES
@@ -23,6 +24,7 @@ from boresight.storage import read_json, write_text
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures" / "demo_seeds.json"
+OPTIMUM, FRONTIER = DOCS / "figures" / "exact_optimum.json", DOCS / "figures" / "reward_kl_frontier.json"
 
 
 def settings_page() -> str:
@@ -37,6 +39,8 @@ def settings_page() -> str:
     for kind, section in STAGE_CLASSES.items():
         parts += _section(f"stage kind `{kind}`", section)
     parts += _section("`lora` of a stage", LoRASection)
+    for kind, section in REWARD_CLASSES.items():
+        parts += _section(f"`reward` of the kind `{kind}`", section)
     return "\n".join(parts) + "\n"
 
 
@@ -110,6 +114,35 @@ def figures_page() -> str:
     )
 
 
+def policy_figures_page() -> str:
+    """PPO and RLOO where the optimum is known, and what a nat of KL buys, from what the experiments measured."""
+    optimum, frontier = read_json(OPTIMUM), read_json(FRONTIER)
+    return "\n".join(
+        [
+            "# Figures of PPO and RLOO",
+            "",
+            "Made by `docs/generate.py` from `docs/figures/exact_optimum.json` and `reward_kl_frontier.json`, which",
+            "`make experiments` writes. How to read them: [PPO and RLOO](ppo.md).",
+            "",
+            "## Distance to the known optimum",
+            "",
+            f"Seeds {', '.join(optimum['seeds'])}, beta {optimum['beta']:g}; promised: KL below {optimum['bound']:g}.",
+            "",
+            optimum["table"],
+            "",
+            "## Reward and KL",
+            "",
+            f"Seed {frontier['seed']}; {frontier['pairs']:,} pairs, of which the reward model orders "
+            f"{100 * frontier['reward_model_accuracy']:.0f} % of the held-out ones as the noisy judge did.",
+            "",
+            frontier["table"],
+            "",
+            "![Gold reward against KL](figures/reward_kl_frontier.svg)",
+            "",
+        ]
+    )
+
+
 def _section(title: str, section: type[Section]) -> list[str]:
     lines = ["", f"## {title}", ""]
     if section.__doc__ and section.__doc__ != Section.__doc__:
@@ -136,6 +169,8 @@ def _type(annotation: Any) -> str:
     plain = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
     if annotation in plain:
         return plain[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, RewardSection):
+        return "mapping"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is list:
         return f"list of {_type(arguments[0])}"
@@ -169,6 +204,8 @@ PAGES = {
 }
 if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page
+if OPTIMUM.exists() and FRONTIER.exists():
+    PAGES["ppo_figures.md"] = policy_figures_page
 if VERSUS.exists():
     PAGES["benchmarks.md"] = benchmarks_page
 

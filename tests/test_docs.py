@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import TypeAdapter
 
 from boresight.config.load import load_pipeline
+from boresight.config.reward_sections import Reward
 from boresight.data.sources import FORM_NAMES
 from boresight.data.written_forms import TARGET_NAMES
 
@@ -39,6 +42,14 @@ def test_pipeline_of_the_readme_loads(tmp_path: Path) -> None:
     for name in re.findall(r"\w+\.(?:jsonl|csv)", text):
         (tmp_path / name).touch()
     assert list(load_pipeline(tmp_path / "pipeline.yaml").stages)[-1] == "gate"
+
+
+def test_rewards_of_the_page_on_ppo_are_valid() -> None:
+    (text,) = blocks(ROOT / "docs" / "ppo.md", "yaml")
+    shown = [yaml.safe_load("reward:" + part)["reward"] for part in text.split("reward:")[1:]]
+    assert len(shown) == 4
+    for reward in shown:
+        TypeAdapter(Reward).validate_python(reward, strict=True)
 
 
 def test_commands_that_are_named_exist() -> None:

@@ -47,6 +47,12 @@ class TrainingError(BoresightError):
     label = "training error"
 
 
+class ServiceError(BoresightError):
+    """A service over HTTP that stays out of reach, or answers otherwise than agreed."""
+
+    label = "service error"
+
+
 class JudgeError(BoresightError):
     """A judge that cannot be asked or whose answers cannot be read."""
 

@@ -127,7 +127,7 @@ def test_overrides_are_yaml_values_and_later_ones_win(whole: Path) -> None:
         [
             "stages.ppo.kl_coefficient=0.2",
             "stages.ppo.kl_coefficient=1e-3",
-            "stages.ppo.normalize_reward=false",
+            "stages.ppo.activation_checkpointing=true",
             "stages.demo.data=[data/demos.jsonl, data/docs.txt]",
             "run.name=other",
             "model.dtype=bfloat16",
@@ -138,7 +138,7 @@ def test_overrides_are_yaml_values_and_later_ones_win(whole: Path) -> None:
     )
     ppo, demo = pipeline.sections.stages["ppo"], pipeline.sections.stages["demo"]
     assert isinstance(ppo, PPOStage) and isinstance(demo, SFTStage)
-    assert (ppo.kl_coefficient, ppo.normalize_reward) == (0.001, False)
+    assert (ppo.kl_coefficient, ppo.activation_checkpointing) == (0.001, True)
     assert (demo.data, demo.epochs, demo.steps) == (["data/demos.jsonl", "data/docs.txt"], None, 5)
     assert (pipeline.name, pipeline.sections.model.dtype) == ("other", "bfloat16")
 

@@ -102,8 +102,9 @@ def test_a_stage_named_like_its_kind_has_plain_paths(problems: Problems) -> None
 
 
 def test_yes_and_no_for_a_switch_are_explained(problems_of_change: Problems) -> None:
-    assert problems_of_change("kl_coefficient: 0.05", "normalize_reward: no") == [
-        'align.yaml:17: stages.ppo.normalize_reward: wrong type: found "no", expected true or false; write false'
+    assert problems_of_change("kl_coefficient: 0.05", "activation_checkpointing: no") == [
+        "align.yaml:17: stages.ppo.activation_checkpointing: wrong type: "
+        'found "no", expected true or false; write false'
     ]
 
 

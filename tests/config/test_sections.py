@@ -8,7 +8,10 @@ from boresight.config import section_bases, sections
 from boresight.config.sections import STAGE_CLASSES, Section, StageSection
 
 PACKAGE = Path(boresight.__path__[0])
-DEFINITIONS = {PACKAGE / f"config/{name}.py" for name in ("sections", "section_bases", "preference_stages")}
+DEFINITIONS = {
+    PACKAGE / f"config/{name}.py"
+    for name in ("sections", "section_bases", "preference_stages", "policy_stages", "reward_sections")
+}
 
 
 READ_AS_TEXT = {"quick"}

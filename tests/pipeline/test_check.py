@@ -145,6 +145,14 @@ def test_a_right_pipeline_has_no_error_and_no_warning(check: Checker) -> None:
         ({"dpo.max_length": 5}, ("error", "conversation_too_long", "dpo")),
         ({"demo.max_length": 129}, ("error", "max_length_over_context", "demo")),
         ({"compare.prompts": "prompts.jsonl"}, ("error", "expectation_unusable", "compare")),
+        (
+            {"ppo.reward": [{"kind": "reward_model", "model": "scorer"}, {"kind": "rules", "weight": 0.5}]},
+            ("error", "expectation_unusable", "ppo"),
+        ),
+        (
+            {"ppo.reward": {"kind": "answer"}, "ppo.value_start": "policy"},
+            ("error", "expectation_unusable", "ppo"),
+        ),
         ({"compare.prompts": ["held_out.jsonl", "held_out.jsonl"]}, ("error", "equal_prompt_ids", "compare")),
         ({"ppo.prompts": "held_out.jsonl"}, ("warning", "held_out_contamination", "compare")),
         ({"demo.data": "held_out.jsonl"}, ("error", "data_unusable", "demo")),

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -148,6 +149,20 @@ def test_ppo_trains_two_models_and_holds_two_frozen() -> None:
     memory = memory_of(ppo)
     assert (memory.weights, memory.gradients, memory.moments, memory.frozen) == (2 * one, 2 * one, 4 * one, 2 * one)
     assert memory.certain == 10 * one and memory.total == memory.certain + memory.activations
+
+
+@pytest.mark.parametrize(
+    ("reward", "models"),
+    [
+        ({"kind": "service", "url": "http://127.0.0.1:8000"}, 0),
+        ({"kind": "ensemble", "models": ["r", "s", "t"]}, 3),
+        ([{"kind": "reward_model", "model": "r"}, {"kind": "ensemble", "models": ["r", "s"]}, {"kind": "rules"}], 2),
+    ],
+)
+def test_every_reward_model_is_held_once_beside_the_reference(reward: Any, models: int) -> None:
+    one = memory_of(SFTStage(kind="sft", data="d", steps=1)).weights
+    ppo = PPOStage(kind="ppo", policy="a", reference="a", reward=reward, prompts="p.jsonl", steps=1)
+    assert memory_of(ppo).frozen == (1 + models) * one
 
 
 def test_dpo_holds_a_reference_that_is_not_its_own_start_and_an_evaluation_one_model() -> None:

@@ -81,7 +81,7 @@ def test_rewinding_to_a_position_and_going_on_gives_the_bytes_of_no_interruption
 
 def test_rewinding_to_nothing_empties_both_files(tmp_path: Path) -> None:
     writer = MetricsWriter(tmp_path)
-    assert writer.position() == {"metrics.jsonl": 0, "timings.jsonl": 0}
+    assert writer.position() == {"metrics.jsonl": 0, "timings.jsonl": 0, "samples.jsonl": 0}
     writer.rewind(writer.position())
     writer.append(0, {"loss/total": 1.0, "time/step_seconds": 1.0})
     writer.rewind({})

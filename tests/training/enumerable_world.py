@@ -5,18 +5,24 @@ optimum of reward minus KL is known in closed form: reference times e^(reward / 
 """
 
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from boresight.config.sections import PPOStage, RLOOStage
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import encode_prompt
-from boresight.models.roles import FrozenPolicy, Policy
+from boresight.models.roles import FrozenPolicy, Policy, ValueModel
 from boresight.records import Message, Prompt
+from boresight.training.experience import RewardScale
+from boresight.training.ppo import PPORoles, train_ppo
+from boresight.training.rloo import RLOORoles, train_rloo
+from boresight.training.run import Run
 
 LETTERS, LENGTH = "abcdef", 4
 PROMPT = Prompt(id="p", messages=(Message("user", "?"),))
@@ -137,3 +143,42 @@ def kl_to_optimum(policy: Policy, reference: FrozenPolicy, scores: Tensor, beta:
     optimum = torch.log_softmax(response_logps_of(reference) + scores / beta, dim=0)
     logps = response_logps_of(policy)
     return float((logps.exp() * (logps - optimum)).sum())
+
+
+BETA = 1.0
+Method = Literal["ppo", "rloo"]
+COMMON: dict[str, Any] = {
+    "policy": "start",
+    "reference": "start",
+    "reward": "table",
+    "prompts": "none",
+    "max_new_tokens": LENGTH,
+    "kl_coefficient": BETA,
+    "missing_stop_penalty": None,
+    "reward_scale": "none",
+    "checkpoint_every": 10_000,
+}
+
+
+def run_in(folder: Path, seed: int = 0) -> Run:
+    return Run(folder, title="enumerable", key="k", seed=seed, checkpoint_every=10_000)
+
+
+def distance_after(method: Method, seed: int, folder: Path) -> float:
+    """KL to the optimum, nats, after a training in the world of that seed; its draws follow the same seed."""
+    table, scores = world(seed)
+    policy, reference, reward, run = policy_of(table), reference_of(table), TableReward(scores), run_in(folder, seed)
+    if method == "ppo":
+        ppo = PPOStage(
+            kind="ppo", steps=60, prompts_per_step=1024, minibatches=4, ppo_epochs=2, learning_rate=0.05,
+            value_learning_rate=0.1, gae_lambda=1.0, value_clip_range=10.0, max_grad_norm=100.0, **COMMON,
+        )  # fmt: skip
+        roles = PPORoles(policy, ValueModel(TabularValue()), reference, reward)
+        train_ppo(ppo, roles, RewardScale(0.0, 1.0), [PROMPT], run)
+    else:
+        rloo = RLOOStage(
+            kind="rloo", steps=60, prompts_per_step=1, responses_per_prompt=1024, minibatches=4, rloo_epochs=2,
+            learning_rate=0.05, max_grad_norm=100.0, **COMMON,
+        )  # fmt: skip
+        train_rloo(rloo, RLOORoles(policy, reference, reward), RewardScale(0.0, 1.0), [PROMPT], run)
+    return kl_to_optimum(policy, reference, scores, BETA)

@@ -11,9 +11,7 @@ from boresight.training.experience import (
     RewardScale,
     check_starts_on_policy,
     gather_experience,
-    measure_reward_scale,
     minibatch_rows,
-    with_stop_penalty,
 )
 
 from . import tiny_world as tiny
@@ -26,46 +24,6 @@ class ScoresInTurn:
 
     def score(self, prompts: Any, responses: Any) -> torch.Tensor:
         return torch.tensor([self.scores[i % len(self.scores)] for i in range(len(responses))])
-
-
-def test_reward_scale_is_mean_and_deviation_over_responses_of_the_reference(imitator: Imitator, tmp_path: Path) -> None:
-    config = tiny.ppo_config(normalize_reward=True)
-    reference, reward = tiny.reference_of(imitator.model), ScoresInTurn(1.0, 5.0)
-    scale = measure_reward_scale(config, reference, reward, tiny.PROMPTS, tiny.run_in(tmp_path))
-    assert scale == RewardScale(3.0, 2.0)  # of 1, 5, 1, 5; divided by n
-
-
-def test_reward_scale_follows_from_the_seed_alone(imitator: Imitator, tmp_path: Path) -> None:
-    config = tiny.ppo_config(normalize_reward=True, normalization_prompts=3)
-    reference = tiny.reference_of(imitator.model)
-
-    def measured(seed: int) -> RewardScale:
-        run = tiny.run_in(tmp_path, seed=seed)
-        return measure_reward_scale(config, reference, tiny.LetterShare(), tiny.PROMPTS, run)
-
-    assert measured(0) == measured(0) != measured(1)
-
-
-def test_reward_scale_leaves_scores_alone_where_it_is_off(imitator: Imitator, tmp_path: Path) -> None:
-    reference = tiny.reference_of(imitator.model)
-    run = tiny.run_in(tmp_path)
-    assert measure_reward_scale(tiny.ppo_config(), reference, ScoresInTurn(4.0), tiny.PROMPTS, run) == (0.0, 1.0)
-
-
-@pytest.mark.parametrize("scores", [(2.0, 2.0), (2.0, 2.0 + 2e-7)])
-def test_reward_source_that_scores_everything_alike_is_refused(
-    scores: tuple[float, float], imitator: Imitator, tmp_path: Path
-) -> None:
-    config = tiny.ppo_config(normalize_reward=True)
-    reference = tiny.reference_of(imitator.model)
-    with pytest.raises(TrainingError, match=r"all 4 responses of the reference one score \(2\)"):
-        measure_reward_scale(config, reference, ScoresInTurn(*scores), tiny.PROMPTS, tiny.run_in(tmp_path))
-
-
-def test_missing_stop_token_takes_the_place_of_the_score() -> None:
-    score, stopped = torch.tensor([2.0, 3.0, -5.0]), torch.tensor([True, False, False])
-    assert with_stop_penalty(score, stopped, 1.5).tolist() == [2.0, -1.5, -1.5]
-    assert with_stop_penalty(score, stopped, None).tolist() == [2.0, 3.0, -5.0]
 
 
 def test_experience_holds_log_probabilities_at_the_sampling_temperature(imitator: Imitator, tmp_path: Path) -> None:

@@ -127,14 +127,14 @@ def test_what_comes_between_sampling_and_training_is_noticed(
 
 
 class BrokenReward:
-    """Scores well, until the third time."""
+    """Scores well, until the third step: the seventh time, four responses of the first step being scored twice."""
 
     def __init__(self) -> None:
         self.calls = 0
 
     def score(self, prompts: Any, responses: Any) -> torch.Tensor:
         self.calls += 1
-        return torch.full((len(responses),), torch.nan if self.calls == 3 else 1.0)
+        return torch.full((len(responses),), torch.nan if self.calls == 7 else 1.0)
 
 
 def test_score_that_is_not_finite_stops_before_the_update_and_leaves_the_checkpoint(
@@ -142,7 +142,7 @@ def test_score_that_is_not_finite_stops_before_the_update_and_leaves_the_checkpo
 ) -> None:
     value = tiny.value_of(imitator.model)
     roles = PPORoles(tiny.policy_of(imitator.model), value, tiny.reference_of(imitator.model), BrokenReward())
-    with pytest.raises(TrainingError, match=r"step 2: .*not finite"):
+    with pytest.raises(TrainingError, match=r"step 2: the reward of 8 of 8 responses is not finite \(prompts p\d"):
         train_ppo(tiny.ppo_config(), roles, RewardScale(0.0, 1.0), tiny.PROMPTS, tiny.run_in(tmp_path))
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert saved["next_step"] == 2

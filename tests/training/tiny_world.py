@@ -32,11 +32,13 @@ from boresight.data.tokenize import (
     encode_response,
 )
 from boresight.models.adapters import add_adapter
+from boresight.models.generate import Generation
 from boresight.models.heads import ScalarHeadModel
 from boresight.models.loading import save_model, start_reward_model
 from boresight.models.roles import FrozenPolicy, Policy, UnadaptedPolicy, ValueModel
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
 from boresight.records import Message, Messages, Prompt
+from boresight.training.rollout import Rollout, as_rollout
 from boresight.training.run import Run
 
 TOKENIZER = tiny_tokenizer()
@@ -150,6 +152,15 @@ def scorer(folder: Path, seed: int = 0) -> PreTrainedModel:
     return start_reward_model(folder / "base", seed)
 
 
+def rollout_of(*texts: str, stopped: bool = True, prompts: Sequence[Prompt] = PROMPTS) -> Rollout:
+    """A rollout of the given responses, to the prompts in turn; the sampler was sure of every token."""
+    asked = [prompts[i % len(prompts)] for i in range(len(texts))]
+    ids = [TOKENIZER.encode(text, add_special_tokens=False) + [CHAT.stop_token_id] * stopped for text in texts]
+    generations = [Generation(row, [0.0] * len(row), stopped) for row in ids]
+    encoded = [encode_prompt(CHAT, prompt.messages) for prompt in asked]
+    return as_rollout(policy_of(fresh_model()), asked, encoded, generations)
+
+
 def run_in(folder: Path, *, key: str = "key", checkpoint_every: int = 1, seed: int = 0) -> Run:
     return Run(folder, title="tiny", key=key, seed=seed, checkpoint_every=checkpoint_every)
 
@@ -177,7 +188,7 @@ def interrupted_run(folder: Path, stop_after: int) -> InterruptedRun:
 
 POLICY_FIELDS: dict[str, Any] = {
     "policy": "start", "reference": "start", "reward": "rule", "prompts": "none", "max_new_tokens": LENGTH + 2,
-    "prompts_per_step": 8, "normalize_reward": False, "missing_stop_penalty": None,
+    "prompts_per_step": 8, "reward_scale": "none", "missing_stop_penalty": None,
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from boresight.config.reward_sections import REWARD_CLASSES
 from boresight.config.sections import STAGE_CLASSES, PipelineSections, Section
 from boresight.config.yaml_text import KeyPath
 
@@ -25,6 +26,8 @@ TYPE_NAMES = {
 BOUND_NAMES = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 MOST_NAMES = 12
 """Names that one message lists."""
+KINDS = {"judge": ["rules", "reward_model"], "reward": list(REWARD_CLASSES)}
+"""Kinds of the sections that a field holds; other sections with a kind are stages."""
 WORDS_OF_BOOL = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 NAME_RULES = {
     "run": "letters, digits, '.', '_' and '-', with a letter or digit first",
@@ -124,7 +127,10 @@ def _describe(path: KeyPath, group: list[ErrorDetails], tree: Mapping[str, Any])
     if kind == "string_pattern_mismatch":
         return f"found {show(found)}; a name here has {NAME_RULES.get(str(path[0]), 'another form')}"
     if kind == "too_short":
-        return "empty; expected at least one entry"
+        least, here = context["min_length"], context["actual_length"]
+        return f"{here} entries; expected at least {least}" if here else "empty; expected at least one entry"
+    if kind == "value_error":
+        return f"found {show(found)}; {context['error']}"
     if kind == "finite_number":
         return f"found {found}; expected a finite number"
     if bounds := [f"{name} {context[key]:g}" for key, name in BOUND_NAMES.items() if key in context]:
@@ -147,7 +153,8 @@ def _type_hint(kind: str, found: Any) -> str:
 
 def _kinds(context: Mapping[str, Any], path: KeyPath) -> list[str]:
     named = re.findall(r"'([^']*)'", str(context.get("expected_tags", "")))
-    return named or (["rules", "reward_model"] if path[-1] == "judge" else list(STAGE_CLASSES))
+    field = next((str(key) for key in reversed(path) if not isinstance(key, int)), "")
+    return named or KINDS.get(field, list(STAGE_CLASSES))
 
 
 def _guess(path: KeyPath, tree: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,8 @@ FITTING_KINDS: dict[str, tuple[str, ...]] = {
     "candidates": MODEL_KINDS,
     "baseline": MODEL_KINDS,
     "reward": ("reward_model",),
+    "reward.model": ("reward_model",),
+    "reward.models": ("reward_model",),
     "judge.model": ("reward_model",),
     "data": PAIR_KINDS,
     "sources": PAIR_KINDS,
@@ -39,20 +41,38 @@ class Entry(NamedTuple):
 
 
 def entries(stage: StageSection, field: str) -> list[Entry]:
-    """The names or paths in a field, which may be dotted (`judge.model`) and hold text, a list or a mapping.
+    """The names or paths in a field, which may be dotted (`judge.model`) and hold text, a list or a mapping; on the way
+    there may be lists of sections (`reward.model`).
 
     A stage built without validation may hold anything; what is not text there is passed over.
     """
-    value: object = stage
+    found: list[tuple[KeyPath, object]] = [((), stage)]
     for part in field.split("."):
-        value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
-    path: KeyPath = tuple(field.split("."))
-    found: list[tuple[KeyPath, object]] = [(path, value)]
-    if isinstance(value, list):
-        found = [((*path, index), text) for index, text in enumerate(value)]
-    elif isinstance(value, dict):
-        found = [((*path, key), text) for key, text in value.items()]
-    return [Entry(field, place, text) for place, text in found if isinstance(text, str)]
+        found = [((*path, part), _inside(value, part)) for path, value in _each(found)]
+    holds_sections = any(other.startswith(f"{field}.") for other in stage.REFERENCES)
+    return [
+        Entry(field, path, text)
+        for place, value in found
+        for path, text in _each([(place, value)], mappings=not holds_sections)
+        if isinstance(text, str)
+    ]
+
+
+def _each(found: Iterable[tuple[KeyPath, object]], *, mappings: bool = False) -> list[tuple[KeyPath, object]]:
+    """The items of lists (and of mappings) with their paths, and all else as it is."""
+    items: list[tuple[KeyPath, object]] = []
+    for path, value in found:
+        if isinstance(value, list):
+            items += [((*path, index), item) for index, item in enumerate(value)]
+        elif isinstance(value, dict) and mappings:
+            items += [((*path, key), item) for key, item in value.items()]
+        else:
+            items.append((path, value))
+    return items
+
+
+def _inside(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def stage_entries(stage: StageSection, names: Iterable[str]) -> list[Entry]:

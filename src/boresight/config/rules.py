@@ -16,13 +16,18 @@ from boresight.config.references import (
     resolve,
     stage_inputs,
 )
+from boresight.config.reward_sections import reward_models, reward_parts
 from boresight.config.sections import (
     DPOStage,
+    EnsembleReward,
     EvaluateStage,
     GateStage,
+    LengthReward,
+    ModelReward,
     ModelSection,
     ORPOStage,
     PolicyStage,
+    PPOStage,
     PreferenceStage,
     PretrainStage,
     RewardModelStage,
@@ -217,13 +222,37 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
             f"{stage.minibatches} do not divide the {responses} responses of a step (prompts_per_step "
             f"{stage.prompts_per_step} x responses_per_prompt {stage.responses_per_prompt}) into equal parts",
         )
-
+    yield from _reward_rules(stage)
     warmup = getattr(stage, "value_warmup_steps", 0)
     if warmup >= stage.steps:
         yield Problem(
             ("value_warmup_steps",),
             f"{warmup} of {stage.steps} steps leave none in which the policy learns; lower it, or raise steps",
         )
+
+
+def _reward_rules(stage: PolicyStage) -> Iterator[Problem]:
+    models, parts = reward_models(stage.reward), reward_parts(stage.reward)
+    if isinstance(stage, PPOStage) and stage.value_start == "reward" and not models:
+        yield Problem(("value_start",), "reward, but the reward names no reward_model stage; set value_start: policy")
+    if stage.reward_scale == "certificate" and not (len(parts) == 1 and isinstance(parts[0], ModelReward)):
+        yield Problem(
+            ("reward_scale",), "certificate, which one reward model alone has; set reward_scale: reference or running"
+        )
+    if stage.length_penalty and stage.length_normalized_reward:
+        yield Problem(
+            ("length_penalty",), f"{stage.length_penalty:g} beside length_normalized_reward: true; keep one of the two"
+        )
+    for index, part in enumerate(parts):
+        path = ("reward", index) if isinstance(stage.reward, list) else ("reward",)
+        if isinstance(part, LengthReward) and part.max_words is not None and part.min_words > part.max_words:
+            yield Problem(
+                (*path, "min_words"), f"{part.min_words}, more than max_words ({part.max_words}); nothing lies between"
+            )
+        if isinstance(part, EnsembleReward):
+            for place, name in enumerate(part.models):
+                if name in part.models[:place]:
+                    yield Problem((*path, "models", place), f'"{name}" stands in the list twice; remove one')
 
 
 def _adapter_rules(stage: StageSection) -> Iterator[Problem]:

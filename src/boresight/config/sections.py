@@ -2,19 +2,31 @@
 
 Frozen and closed: a value is never changed after loading, and an unknown key is an error. What one field alone can
 tell is checked here; what takes two fields or two stages is checked in `boresight.config.rules`. The stages that learn
-from preference pairs stand in `boresight.config.preference_stages`, and are offered here.
+from preference pairs stand in `boresight.config.preference_stages`, those that sample from the policy in
+`boresight.config.policy_stages`; both are offered here.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from boresight.config.policy_stages import PolicyStage as PolicyStage
+from boresight.config.policy_stages import PPOStage as PPOStage
+from boresight.config.policy_stages import RLOOStage as RLOOStage
 from boresight.config.preference_stages import DPOStage as DPOStage
 from boresight.config.preference_stages import KTOStage as KTOStage
 from boresight.config.preference_stages import ORPOStage as ORPOStage
 from boresight.config.preference_stages import PreferenceStage as PreferenceStage
 from boresight.config.preference_stages import RewardModelStage as RewardModelStage
 from boresight.config.preference_stages import SimPOStage as SimPOStage
+from boresight.config.reward_sections import AnswerReward as AnswerReward
+from boresight.config.reward_sections import EnsembleReward as EnsembleReward
+from boresight.config.reward_sections import LengthReward as LengthReward
+from boresight.config.reward_sections import MatchReward as MatchReward
+from boresight.config.reward_sections import ModelReward as ModelReward
+from boresight.config.reward_sections import RewardSection as RewardSection
+from boresight.config.reward_sections import RulesReward as RulesReward
+from boresight.config.reward_sections import ServiceReward as ServiceReward
 from boresight.config.section_bases import AdaptedStage as AdaptedStage
 from boresight.config.section_bases import BatchedStage as BatchedStage
 from boresight.config.section_bases import DataSection as DataSection
@@ -177,86 +189,6 @@ class PreferencesStage(PairReading, StageSection):
     """What is held out together: conversations that begin with the same message of the user, or paraphrases of it too
     (the same words in another order, near duplicates; needs rensa, in the extra `data`). What is near to both sides is
     then left out, counted, and lies in `dropped.jsonl`."""
-
-
-class PolicyStage(AdaptedStage, OptimizedStage):
-    """Fields of the stages that sample from the policy while they train it."""
-
-    REFERENCES: ClassVar = ("policy", "reference", "reward")
-    PATHS: ClassVar = ("prompts",)
-    policy: str
-    """Stage whose model is trained on: the SFT model."""
-    reference: str
-    """Stage whose model is the frozen anchor of the KL penalty."""
-    reward: str
-    """`reward_model` stage."""
-    prompts: Paths
-    """Prompt records."""
-    steps: PositiveInt
-    """Rollout batches."""
-    prompts_per_step: PositiveInt = 64
-    """Prompts of one rollout batch."""
-    responses_per_prompt: PositiveInt = 1
-    """Responses to each of them."""
-    max_new_tokens: PositiveInt = 128
-    """Longest response in tokens."""
-    temperature: PositiveFloat = 1.0
-    """Sampling temperature; every log-probability is taken at it."""
-    kl_coefficient: NonNegativeFloat = 0.05
-    """Weight of the KL penalty in the reward, reward units a nat (Huang et al. 2024: 0.05)."""
-    kl_estimator: Literal["k1", "k2", "k3"] = "k1"
-    """Per-token estimator of the penalty (Schulman 2020)."""
-    missing_stop_penalty: NonNegativeFloat | None = 1.0
-    """A response without stop token gets minus this as its (normalised) score in place of the reward model's; null
-    leaves it the score it has."""
-    normalize_reward: bool = True
-    """Shift and scale scores to mean 0, deviation 1 over responses of the reference, measured once at the start."""
-    normalization_prompts: PositiveInt = 256
-    """Prompts for that measurement."""
-    minibatches: PositiveInt = 2
-    """Optimizer steps over one rollout batch and epoch."""
-    clip_range: PositiveFloat = 0.2
-    """Ratios outside 1 +- this give no further gradient (Schulman et al. 2017)."""
-    adam_epsilon: PositiveFloat = 1e-5
-    checkpoint_every: PositiveInt = 5
-    learning_rate: PositiveFloat = 1e-6
-    schedule: Literal["cosine", "linear", "constant"] = "linear"
-    warmup_fraction: Fraction = 0.0
-
-
-class PPOStage(PolicyStage):
-    """Proximal policy optimisation with a value model, a frozen reference and a frozen reward model."""
-
-    kind: Literal["ppo"]
-    ppo_epochs: PositiveInt = 4
-    """Passes over one rollout batch."""
-    gamma: Fraction = 1.0
-    """Discount."""
-    gae_lambda: Fraction = 0.95
-    """Lambda of generalised advantage estimation (Schulman et al. 2016)."""
-    value_clip_range: PositiveFloat = 0.2
-    """Values may move this far from the rollout's before the clipped loss takes over."""
-    value_learning_rate: PositiveFloat | None = None
-    """Peak rate of the value model; by default the policy's."""
-    value_start: Literal["reward", "policy"] = "reward"
-    """Weights that the value model starts from (Ouyang et al. 2022: the reward model)."""
-    value_warmup_steps: NonNegativeInt = 0
-    """First rollout batches in which only the value model learns."""
-    target_kl_per_sequence: PositiveFloat | None = None
-    """Aim of the adaptive KL controller in nats a response (Ziegler et al. 2019); none: fixed coefficient."""
-    kl_horizon: PositiveFloat = 10000.0
-    """Responses over which the adaptive controller acts."""
-    entropy_coefficient: NonNegativeFloat = 0.0
-    """Weight of the policy's entropy in its objective."""
-
-
-class RLOOStage(PolicyStage):
-    """REINFORCE with a leave-one-out baseline (Ahmadian et al. 2024): PPO without the value model."""
-
-    kind: Literal["rloo"]
-    responses_per_prompt: PositiveInt = Field(default=4, ge=2)
-    rloo_epochs: PositiveInt = 1
-    """Passes over one rollout batch."""
 
 
 class EvaluateStage(StageSection):

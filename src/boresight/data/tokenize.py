@@ -15,6 +15,7 @@ from boresight.data.chat_template import ChatFormat, Segment
 from boresight.data.preferences import pair_weight
 from boresight.errors import DataError, ModelError
 from boresight.records import Demonstration, Message, Messages, PreferencePair, RatedResponse
+from boresight.storage import hash_text
 
 T = TypeVar("T")
 OnTooLong = Literal["error", "drop"]
@@ -196,6 +197,19 @@ def encode_all_rated(
     """Encode all of them; those over `max_length` tokens raise TooLongError, or are left out and counted."""
     jobs = (lambda item=item: encode_rated(chat_format, item, max_length=max_length) for item in rated)
     return _encode_all(jobs, on_too_long)
+
+
+def scored_text_probe(chat_format: ChatFormat) -> dict[str, str]:
+    """What a scorer of texts is given, in short: the ending of a probe conversation, and a hash over its token ids.
+
+    Equal before and after training, or the scorer reads another text than it learnt from.
+    """
+    *prompt, response = PROBE_DIALOGUE
+    ids = encode_pair_response(chat_format, tuple(prompt), response.content)
+    return {
+        "ending": str(chat_format.tokenizer.decode(ids[-1:])),
+        "tokens_sha256": hash_text(" ".join(map(str, ids))),
+    }
 
 
 def probe_mask(chat_format: ChatFormat) -> Encoded:

@@ -21,7 +21,6 @@ COMPONENT = "reward/component/"
 FOREIGN = {
     "policy/kl_unknown_unit": ("KL from the reference, summed or averaged in a way the log does not tell", "nats"),
     "policy/kl_maximum": ("largest KL of a token or response in the step", "nats"),
-    "policy/sampler_kl": ("KL between the engine that samples and the one that trains", "nats a token"),
     "policy/sampler_probability_gap": ("mean difference of a token's probability, sampler against trainer", "fraction"),
     "policy/sampler_probability_factor": ("mean factor between both probabilities; 1 is perfect", "ratio"),
     "policy/kl_old_to_new": ("KL of the policy since the rollout, k1: small and of either sign", "nats a token"),

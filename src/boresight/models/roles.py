@@ -16,14 +16,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from boresight.config.sections import LoRASection
 from boresight.data.batches import PreferenceBatch, pad_rows
 from boresight.data.chat_template import ChatFormat
-from boresight.data.tokenize import encode_pair_response, encode_prompt
-from boresight.errors import ModelError
+from boresight.data.tokenize import encode_prompt, encode_response
+from boresight.errors import DataError, ModelError
 from boresight.models.adapters import Adapter, add_adapter, refuse_new_tokens
 from boresight.models.generate import Generation, generate
 from boresight.models.heads import ScalarHeadModel
 from boresight.models.hidden_states import hidden_states, slices_at_once
 from boresight.models.loading import (
     chat_format,
+    context_length,
     fit_to_tokenizer,
     load_causal_lm,
     load_reward_model,
@@ -36,6 +37,8 @@ from boresight.models.sharding import whole
 from boresight.records import Messages
 
 M = TypeVar("M", bound=nn.Module)
+POSITION_TABLES = ("wpe", "embed_positions", "position_embeddings")
+"""What families of models call their embeddings of absolute positions."""
 
 
 class Policy:
@@ -147,16 +150,39 @@ class RewardModel:
 
     @torch.no_grad()
     def score(self, prompts: Sequence[Messages], responses: Sequence[str], batch_size: int = 64) -> Tensor:
-        """(responses,) float32 scores of response texts; every text is closed by the template's stop token."""
-        beginnings = [len(encode_prompt(self.chat, prompt)) for prompt in prompts]
-        rows = [encode_pair_response(self.chat, p, r) for p, r in zip(prompts, responses, strict=True)]
+        """(responses,) float32 scores of response texts; every text is closed by the template's stop token.
+
+        Raises DataError for a text that has more tokens than the reward model has learnt positions.
+        """
+        starts = {prompt: encode_prompt(self.chat, prompt) for prompt in dict.fromkeys(prompts)}
+        beginnings = [len(starts[prompt]) for prompt in prompts]
+        rows = [starts[p] + encode_response(self.chat, p, r) for p, r in zip(prompts, responses, strict=True)]
+        self._refuse_long(rows)
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
         scores = torch.zeros(len(rows))
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             batch = [rows[i] for i in chosen]
-            scores[chosen] = score_rows(self.model, self.head, batch, [beginnings[i] for i in chosen])
+            scores[chosen] = score_rows(self.model, self.head, batch, [beginnings[i] for i in chosen]).cpu()
         return scores
+
+    def fingerprint(self) -> str:
+        """As of a frozen policy."""
+        return fingerprint(self.model)
+
+    def _refuse_long(self, rows: Sequence[Sequence[int]]) -> None:
+        """Rotary positions have no end; a table of learnt ones has, and would be read beyond it."""
+        learnt = any(
+            isinstance(module, nn.Embedding) and name.rpartition(".")[2] in POSITION_TABLES
+            for name, module in self.model.named_modules()
+        )
+        limit, longest = context_length(self.model), max(map(len, rows), default=0)
+        if learnt and limit is not None and longest > limit:
+            raise DataError(
+                f"{self.chat.name}: a prompt with its response has {longest} tokens of the reward model's tokenizer, "
+                f"and it knows {limit} positions. Lower max_new_tokens, take long prompts out, or train a reward model "
+                "with a longer context."
+            )
 
 
 class ValueModel:

@@ -177,10 +177,16 @@ def manifest(identity: Identity, folder: Path) -> dict[str, Any]:
 
 
 def stage_config(section: StageSection) -> dict[str, Any]:
-    """Settings of a stage that decide its result: all but how often it saves and how it spares memory."""
+    """Settings of a stage that decide its result: all but how often it saves, how it spares memory, and how it asks a
+    reward service."""
     config: dict[str, Any] = json.loads(section.model_dump_json())
     for name in ("checkpoint_every", "activation_checkpointing"):
         config.pop(name, None)
+    reward = config.get("reward")
+    for part in reward if isinstance(reward, list) else [reward]:
+        if isinstance(part, dict):
+            for name in ("batch_size", "timeout_seconds", "patience_seconds"):  # of a service
+                part.pop(name, None)
     return config
 
 

@@ -7,7 +7,16 @@ from typing import Any
 from boresight.config.draw import draw
 from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
-from boresight.config.sections import AILabelsStage, EvaluateStage, PretrainStage, RulesJudge
+from boresight.config.reward_sections import reward_parts
+from boresight.config.sections import (
+    AILabelsStage,
+    AnswerReward,
+    EvaluateStage,
+    PolicyStage,
+    PretrainStage,
+    RulesJudge,
+    RulesReward,
+)
 from boresight.pipeline.check_data import FileLine, PipelineData
 from boresight.pipeline.check_findings import Finding, gravest_first
 from boresight.pipeline.check_lineage import local_model, start_of
@@ -52,9 +61,14 @@ def needs_models(pipeline: Pipeline) -> bool:
         isinstance(stage, EvaluateStage | AILabelsStage) and isinstance(stage.judge, RulesJudge)
         for stage in pipeline.stages.values()
     )
+    ruled = any(
+        isinstance(stage, PolicyStage)
+        and any(isinstance(part, RulesReward | AnswerReward) for part in reward_parts(stage.reward))
+        for stage in pipeline.stages.values()
+    )
     trained = any(isinstance(stage, PretrainStage) for stage in pipeline.stages.values())
     based = any(start_of(pipeline, name) == BASE_MODEL for name in pipeline.stages)
-    return judged or trained or (based and local_model(pipeline) is not None)
+    return judged or ruled or trained or (based and local_model(pipeline) is not None)
 
 
 def check_pipeline(

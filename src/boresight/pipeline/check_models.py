@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
+from boresight.config.reward_sections import reward_parts
 from boresight.config.sections import (
     AILabelsStage,
+    AnswerReward,
     EvaluateStage,
     KTOStage,
     PolicyStage,
@@ -15,6 +17,7 @@ from boresight.config.sections import (
     PreferenceStage,
     PretrainStage,
     RulesJudge,
+    RulesReward,
     SampleStage,
     SFTStage,
     StageSection,
@@ -24,6 +27,7 @@ from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import encode_conversation, encode_pair, encode_prompt, encode_rated, probe_mask
 from boresight.errors import DataError, ModelError
 from boresight.feedback.rule_judge import parse_rules
+from boresight.feedback.verifiable import expected_answer
 from boresight.models.loading import chat_format, load_tokenizer
 from boresight.models.tiny import train_tokenizer
 from boresight.pipeline.check_data import PipelineData
@@ -274,19 +278,27 @@ def _characters(messages: Iterable[Message]) -> int:
 
 
 def _expectations(pipeline: Pipeline, data: PipelineData) -> Iterator[Finding]:
-    """Prompts that a rule judge will be asked about and that tell it nothing."""
+    """Prompts that a rule judge or a reward by rules will be asked about and that tell it nothing."""
     for name, stage in pipeline.stages.items():
         if isinstance(stage, EvaluateStage) and isinstance(stage.judge, RulesJudge):
             yield from _without_rules(name, data.stages[name].prompts)
         elif isinstance(stage, AILabelsStage) and isinstance(stage.judge, RulesJudge):
             yield from _without_rules(name, data.stages[stage.responses].prompts)
+        elif isinstance(stage, PolicyStage):
+            for part in reward_parts(stage.reward):
+                if isinstance(part, RulesReward):
+                    yield from _without_rules(name, data.stages[name].prompts)
+                elif isinstance(part, AnswerReward):
+                    yield from _without_rules(name, data.stages[name].prompts, expected_answer)
 
 
-def _without_rules(name: str, prompts: Sequence[Prompt]) -> Iterator[Finding]:
+def _without_rules(
+    name: str, prompts: Sequence[Prompt], expectation: Callable[[Prompt], object] = parse_rules
+) -> Iterator[Finding]:
     faults = []
     for prompt in prompts:
         try:
-            parse_rules(prompt)
+            expectation(prompt)
         except DataError as error:
             faults.append(str(error))
     if faults:

@@ -1,8 +1,9 @@
 """What the lint says of a pipeline's pairs and demonstrations, and of prompts that its reward model saw the like of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from boresight.config.pipeline import Pipeline
+from boresight.config.reward_sections import reward_models
 from boresight.config.sections import (
     PolicyStage,
     PreferencesStage,
@@ -53,22 +54,22 @@ def _kept_pairs(pipeline: Pipeline, data: PipelineData, name: str) -> list[Prefe
     return pairs
 
 
-def _coverage(pipeline: Pipeline, data: PipelineData, name: str, stage: PolicyStage) -> Sequence[LintFinding]:
-    """Whether the prompts of a policy lie near those of the pairs that its reward model learns from."""
-    reward = pipeline.stages.get(stage.reward)
-    if not isinstance(reward, RewardModelStage):
-        return []
-    source = reward.data if reward.data in pipeline.stages else stage.reward
-    if pipeline.stage_inputs(source) and source != stage.reward:
-        return []  # some of the pairs are made by other stages, from prompts that are not known yet
-    coverage = Coverage(data.stages[name].prompts)
-    pairs = data.stages[source].pairs
-    for position, pair in enumerate(pairs):
-        coverage.see(row_of(pair, position, source))
-    return list(coverage.findings([pair.id for pair in pairs]))
+def _coverage(pipeline: Pipeline, data: PipelineData, name: str, stage: PolicyStage) -> Iterator[LintFinding]:
+    """Whether the prompts of a policy lie near those of the pairs that its reward models learn from."""
+    for model in reward_models(stage.reward):
+        reward = pipeline.stages[model]
+        assert isinstance(reward, RewardModelStage)
+        source = reward.data if reward.data in pipeline.stages else model
+        if pipeline.stage_inputs(source) and source != model:
+            continue  # some of the pairs are made by other stages, from prompts that are not known yet
+        coverage = Coverage(data.stages[name].prompts)
+        pairs = data.stages[source].pairs
+        for position, pair in enumerate(pairs):
+            coverage.see(row_of(pair, position, source))
+        yield from coverage.findings([pair.id for pair in pairs])
 
 
-def _told(name: str, findings: Sequence[LintFinding]) -> Iterator[Finding]:
+def _told(name: str, findings: Iterable[LintFinding]) -> Iterator[Finding]:
     for finding in findings:
         if finding.severity != "note":
             examples = f" (such as {', '.join(finding.examples)})" if finding.examples else ""

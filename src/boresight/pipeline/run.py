@@ -16,7 +16,7 @@ from boresight.data.refusals import RowsAside
 from boresight.errors import ConfigError
 from boresight.models.loading import default_device
 from boresight.models.precision import arithmetic
-from boresight.pipeline import data_stages, evaluation_stages, training_stages
+from boresight.pipeline import data_stages, evaluation_stages, policy_stages, training_stages
 from boresight.pipeline.artifacts import RunFolder, remove_half_written
 from boresight.pipeline.context import StageContext, identify
 from boresight.pipeline.out_of_memory import memory_told
@@ -31,8 +31,8 @@ STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
     "ai_labels": data_stages.ai_labels,
     "preferences": data_stages.preferences,
     "reward_model": training_stages.reward_model,
-    "ppo": training_stages.ppo,
-    "rloo": training_stages.rloo,
+    "ppo": policy_stages.ppo,
+    "rloo": policy_stages.rloo,
     "dpo": training_stages.dpo,
     "orpo": training_stages.orpo,
     "simpo": training_stages.simpo,

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from boresight.config.reward_sections import reward_models
 from boresight.config.sections import (
     DPOStage,
     KTOStage,
@@ -82,7 +83,7 @@ def trained_value_model(
 ) -> ValueModel:
     """The value model beside a policy; adapted like it, its head trained whole."""
     value = build_value_model(
-        context.model_path(config.reward if config.value_start == "reward" else config.policy),
+        context.model_path(reward_models(config.reward)[0] if config.value_start == "reward" else config.policy),
         start=config.value_start,
         policy=policy,
         mean=mean,

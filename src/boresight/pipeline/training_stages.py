@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import Any
 
 from boresight.config.sections import (
     DPOStage,
     KTOStage,
     ORPOStage,
-    PolicyStage,
-    PPOStage,
     PreferenceStage,
     PretrainStage,
     RewardModelStage,
-    RLOOStage,
     SFTStage,
     SimPOStage,
 )
@@ -25,6 +23,7 @@ from boresight.data.tokenize import (
     encode_demonstrations,
     encode_pairs,
     probe_mask,
+    scored_text_probe,
 )
 from boresight.errors import DataError, TrainingError
 from boresight.evaluation.baselines import fit_baselines
@@ -37,12 +36,8 @@ from boresight.models.loading import (
     save_model,
 )
 from boresight.models.roles import (
-    FrozenPolicy,
     Policy,
-    RewardModel,
     StartingPolicy,
-    build_reward_model,
-    fingerprint,
 )
 from boresight.models.tiny import build_llama, train_tokenizer
 from boresight.pipeline.context import StageContext
@@ -53,7 +48,6 @@ from boresight.pipeline.inputs import (
     read_stage_demonstrations,
     read_stage_documents,
     read_stage_pairs,
-    read_stage_prompts,
     read_stage_rated,
 )
 from boresight.pipeline.model_card import model_card
@@ -65,20 +59,15 @@ from boresight.pipeline.trained_models import (
     starting_reference,
     trained_policy,
     trained_reward_model,
-    trained_value_model,
 )
 from boresight.records import PreferencePair
 from boresight.runlog.reader import read_metrics
 from boresight.training.comparisons import comparisons
 from boresight.training.dpo import train_dpo
-from boresight.training.experience import RewardScale, measure_reward_scale
 from boresight.training.kto import train_kto
 from boresight.training.orpo import train_orpo
-from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.pretrain import token_rows, train_pretrain
 from boresight.training.reward_model import score_all, train_reward_model
-from boresight.training.rloo import RLOORoles, train_rloo
-from boresight.training.rollout import refuse_long_prompts
 from boresight.training.sft import train_sft
 from boresight.training.simpo import train_simpo
 
@@ -107,7 +96,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
     save_model(context.folder / "model", model, tokenizer, model_card(context))
     return {
         "documents": len(documents),
-        **_counts(read),
+        **counts(read),
         "tokens": rows.numel(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "vocabulary_size": len(tokenizer),
@@ -132,7 +121,7 @@ def sft(context: StageContext, config: SFTStage) -> Result:
     saved = save_policy(context, policy, config.start)
     return {
         "conversations": len(encoded.rows),
-        **_counts(read, encoded),
+        **counts(read, encoded),
         "trained_tokens": sum(sum(row.response_mask) for row in encoded.rows),
         "steps": _steps(context.folder),
         "final_loss": final_metrics(context.folder, ["loss/total"])["loss/total"],
@@ -162,17 +151,21 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
         return {}
     baselines = fit_baselines(_pairs_of(encoded, read))  # no pair more than the reward model had
     certificate = {}
+    scores: list[float] = []  # of every held-out response
     for name, (found, kept) in held_out.items():
         chosen, rejected = score_all(model, kept.rows)
+        scores += [*chosen, *rejected]
         certificate[name] = certify(_pairs_of(kept, found), chosen, rejected, baselines) | {
             "read": sum(found.read.values()),
             "dropped": add_counts(found.dropped, kept.dropped),
         }
     result = {
         "pairs": len(encoded.rows),
-        **_counts(read, encoded),
+        **counts(read, encoded),
         "steps": _steps(context.folder),
         "certificate": certificate,
+        "scored_text": scored_text_probe(chat),
+        **({"held_out_scores": {"mean": fmean(scores), "deviation": pstdev(scores)}} if scores else {}),
         **_suggested_batch(context.folder),
         **saved,
     }
@@ -195,7 +188,7 @@ def dpo(context: StageContext, config: DPOStage) -> Result:
     run = context.run()
     train_dpo(config, policy, reference, encoded.rows, run, cache=context.runs.root / "cache" / "reference_logps")
     if not itself:
-        _check_unmoved(before, reference.fingerprint(), "reference")
+        check_unmoved(before, reference.fingerprint(), "reference")
     saved = save_policy(context, policy, config.policy)
     said = {"reference_is_start": True} if itself else {"reference_unchanged": True}
     return _preference_result(context.folder, read, encoded) | said | saved
@@ -237,46 +230,19 @@ def kto(context: StageContext, config: KTOStage) -> Result:
     before = reference.fingerprint()
     run = context.run()
     train_kto(config, policy, reference, encoded.rows, run)
-    _check_unmoved(before, reference.fingerprint(), "reference")
+    check_unmoved(before, reference.fingerprint(), "reference")
     saved = save_policy(context, policy, config.policy)
     return {
         "responses": len(encoded.rows),
         "desirable": desirable,
         "weight_ratio": config.desirable_weight * desirable / (config.undesirable_weight * undesirable),
-        **_counts(read, encoded),
+        **counts(read, encoded),
         "steps": _steps(context.folder),
         "first_loss": read_metrics(context.folder / "metrics.jsonl").series("loss/total", "train")[0][1],
         "final": final_metrics(context.folder),
         "reference_unchanged": True,
         **saved,
     }
-
-
-def ppo(context: StageContext, config: PPOStage) -> Result:
-    policy, reference, reward = _policy_roles(context, config)
-    read = read_stage_prompts(context)
-    prompts = read.records
-    refuse_long_prompts(policy, prompts, config.max_new_tokens)
-    run = context.run()
-    scale = measure_reward_scale(config, reference, reward, prompts, run)
-    value = trained_value_model(context, config, policy, mean=scale.mean, deviation=scale.deviation)
-    roles = PPORoles(policy, value, reference, reward)
-    before = reference.fingerprint(), fingerprint(reward.model)
-    train_ppo(config, roles, scale, prompts, run)
-    return _finish_policy(context, roles, before, scale) | _counts(read)
-
-
-def rloo(context: StageContext, config: RLOOStage) -> Result:
-    policy, reference, reward = _policy_roles(context, config)
-    read = read_stage_prompts(context)
-    prompts = read.records
-    refuse_long_prompts(policy, prompts, config.max_new_tokens)
-    run = context.run()
-    scale = measure_reward_scale(config, reference, reward, prompts, run)
-    roles = RLOORoles(policy, reference, reward)
-    before = reference.fingerprint(), fingerprint(reward.model)
-    train_rloo(config, roles, scale, prompts, run)
-    return _finish_policy(context, roles, before, scale) | _counts(read)
 
 
 def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str, float]:
@@ -289,12 +255,6 @@ def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str,
         if values:
             result[name] = sum(values) / len(values)
     return result
-
-
-def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, FrozenPolicy, RewardModel]:
-    reward = build_reward_model(context.model_path(config.reward), device=default_device())
-    policy = trained_policy(context, config, config.policy)
-    return policy, frozen_reference(context, config, policy), reward
 
 
 def _encoded_pairs(
@@ -339,7 +299,7 @@ def _preference_result(folder: Path, read: Records[PreferencePair], encoded: Enc
     table = read_metrics(folder / "metrics.jsonl")
     return {
         "pairs": len(encoded.rows),
-        **_counts(read, encoded),
+        **counts(read, encoded),
         "steps": _steps(folder),
         "first_loss": table.series("loss/total", "train")[0][1],
         "final": final_metrics(folder),
@@ -355,28 +315,7 @@ def _suggested_batch(folder: Path) -> Result:
     return {"suggested_batch_size": max(1, round(found[name]))} if found else {}
 
 
-def _finish_policy(
-    context: StageContext, roles: PPORoles | RLOORoles, before: tuple[str, str], scale: RewardScale
-) -> Result:
-    """Prove that the frozen roles stayed frozen, save the policy, and say how it ended."""
-    assert isinstance(roles.reward, RewardModel)
-    _check_unmoved(before[0], roles.reference.fingerprint(), "reference")
-    _check_unmoved(before[1], fingerprint(roles.reward.model), "reward model")
-    config = context.config
-    assert isinstance(config, PolicyStage)
-    saved = save_policy(context, roles.policy, config.policy)
-    return {
-        "steps": config.steps,
-        "responses": config.steps * config.prompts_per_step * config.responses_per_prompt,
-        "final": final_metrics(context.folder),
-        "reference_unchanged": True,
-        "reward_mean": scale.mean,
-        "reward_deviation": scale.deviation,
-        **saved,
-    }
-
-
-def _check_unmoved(before: str, after: str, role: str) -> None:
+def check_unmoved(before: str, after: str, role: str) -> None:
     if before != after:
         raise TrainingError(
             f"the {role} changed during training (fingerprint {before[:12]} before, {after[:12]} after); every figure "
@@ -384,7 +323,7 @@ def _check_unmoved(before: str, after: str, role: str) -> None:
         )
 
 
-def _counts(read: Records[Any], encoded: EncodedSet[Any] | None = None) -> Result:
+def counts(read: Records[Any], encoded: EncodedSet[Any] | None = None) -> Result:
     """Rows read by source, and what was left out of them while reading and while encoding."""
     return {"read": read.read, "dropped": add_counts(read.dropped, encoded.dropped if encoded else {})}
 

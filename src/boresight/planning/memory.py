@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boresight.config.reward_sections import reward_models
 from boresight.config.section_bases import BatchedStage, OptimizedStage
 from boresight.config.sections import (
     DPOStage,
@@ -166,7 +167,8 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
         passed = _passed(stage, rows * tokens, tokens)
         update = trained * _block_activations(stage, shape, number_bytes, passed) + _logits(shape, passed)
         rollout = _sampling(shape, number_bytes, rows=min(ROLLOUT_ROWS, rows * stage.minibatches), tokens=tokens)
-        return _trained(one, trained, frozen=2 * one, activations=max(update, rollout))
+        frozen = 1 + len(reward_models(stage.reward))  # the reference, and what pays the policy
+        return _trained(one, trained, frozen=frozen * one, activations=max(update, rollout))
     if isinstance(stage, BatchedStage):
         examples = min(stage.micro_batch_size or stage.batch_size, stage.batch_size)
         paired = isinstance(stage, PreferenceStage)

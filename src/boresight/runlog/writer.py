@@ -3,8 +3,9 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from boresight.errors import CheckpointError, TrainingError
 from boresight.runlog.names import METRICS
@@ -12,17 +13,19 @@ from boresight.storage import storage_faults
 
 METRICS_FILE = "metrics.jsonl"
 TIMINGS_FILE = "timings.jsonl"
+SAMPLES_FILE = "samples.jsonl"
 
 
 class MetricsWriter:
-    """Writes `metrics.jsonl` in a stage's folder, and beside it `timings.jsonl` for what depends on the machine.
+    """Writes `metrics.jsonl` in a stage's folder, and beside it `timings.jsonl` for what depends on the machine and
+    `samples.jsonl` for some responses of each step.
 
     A resumed run calls `rewind` with the `position` that its checkpoint holds: rows logged after the checkpoint go,
     and are written again.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._files = {METRICS_FILE: folder / METRICS_FILE, TIMINGS_FILE: folder / TIMINGS_FILE}
+        self._files = {name: folder / name for name in (METRICS_FILE, TIMINGS_FILE, SAMPLES_FILE)}
 
     def append(self, step: int, metrics: Mapping[str, float], split: str = "train") -> None:
         """Write one row for each file concerned and flush it.
@@ -38,6 +41,16 @@ class MetricsWriter:
             for file, part in ((METRICS_FILE, others), (TIMINGS_FILE, timings)):
                 if part:
                     _append_line(self._files[file], {"step": step, "split": split, **part})
+        except BaseException:
+            self.rewind(before)
+            raise
+
+    def append_samples(self, step: int, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Write a line for each sample; errors as for `append`."""
+        before = self.position()
+        try:
+            for sample in samples:
+                _append_line(self._files[SAMPLES_FILE], {"step": step, **sample})
         except BaseException:
             self.rewind(before)
             raise

@@ -5,18 +5,26 @@ Shared by every method that samples from the policy while it trains it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from boresight.config.sections import PolicyStage
-from boresight.errors import TrainingError
+from boresight.errors import BoresightError, TrainingError
 from boresight.models.precision import is_lowered
 from boresight.models.roles import FrozenPolicy, Policy
+from boresight.objectives.importance import sampler_gap, truncated_importance
 from boresight.objectives.kl import adapt_kl_coefficient, k1
 from boresight.objectives.masking import masked_mean, masked_sum
-from boresight.records import Messages, Prompt
+from boresight.objectives.reward_shaping import with_stop_penalty as with_stop_penalty
+from boresight.records import Prompt
+from boresight.training.invariants import Watch
+from boresight.training.reward_scale import RewardScale as RewardScale
+from boresight.training.reward_scale import Scale, priced_scores
+from boresight.training.reward_scale import measure_reward_scale as measure_reward_scale
+from boresight.training.reward_sources import AnySource, require_finite_scores, scores_of
+from boresight.training.reward_sources import RewardSource as RewardSource
 from boresight.training.rollout import Rollout, prompts_of_step, rollout_metrics, sample
 from boresight.training.run import Run
 from boresight.training.step import micro_batches
@@ -24,22 +32,6 @@ from boresight.training.step import micro_batches
 KL_AT_START_TOLERANCE = 1e-3  # nats a response, mean over the first batch; 0 but for rounding
 RATIO_AT_START_TOLERANCE = 1e-3  # of any single token; 1 but for rounding
 LOWERED_TOLERANCE = 0.3  # of both in bfloat16, where rows of another batch round otherwise
-SMALLEST_DEVIATION = 1e-6  # reward units; what padding does to equal scores of float32 stays below
-
-
-class RewardSource(Protocol):
-    """A reward model, judge or rule: anything that scores response texts."""
-
-    def score(self, prompts: Sequence[Messages], responses: Sequence[str]) -> Tensor:
-        """(responses,) scores, higher is better."""
-        ...
-
-
-class RewardScale(NamedTuple):
-    """Mean and deviation of raw scores over responses of the reference; the policy is paid (r - mean) / deviation."""
-
-    mean: float
-    deviation: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +44,7 @@ class Experience:
     entropy: Tensor
     reference_logp: Tensor
     raw_score: Tensor  # (responses,) as the reward source gave it
-    score: Tensor  # (responses,) normalised, with the penalty for a missing stop token
-
-
-def measure_reward_scale(
-    config: PolicyStage, reference: FrozenPolicy, reward: RewardSource, prompts: Sequence[Prompt], run: Run
-) -> RewardScale:
-    """Score responses of the reference to some prompts, so that a policy starts at mean 0 and deviation 1.
-
-    Stiennon et al. 2020 and Ouyang et al. 2022 normalise likewise. (0, 1) where `normalize_reward` is off. The sample
-    depends on the seed alone, so a resumed run finds the same scale.
-    """
-    if not config.normalize_reward:
-        return RewardScale(0.0, 1.0)
-    order = torch.randperm(len(prompts), generator=run.generator("normalization prompts"))
-    rollout = sample(
-        reference,
-        [prompts[int(i)] for i in order[: config.normalization_prompts]],
-        responses_per_prompt=1,
-        temperature=config.temperature,
-        max_new_tokens=config.max_new_tokens,
-        generator=run.generator("normalization"),
-    )
-    scores = reward.score([p.messages for p in rollout.prompts], rollout.texts).double()
-    deviation = float(scores.std(correction=0))
-    if deviation < SMALLEST_DEVIATION:
-        raise TrainingError(
-            f"the reward source gave all {len(scores)} responses of the reference one score ({float(scores[0]):g}); "
-            "nothing can be learnt from it. Look at its certificate, or give it prompts that it knows."
-        )
-    return RewardScale(float(scores.mean()), deviation)
+    score: Tensor  # (responses,) after the cost of length, normalised, with the penalty for a missing stop token
 
 
 @torch.no_grad()
@@ -89,26 +52,34 @@ def gather_experience(
     config: PolicyStage,
     policy: Policy,
     reference: FrozenPolicy,
-    reward: RewardSource,
-    scale: RewardScale,
+    reward: AnySource,
+    scale: Scale,
     prompts: Sequence[Prompt],
     run: Run,
     step: int,
+    watch: Watch | None = None,
 ) -> Experience:
     """Sample the step's rollout and score it; every log-probability is taken at the sampling temperature."""
-    rollout = sample(
-        policy,
-        prompts_of_step(prompts, config.prompts_per_step, run.seed, step),
-        responses_per_prompt=config.responses_per_prompt,
-        temperature=config.temperature,
-        max_new_tokens=config.max_new_tokens,
-        generator=run.generator("rollout", step),
-    )
-    ids, mask = rollout.input_ids, rollout.response_mask
-    now = policy.logps(ids, mask, temperature=config.temperature, with_entropy=True)
-    anchor = reference.logps(ids, mask, temperature=config.temperature)
-    raw = reward.score([p.messages for p in rollout.prompts], rollout.texts).to(now.logp)
-    normalized = (raw - scale.mean) / scale.deviation
+    with run.usage.phase("generate"):
+        rollout = sample(
+            policy,
+            prompts_of_step(prompts, config.prompts_per_step, run.seed, step),
+            responses_per_prompt=config.responses_per_prompt,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+            generator=run.generator("rollout", step),
+        )
+    run.usage.count_tokens(int(rollout.lengths.sum()))
+    with run.usage.phase("score"):
+        ids, mask = rollout.input_ids, rollout.response_mask
+        now = policy.logps(ids, mask, temperature=config.temperature, with_entropy=True)
+        anchor = reference.logps(ids, mask, temperature=config.temperature)
+        with run.saved_before(BoresightError, step):
+            raw = scores_of(reward, rollout).to(now.logp)
+            require_finite_scores(raw, rollout, f"step {step}")
+        if watch is not None:
+            watch.check(rollout, raw, run, step)
+    normalized = scale.normalize(priced_scores(config, raw, rollout))
     assert now.entropy is not None
     experience = Experience(
         rollout=rollout,
@@ -117,19 +88,11 @@ def gather_experience(
         entropy=now.entropy,
         reference_logp=anchor.logp,
         raw_score=raw,
-        score=with_stop_penalty(normalized, rollout.stopped, config.missing_stop_penalty),
+        score=with_stop_penalty(normalized, rollout.stopped, config.missing_stop_penalty, config.missing_stop),
     )
     if step == 0 and config.policy == config.reference:
         check_starts_at_reference(experience)
     return experience
-
-
-def with_stop_penalty(score: Tensor, stopped: Tensor, penalty: float | None) -> Tensor:
-    """(responses,) scores in which -penalty stands in place of the score of every response that did not stop.
-
-    Huang et al. 2024 call it the EOS trick; None leaves every score as it is.
-    """
-    return score if penalty is None else torch.where(stopped, score, -penalty)
 
 
 def check_starts_at_reference(experience: Experience) -> None:
@@ -161,7 +124,10 @@ def kl_per_sequence(experience: Experience) -> Tensor:
 def experience_metrics(experience: Experience, shaped: Tensor, kl_coefficient: float) -> dict[str, float]:
     """What the batch says about the policy before it is updated; `shaped` is (responses, response tokens)."""
     kl = kl_per_sequence(experience)
+    gap = sampler_gap(policy_logp=experience.logp, sampler_logp=experience.rollout.sampler_logp, mask=experience.mask)
     return rollout_metrics(experience.rollout) | {
+        "policy/sampler_kl": float(gap.kl),
+        "policy/sampler_effective_share": float(gap.effective_share),
         "reward/score": float(experience.raw_score.double().mean()),
         "reward/score_normalized": float(experience.score.double().mean()),
         "reward/shaped": float(shaped.sum(dim=1).double().mean()),
@@ -170,6 +136,47 @@ def experience_metrics(experience: Experience, shaped: Tensor, kl_coefficient: f
         "policy/kl_coefficient": kl_coefficient,
         "policy/entropy": float(masked_mean(experience.entropy, experience.mask)),
     }
+
+
+def watch_over(config: PolicyStage, policy: Policy, reference: FrozenPolicy, reward: AnySource) -> Watch:
+    """What looks after the invariants of a loop."""
+    return Watch(policy, reference, reward, temperature=config.temperature, max_new_tokens=config.max_new_tokens)
+
+
+def is_too_far(config: PolicyStage, approximate_kl: float) -> bool:
+    """Whether a minibatch finds the policy so far from the sampler (nats a token) that the step's updates end."""
+    return config.stop_update_above_kl is not None and approximate_kl > config.stop_update_above_kl
+
+
+def importance_weights(config: PolicyStage, experience: Experience, *, whole_responses: bool = False) -> Tensor:
+    """What the gap between sampler and trainer makes of a loss: (responses, response tokens), or (responses,) where a
+    whole response is the action; 1 without a correction."""
+    mask = experience.mask
+    grids = {"policy_logp": experience.logp, "sampler_logp": experience.rollout.sampler_logp}
+    if whole_responses:
+        grids, mask = {name: masked_sum(grid, mask, 1) for name, grid in grids.items()}, mask.any(1)
+    if config.importance_correction == "none":
+        return torch.ones_like(grids["policy_logp"])
+    return truncated_importance(**grids, mask=mask, cap=config.importance_cap)
+
+
+def logged_samples(config: PolicyStage, experience: Experience, shaped: Tensor) -> list[dict[str, Any]]:
+    """The first responses of a batch as records: what was asked, what was answered, what it was paid."""
+    rollout, paid = experience.rollout, shaped.sum(dim=1)
+    kl = kl_per_sequence(experience)
+    return [
+        {
+            "prompt": rollout.prompts[row].id,
+            "response": rollout.texts[row],
+            "tokens": int(rollout.lengths[row]),
+            "stopped": bool(rollout.stopped[row]),
+            "score": float(experience.raw_score[row]),
+            "score_normalized": float(experience.score[row]),
+            "kl": float(kl[row]),
+            "shaped_reward": float(paid[row]),
+        }
+        for row in range(min(config.logged_samples, len(rollout.texts)))
+    ]
 
 
 class KLCoefficient:

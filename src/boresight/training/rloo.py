@@ -13,13 +13,18 @@ from boresight.records import Prompt
 from boresight.training.experience import (
     Experience,
     RewardScale,
-    RewardSource,
     check_starts_on_policy,
     experience_metrics,
     gather_experience,
+    importance_weights,
+    is_too_far,
+    logged_samples,
     minibatch_rows,
     rollout_pieces,
+    watch_over,
 )
+from boresight.training.reward_scale import stepwise_scale
+from boresight.training.reward_sources import AnySource
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater
 
@@ -28,16 +33,20 @@ from boresight.training.step import MetricSums, Updater
 class RLOORoles:
     policy: Policy  # trained
     reference: FrozenPolicy  # anchor of the KL term
-    reward: RewardSource  # frozen
+    reward: AnySource  # frozen
 
 
 def train_rloo(config: RLOOStage, roles: RLOORoles, scale: RewardScale, prompts: Sequence[Prompt], run: Run) -> None:
     """Train the policy for `config.steps` rollout batches; a whole response is one action. Dropout is off."""
     roles.policy.model.eval()
     updater = Updater([roles.policy.model], config, total=config.rloo_epochs * config.minibatches * config.steps)
-    run.resume(policy=roles.policy.model, updater=updater)
+    scaling, scaling_state = stepwise_scale(config, scale)
+    watch = watch_over(config, roles.policy, roles.reference, roles.reward)
+    run.resume(policy=roles.policy.model, updater=updater, **scaling_state)
     for step in run.steps(config.steps):
-        experience = gather_experience(config, roles.policy, roles.reference, roles.reward, scale, prompts, run, step)
+        experience = gather_experience(
+            config, roles.policy, roles.reference, roles.reward, scaling, prompts, run, step, watch
+        )
         shaped = kl_shaped_reward(
             experience.score,
             experience.logp,
@@ -52,7 +61,10 @@ def train_rloo(config: RLOOStage, roles: RLOORoles, scale: RewardScale, prompts:
             "advantage/mean": float(advantage.mean()),
             "advantage/deviation": float(advantage.std(correction=0)),
         }
-        run.log(step, metrics | update(config, roles.policy, experience, advantage, updater, run, step))
+        with run.usage.phase("update"):
+            metrics |= update(config, roles.policy, experience, advantage, updater, run, step)
+        run.log(step, metrics)
+        run.log_samples(step, logged_samples(config, experience, shaped))
         run.save_if_due(step)
 
 
@@ -69,10 +81,17 @@ def update(
     sums = MetricSums()
     norms: list[float] = []
     rate = updater.learning_rate
+    weights = importance_weights(config, experience, whole_responses=True)
+    skipped = 0
     for epoch in range(config.rloo_epochs):
         generator = run.generator(f"minibatches {epoch}", step)
         for rows in minibatch_rows(len(advantage), config.minibatches, generator):
+            if skipped:
+                skipped += 1
+                updater.skip()
+                continue
             ids = [experience.rollout.prompts[int(row)].id for row in rows]
+            moved = 0.0  # nats, k2 over the tokens of the minibatch
             for piece in rollout_pieces(config, experience.rollout, rows):
                 now = policy.logps(*experience.rollout.rows(piece), temperature=config.temperature)
                 terms = rloo_loss(
@@ -84,10 +103,16 @@ def update(
                 )
                 if not norms:
                     check_starts_on_policy(terms.ratio, step)
-                updater.accumulate({"loss/policy": terms.loss}, count=len(rows), step=step, ids=ids)
+                updater.accumulate({"loss/policy": terms.loss * weights[piece]}, count=len(rows), step=step, ids=ids)
+                moved += float(terms.approximate_kl.sum())
                 sums.add("loss/policy", terms.loss)
                 sums.add("policy/clip_fraction", terms.clipped.float())
                 sums.add("policy/ratio_mean", terms.ratio)
                 sums.add("policy/approximate_kl", terms.approximate_kl, float(now.mask.sum()))
-            norms.append(updater.apply(step=step, ids=ids))
-    return sums.means() | {"optim/grad_norm": sum(norms) / len(norms), "optim/learning_rate": rate}
+            if is_too_far(config, moved / int(experience.mask[rows].sum())):
+                skipped += 1
+                updater.skip()
+            else:
+                norms.append(updater.apply(step=step, ids=ids))
+    metrics = sums.means() | {"optim/grad_norm": sum(norms) / len(norms), "optim/learning_rate": rate}
+    return metrics if config.stop_update_above_kl is None else metrics | {"policy/skipped_minibatches": float(skipped)}

@@ -24,6 +24,7 @@ class Rollout:
     response_mask: Tensor  # the same shape, True at response tokens
     stopped: Tensor  # (responses,) bool: ended with the stop token
     lengths: Tensor  # (responses,) response tokens
+    sampler_logp: Tensor  # (responses, response tokens) as the decoder found them while it drew; 0 behind the end
 
     @property
     def row_tokens(self) -> Tensor:
@@ -75,6 +76,8 @@ def as_rollout(
     places = torch.arange(width)[None]
     mask = (places >= starts) & (places < ends)
     device = next(policy.model.parameters()).device
+    longest = max(len(g.token_ids) for g in generations)
+    sampler_logp = torch.tensor([g.logps + [0.0] * (longest - len(g.logps)) for g in generations])
     return Rollout(
         prompts=tuple(prompts),
         texts=tuple(response_text(policy, g) for g in generations),
@@ -82,6 +85,7 @@ def as_rollout(
         response_mask=mask.to(device),
         stopped=torch.tensor([g.stopped for g in generations], device=device),
         lengths=torch.tensor([len(g.token_ids) for g in generations], device=device),
+        sampler_logp=sampler_logp.to(device),
     )
 
 

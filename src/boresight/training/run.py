@@ -6,8 +6,8 @@ and 2 + 2 steps equal 4 to the bit.
 """
 
 import hashlib
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from boresight.training.checkpoint import Checkpoints
 from boresight.training.processes import ALONE, Processes
 from boresight.training.progress import ProgressBar
 from boresight.training.step import Updater
+from boresight.training.usage import Usage
 
 SHOWN = (
     "loss/total",
@@ -62,7 +63,7 @@ class Run:
         self._writer = MetricsWriter(folder)
         self._parts: dict[str, Stateful] = {}
         self._next_step = 0
-        self._step_started = 0.0
+        self._usage = Usage()
         self._shown: dict[str, float] = {}
 
     def generator(self, purpose: str, step: int = 0) -> torch.Generator:
@@ -107,26 +108,49 @@ class Run:
         with ProgressBar(self._title, total, done=self._next_step, stream=stream) as bar:
             for step in range(self._next_step, total):
                 torch.manual_seed(self.generator(purpose, step).initial_seed())
-                self._step_started = time.perf_counter()
+                self._usage = Usage()
                 yield step
                 bar.advance(figures=self._shown)
 
     def log(self, step: int, metrics: Mapping[str, float], split: str = "train") -> None:
-        """Write a row of metrics; that of a training step also says how long the step has taken."""
+        """Write a row of metrics; that of a training step also says what the step has taken of time and memory."""
         if split == "train":
             self._shown = {name: metrics[name] for name in SHOWN if name in metrics}
-            metrics = {**metrics, "time/step_seconds": time.perf_counter() - self._step_started}
+            metrics = {**metrics, **self._usage.metrics()}
         if self.processes.first:
             self._writer.append(step, metrics, split)
 
+    def log_samples(self, step: int, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Write records that show what a step was made of, a line each."""
+        if self.processes.first:
+            self._writer.append_samples(step, samples)
+
+    @property
+    def usage(self) -> Usage:
+        """What the step under way takes of time and memory."""
+        return self._usage
+
     def save_if_due(self, step: int) -> None:
         """Write a checkpoint after every `checkpoint_every`-th step; it replaces the last one atomically."""
-        if (step + 1) % self._checkpoint_every:
-            return
+        if (step + 1) % self._checkpoint_every == 0:
+            self._save(step + 1)
+
+    @contextmanager
+    def saved_before(self, fault: type[BaseException], step: int) -> Iterator[None]:
+        """Where `fault` comes up within, before anything of the step was trained, write a checkpoint from which a later
+        run goes on with that step, and let it pass."""
+        try:
+            yield
+        except fault:
+            if self._parts:
+                self._save(step)
+            raise
+
+    def _save(self, next_step: int) -> None:
         self._checkpoints.write(
             {
                 "key": self._key,
-                "next_step": step + 1,
+                "next_step": next_step,
                 "metrics_position": self._writer.position(),
                 "parts": {name: _state(part) for name, part in self._parts.items()},
             }

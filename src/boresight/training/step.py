@@ -99,6 +99,11 @@ class Updater:
         self._updates += 1
         return float(norm)
 
+    def skip(self) -> None:
+        """Drop what was accumulated; for the schedule the update has been made."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._updates += 1
+
     def noise_metrics(self) -> dict[str, float]:
         """The gradient noise scale, where it is asked for and can be told already."""
         scale = None if self._noise is None else self._noise.scale

@@ -1,0 +1,119 @@
+"""The stages that sample from the policy they train; `boresight.config.sections` offers them beside all others."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from boresight.config.reward_sections import Reward
+from boresight.config.section_bases import AdaptedStage, Fraction, OptimizedStage, Paths
+
+
+class PolicyStage(AdaptedStage, OptimizedStage):
+    """Fields of the stages that sample from the policy while they train it."""
+
+    REFERENCES: ClassVar = ("policy", "reference", "reward", "reward.model", "reward.models")
+    PATHS: ClassVar = ("prompts",)
+    policy: str
+    """Stage whose model is trained on: the SFT model."""
+    reference: str
+    """Stage whose model is the frozen anchor of the KL penalty."""
+    reward: Reward
+    """What responses are paid by: a `reward_model` stage; or a mapping with the `kind` `reward_model`, `ensemble`,
+    `rules`, `answer`, `match`, `length` or `service`, told below; or a list of such mappings, summed by `weight`."""
+    prompts: Paths
+    """Prompt records."""
+    steps: PositiveInt
+    """Rollout batches."""
+    prompts_per_step: PositiveInt = 64
+    """Prompts of one rollout batch."""
+    responses_per_prompt: PositiveInt = 1
+    """Responses to each of them."""
+    max_new_tokens: PositiveInt = 128
+    """Longest response in tokens."""
+    temperature: PositiveFloat = 1.0
+    """Sampling temperature; every log-probability is taken at it."""
+    kl_coefficient: NonNegativeFloat = 0.05
+    """Weight of the KL penalty in the reward, reward units a nat (Huang et al. 2024: 0.05)."""
+    kl_estimator: Literal["k1", "k2", "k3"] = "k1"
+    """Per-token estimator of the penalty (Schulman 2020)."""
+    missing_stop_penalty: NonNegativeFloat | None = 1.0
+    """What a response without stop token is fined, in units of the normalised score; null: nothing."""
+    missing_stop: Literal["replace", "subtract"] = "replace"
+    """replace: minus `missing_stop_penalty` stands in place of its score (the EOS trick of Huang et al. 2024).
+    subtract: the penalty is taken from the score that it has (`missing_eos_penalty` of TRL)."""
+    reward_scale: Literal["reference", "running", "certificate", "none"] = "reference"
+    """How scores are shifted and scaled to mean 0, deviation 1. reference: over responses of the reference, measured
+    once at the start (Stiennon et al. 2020). running: over all scores of the run so far. certificate: over the
+    held-out responses on which the reward model was certified. none: they stay as they come."""
+    normalization_prompts: PositiveInt = 256
+    """Prompts for the measurement of `reward_scale: reference`."""
+    length_penalty: NonNegativeFloat = 0.0
+    """Taken from the score for each response token beyond `length_penalty_from`, before `reward_scale`, so in units of
+    the score as it comes (Singhal et al. 2023)."""
+    length_penalty_from: NonNegativeInt = 0
+    """Response tokens that cost nothing."""
+    length_normalized_reward: bool = False
+    """Divide the score by the response's tokens, before `reward_scale`. For scores above 0 alone: of two responses
+    with one score below 0 the longer would win."""
+    stop_update_above_kl: PositiveFloat | None = None
+    """Once a minibatch finds the policy further than this from the one that sampled (`policy/approximate_kl`, nats a
+    token), neither it nor the rest of the step's minibatches trains the policy; about 0.02 is the habit (Achiam 2018).
+    By default all of them do."""
+    importance_correction: Literal["none", "truncated"] = "none"
+    """truncated: weigh each token's loss (in `rloo` each response's) by its probability under the trainer over that
+    under the sampler, at most `importance_cap`: for samplers whose arithmetic differs (Yao et al. 2025). The gap is
+    logged either way."""
+    importance_cap: PositiveFloat = 2.0
+    """Largest of these weights."""
+    logged_samples: NonNegativeInt = 4
+    """Responses of each step that are written to `samples.jsonl` in the stage's folder, with their scores."""
+    minibatches: PositiveInt = 2
+    """Optimizer steps over one rollout batch and epoch."""
+    clip_range: PositiveFloat = 0.2
+    """Ratios outside 1 +- this give no further gradient (Schulman et al. 2017)."""
+    adam_epsilon: PositiveFloat = 1e-5
+    checkpoint_every: PositiveInt = 5
+    learning_rate: PositiveFloat = 1e-6
+    schedule: Literal["cosine", "linear", "constant"] = "linear"
+    warmup_fraction: Fraction = 0.0
+
+
+class PPOStage(PolicyStage):
+    """Proximal policy optimisation with a value model, a frozen reference and a frozen reward model."""
+
+    kind: Literal["ppo"]
+    ppo_epochs: PositiveInt = 4
+    """Passes over one rollout batch."""
+    gamma: Fraction = 1.0
+    """Discount."""
+    gae_lambda: Fraction = 0.95
+    """Lambda of generalised advantage estimation (Schulman et al. 2016)."""
+    value_clip_range: PositiveFloat = 0.2
+    """Values may move this far from the rollout's before the clipped loss takes over."""
+    value_learning_rate: PositiveFloat | None = None
+    """Peak rate of the value model; by default the policy's."""
+    value_start: Literal["reward", "policy"] = "reward"
+    """Weights that the value model starts from (Ouyang et al. 2022: the reward model)."""
+    value_warmup_steps: NonNegativeInt = 0
+    """First rollout batches in which only the value model learns."""
+    target_kl_per_sequence: PositiveFloat | None = None
+    """Aim of the adaptive KL controller in nats a response (Ziegler et al. 2019); none: fixed coefficient."""
+    kl_horizon: PositiveFloat = 10000.0
+    """Responses over which the adaptive controller acts."""
+    whiten_rewards: bool = False
+    """Scale the rewards of a batch's tokens to variance 1 (biased, over all of its tokens) without moving their mean,
+    before advantages are estimated (Huang et al. 2024; off in their runs). Advantages are always whitened."""
+    loss_aggregation: Literal["token_mean", "sequence_mean"] = "token_mean"
+    """token_mean: each token of a minibatch weighs the same. sequence_mean: each response does, so that a token of a
+    long one weighs less. Of the policy's loss and entropy; the value loss is a mean over tokens."""
+    entropy_coefficient: NonNegativeFloat = 0.0
+    """Weight of the policy's entropy in its objective."""
+
+
+class RLOOStage(PolicyStage):
+    """REINFORCE with a leave-one-out baseline (Ahmadian et al. 2024): PPO without the value model."""
+
+    kind: Literal["rloo"]
+    responses_per_prompt: PositiveInt = Field(default=4, ge=2)
+    rloo_epochs: PositiveInt = 1
+    """Passes over one rollout batch."""

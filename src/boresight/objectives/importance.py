@@ -1,0 +1,41 @@
+"""When the sampler's arithmetic is not the trainer's: how far apart they are, and a weight that makes up for it.
+
+A policy gradient over tokens drawn from q, written for p, is off by the ratio p / q (other kernels, lower precision).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from boresight.objectives.inputs import require_mask
+from boresight.objectives.kl import k3
+from boresight.objectives.masking import fill_masked, masked_mean
+
+
+class SamplerGap(NamedTuple):
+    kl: Tensor  # scalar, KL(sampler || trainer) by k3, nats a token: 0 where p equals q
+    effective_share: Tensor  # scalar, effective sample size of the ratios / tokens: 1 where p equals q
+
+
+def truncated_importance(*, policy_logp: Tensor, sampler_logp: Tensor, mask: Tensor, cap: float) -> Tensor:
+    """min(p / q, cap) a token (Ionides 2008; for language models Yao et al. 2025), detached; 1 where mask is False.
+
+    Shapes are (responses, tokens). `policy_logp` is that of the trainer for the weights that sampled, before any
+    update. The cap bounds the variance and biases towards the sampler where it binds.
+    """
+    require_mask(mask, policy_logp=policy_logp, sampler_logp=sampler_logp)
+    log_ratio = fill_masked(policy_logp, mask) - fill_masked(sampler_logp, mask)
+    return torch.exp(log_ratio).clamp(max=cap).detach()
+
+
+def sampler_gap(*, policy_logp: Tensor, sampler_logp: Tensor, mask: Tensor) -> SamplerGap:
+    """How far trainer and sampler are apart on a batch; shapes as in `truncated_importance`.
+
+    The share is (sum w)^2 / (n sum w^2) over the n tokens with w = p / q (Kish 1965).
+    """
+    require_mask(mask, policy_logp=policy_logp, sampler_logp=sampler_logp)
+    ratio = (fill_masked(policy_logp, mask) - fill_masked(sampler_logp, mask)).detach().exp()
+    share = masked_mean(ratio, mask).square() / masked_mean(ratio.square(), mask)
+    kl = k3(policy_logp=sampler_logp, reference_logp=policy_logp, mask=mask).detach()  # the sampler drew the tokens
+    return SamplerGap(masked_mean(kl, mask), share)

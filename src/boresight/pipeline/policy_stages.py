@@ -1,0 +1,87 @@
+"""The stages that train a policy by what they sample from it: roles loaded, trained, proved, saved."""
+
+from dataclasses import dataclass
+
+from boresight.config.sections import PolicyStage, PPOStage, RLOOStage
+from boresight.models.roles import FrozenPolicy, Policy
+from boresight.pipeline.context import StageContext
+from boresight.pipeline.inputs import Records, read_stage_prompts
+from boresight.pipeline.reward_roles import RewardRole, certified_scale, load_reward
+from boresight.pipeline.trained_models import frozen_reference, save_policy, trained_policy, trained_value_model
+from boresight.pipeline.training_stages import Result, check_unmoved, counts, final_metrics
+from boresight.records import Prompt
+from boresight.training.ppo import PPORoles, train_ppo
+from boresight.training.reward_scale import RewardScale, measure_reward_scale
+from boresight.training.rloo import RLOORoles, train_rloo
+from boresight.training.rollout import refuse_long_prompts
+from boresight.training.run import Run
+
+
+def ppo(context: StageContext, config: PPOStage) -> Result:
+    stage = _policy_stage(context, config)
+    value = trained_value_model(context, config, stage.policy, mean=stage.scale.mean, deviation=stage.scale.deviation)
+    roles = PPORoles(stage.policy, value, stage.reference, stage.reward.source)
+    before = stage.fingerprints()
+    train_ppo(config, roles, stage.scale, stage.read.records, stage.run)
+    return _finish_policy(context, config, stage, before)
+
+
+def rloo(context: StageContext, config: RLOOStage) -> Result:
+    stage = _policy_stage(context, config)
+    roles = RLOORoles(stage.policy, stage.reference, stage.reward.source)
+    before = stage.fingerprints()
+    train_rloo(config, roles, stage.scale, stage.read.records, stage.run)
+    return _finish_policy(context, config, stage, before)
+
+
+@dataclass(frozen=True)
+class PolicyParts:
+    """What the stages that sample from their policy have in common."""
+
+    policy: Policy
+    reference: FrozenPolicy
+    reward: RewardRole
+    scale: RewardScale
+    read: Records[Prompt]
+    run: Run
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of everything that must not move."""
+        named = {f"reward model {name}": found for name, found in self.reward.fingerprints().items()}
+        return {"reference": self.reference.fingerprint()} | named
+
+
+def _policy_stage(context: StageContext, config: PolicyStage) -> PolicyParts:
+    read = read_stage_prompts(context)
+    reward = load_reward(context, config, read.records)
+    policy = trained_policy(context, config, config.policy)
+    reference = frozen_reference(context, config, policy)
+    refuse_long_prompts(policy, read.records, config.max_new_tokens)
+    run = context.run()
+    scale = (
+        certified_scale(context, config)
+        if config.reward_scale == "certificate"
+        else measure_reward_scale(config, reference, reward.source, read.records, run)
+    )
+    return PolicyParts(policy, reference, reward, scale, read, run)
+
+
+def _finish_policy(context: StageContext, config: PolicyStage, stage: PolicyParts, before: dict[str, str]) -> Result:
+    """Prove that the frozen roles stayed frozen, save the policy, and say how it ended."""
+    for role, found in stage.fingerprints().items():
+        check_unmoved(before[role], found, role)
+    saved = save_policy(context, stage.policy, config.policy)
+    return {
+        "steps": config.steps,
+        "responses": config.steps * config.prompts_per_step * config.responses_per_prompt,
+        "final": final_metrics(context.folder),
+        "reference_unchanged": True,
+        **(
+            {"reward_mean": stage.scale.mean, "reward_deviation": stage.scale.deviation}
+            if config.reward_scale != "running"
+            else {}
+        ),
+        **stage.reward.served_models(),
+        **saved,
+        **counts(stage.read),
+    }

@@ -1,0 +1,137 @@
+"""The reward of a policy stage, made from its settings: models loaded, services named, what is frozen proved frozen."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from boresight.config.reward_sections import reward_models, reward_parts
+from boresight.config.sections import (
+    AnswerReward,
+    EnsembleReward,
+    LengthReward,
+    MatchReward,
+    ModelReward,
+    PolicyStage,
+    RewardSection,
+    RulesReward,
+    ServiceReward,
+)
+from boresight.data.chat_template import ChatFormat
+from boresight.data.tokenize import scored_text_probe
+from boresight.errors import ModelError
+from boresight.feedback.rule_judge import parse_rules
+from boresight.feedback.score_client import ScoreClient
+from boresight.feedback.verifiable import expected_answer
+from boresight.models.loading import default_device
+from boresight.models.roles import RewardModel, build_reward_model
+from boresight.pipeline.context import StageContext
+from boresight.records import Prompt
+from boresight.storage import read_json
+from boresight.training.experience import RewardScale
+from boresight.training.reward_sources import (
+    AnySource,
+    Ensemble,
+    Form,
+    KnownAnswer,
+    PromptRules,
+    Service,
+    WeightedSum,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RewardRole:
+    """What pays a policy, and what of it can be held against its state at the start."""
+
+    source: AnySource
+    models: Mapping[str, RewardModel]
+    services: Mapping[str, Service]
+
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 over the parameters of each reward model, by stage."""
+        return {name: model.fingerprint() for name, model in self.models.items()}
+
+    def served_models(self) -> dict[str, Any]:
+        """For the stage's result: which model answered behind which address."""
+        hashes = {url: service.model_hash for url, service in self.services.items()}
+        return {"reward_service_models": hashes} if hashes else {}
+
+
+def load_reward(
+    context: StageContext,
+    config: PolicyStage,
+    prompts: Sequence[Prompt],
+    build: Callable[[str], RewardModel] | None = None,
+) -> RewardRole:
+    """The reward of a stage; `build` makes the reward model of a stage from its name, by default a copy of its own.
+
+    Raises DataError for a prompt without what a rule needs, ModelError for a reward model that would not be given the
+    text that it was trained on.
+    """
+    build = build or (lambda name: build_reward_model(context.model_path(name), device=default_device()))
+    models = {name: build(name) for name in reward_models(config.reward)}
+    for name, model in models.items():
+        check_scored_text(context, name, model.chat)
+    services: dict[str, Service] = {}
+    parts = [(part.weight, _source(context, part, prompts, models, services)) for part in reward_parts(config.reward)]
+    alone = len(parts) == 1 and parts[0][0] == 1.0
+    return RewardRole(parts[0][1] if alone else WeightedSum(parts), models, services)
+
+
+def _source(
+    context: StageContext,
+    part: RewardSection,
+    prompts: Sequence[Prompt],
+    models: Mapping[str, RewardModel],
+    services: dict[str, Service],
+) -> AnySource:
+    match part:
+        case ModelReward():
+            return models[part.model]
+        case EnsembleReward():
+            return Ensemble(part, [models[name] for name in part.models])
+        case RulesReward():
+            for prompt in prompts:
+                parse_rules(prompt)
+            return PromptRules()
+        case AnswerReward():
+            for prompt in prompts:
+                expected_answer(prompt)
+            return KnownAnswer(part)
+        case MatchReward() | LengthReward():
+            return Form(part)
+        case ServiceReward():
+            client = ScoreClient(part.url, part.timeout_seconds, part.patience_seconds)
+            return services.setdefault(part.url, Service(client, part.batch_size, context.folder))
+    raise AssertionError(part.kind)  # the config knows no other
+
+
+def check_scored_text(context: StageContext, name: str, chat: ChatFormat) -> None:
+    """Hold what a reward model would be given against what its stage says it was trained on: template and ending.
+
+    Raises ModelError where the two differ, token for token.
+    """
+    trained = read_json(context.stage_file(name, "result.json")).get("scored_text")
+    now = scored_text_probe(chat)
+    if trained is not None and trained != now:
+        raise ModelError(
+            f"{context.model_path(name)}: the reward model would be given other text than it was trained on: a probe "
+            f"conversation ends in {now['ending']!r} and has the tokens {now['tokens_sha256'][:12]}, in training it "
+            f"ended in {trained['ending']!r} with {trained['tokens_sha256'][:12]}. Its chat template or tokenizer was "
+            f"changed after the stage {name}; restore them, or run with --from {name}."
+        )
+
+
+def certified_scale(context: StageContext, config: PolicyStage) -> RewardScale:
+    """Mean and deviation of the scores that the reward model gave to its held-out responses.
+
+    Raises ModelError where its stage held none out.
+    """
+    (name,) = reward_models(config.reward)  # the config sees to it
+    found = read_json(context.stage_file(name, "result.json")).get("held_out_scores")
+    if found is None:
+        raise ModelError(
+            f"stage {context.name}: reward_scale: certificate, but {name} was certified on no held-out responses. Give "
+            "it some (held_out_fraction of the preferences stage, or held_out), or set reward_scale: reference."
+        )
+    return RewardScale(found["mean"], found["deviation"])
