@@ -64,6 +64,7 @@ bench: setup
 	$(BIN)/python bench/scaling.py --peer $(PEER)/bin/python --json docs/figures/scaling.json --plot docs/figures/scaling.svg
 	$(BIN)/python bench/memory.py --json docs/figures/memory.json
 	$(BIN)/python bench/spared_memory.py --json docs/figures/spared_memory.json
+	$(BIN)/python bench/rollout.py --json docs/figures/rollout.json --plot docs/figures/rollout.svg
 	$(BIN)/python docs/generate.py
 
 experiments: setup
