@@ -4,6 +4,7 @@ It drives the model's own modules through the attention interface of transformer
 (`boresight.models.kv_cache`). A prompt is computed once for all its responses, several prompts in one packed row.
 """
 
+import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -40,10 +41,10 @@ class Decoder:
         while waiting or self._live:
             while waiting and len(self._live) < self._slots:
                 self._admit(waiting, prompts, ends)
-                on_finished(self._retire())
+                self._retire(on_finished)
             if self._live:
                 take_tokens(self._live, self.step([request.token_ids[-1] for request in self._live]), ends)
-                on_finished(self._retire())
+                self._retire(on_finished)
 
     def add(self, prompt: PromptKV) -> None:
         """Take a slot for a response to this prompt."""
@@ -73,15 +74,16 @@ class Decoder:
             logits.append(after)
         take_tokens(entering, torch.stack(logits), ends)
 
-    def _retire(self) -> int:
-        """Free the slots of finished responses; how many there were."""
+    def _retire(self, on_finished: Callable[[int], None]) -> None:
+        """Free the slots of finished responses, and tell how many they are."""
         finished = [slot for slot, request in enumerate(self._live) if request.finished]
         for slot in reversed(finished):
             self._cache.remove(slot)
             last = self._live.pop()
             if slot < len(self._live):
                 self._live[slot] = last
-        return len(finished)
+        if finished:
+            on_finished(len(finished))
 
 
 class _Prompts:
@@ -136,11 +138,16 @@ def prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> list[tu
 
 
 def decodes(model: PreTrainedModel) -> bool:
-    """Whether the decoder gives this model's own logits; found out once, by comparing both on a probe."""
+    """Whether the decoder gives this model's own logits; found out once, by comparing both on a probe, and noted where
+    it does not."""
     known = getattr(model, "_boresight_decodes", None)
     if known is None:
         known = packs(model.base_model) and _probe(model)
         model._boresight_decodes = known
+        if not known:
+            logging.getLogger(__name__).warning(
+                "%s cannot be driven by the decoder; its own cache is used, which is slower", type(model).__name__
+            )
     return bool(known)
 
 

@@ -4,7 +4,6 @@ Each response draws from its own row of uniform numbers (inverse transform sampl
 written in nor the order of the prompts decides what it says.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -60,7 +59,7 @@ def generate(
     first_met = {request.prompt: number for number, request in reversed(list(enumerate(requests)))}
     order = sorted(requests, key=lambda request: (len(request.prompt), first_met[request.prompt]))
     ends = ends_at(stop_token_ids, stop_strings, tokenizer)
-    driven = _is_driven(model)
+    driven = decodes(model)
     was_training = model.training
     model.eval()
     try:
@@ -75,15 +74,6 @@ def generate(
     finally:
         model.train(was_training)
     return [Generation(request.token_ids, request.logps, request.stopped) for request in requests]
-
-
-def _is_driven(model: PreTrainedModel) -> bool:
-    if decodes(model):
-        return True
-    logging.getLogger(__name__).warning(
-        "%s cannot be driven by the decoder; its own cache is used, which is slower", type(model).__name__
-    )
-    return False
 
 
 def _check_room(model: PreTrainedModel, prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> None:
