@@ -65,6 +65,7 @@ bench: setup
 	$(BIN)/python bench/memory.py --json docs/figures/memory.json
 	$(BIN)/python bench/spared_memory.py --json docs/figures/spared_memory.json
 	$(BIN)/python bench/report.py --json docs/figures/report.json
+	$(BIN)/python bench/rollout.py --json docs/figures/rollout.json --plot docs/figures/rollout.svg
 	$(BIN)/python docs/generate.py
 
 experiments: setup

@@ -7,8 +7,8 @@ from typing import Any
 from boresight.storage import read_json
 
 FIGURES = Path(__file__).parent / "figures"
-VERSUS, SAME_LOSSES, SCALING, MEMORY, SPARED = (
-    FIGURES / f"{name}.json" for name in ("versus_trl", "same_losses", "scaling", "memory", "spared_memory")
+VERSUS, SAME_LOSSES, SCALING, MEMORY, SPARED, ROLLOUT = (
+    FIGURES / f"{name}.json" for name in ("versus_trl", "same_losses", "scaling", "memory", "spared_memory", "rollout")
 )
 Figures = Mapping[str, Any]
 
@@ -21,7 +21,10 @@ def benchmarks_page() -> str:
         "the same pairs, random weights and settings. Seconds are processor seconds.",
         *_versus(read_json(VERSUS)),
     ]
-    for path, section in ((SAME_LOSSES, _same_losses), (SCALING, _growth), (MEMORY, _memory), (SPARED, _spared)):
+    sections = (
+        (SAME_LOSSES, _same_losses), (SCALING, _growth), (MEMORY, _memory), (SPARED, _spared), (ROLLOUT, _rollout),
+    )  # fmt: skip
+    for path, section in sections:
         if path.exists():
             lines += section(read_json(path))
     return "\n".join(lines) + "\n"
@@ -139,4 +142,45 @@ def _spared(found: Figures) -> list[str]:
     for way, figures in found["ways"].items():
         told = [f"{figures[name]['train_delta_mb']:.0f} MB, {figures[name]['cpu_s']:.0f} s" for name in figures]
         lines.append(f"| {way} | " + " | ".join(told) + " |")
+    return lines
+
+
+def _rollout(measured: Figures) -> list[str]:
+    lines = [
+        "",
+        "## Sampling",
+        "",
+        "New tokens a processor second beside `generate` of transformers (`bench/rollout.py`): the same prompts and",
+        "the same lengths of responses (log-normal), as many at once on both sides, temperature 1, one thread. A ratio",
+        "is of one round, median (lowest to highest). Weights of transformers are in the format named.",
+        "",
+        "| model | format | responses | at once | rounds | new tokens | tokens a second, transformers / ours | ratio |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for key, found in measured.items():
+        group, name = key.split("/")
+        if group != "growth":
+            speed = found["tokens_per_s"]
+            lines.append(
+                f"| {group} | {name} | {found['prompts']} | {found['slots']} | {found['rounds']} "
+                f"| {found['new_tokens']} | {speed['peer']:.0f} / {speed['ours']:.0f} | {_ratio(speed)} |"
+            )
+    swept = {key: found for key, found in measured.items() if key.startswith("growth/")}
+    if swept:
+        lines += [
+            "",
+            "Growth of a rollout, tiny in bfloat16, one quantity varied at a time (else 64 prompts, 16 at once):",
+            "",
+            "![seconds of a rollout against what is varied](figures/rollout.svg)",
+            "",
+            "| varied | from / to | | seconds | exponent |",
+            "|---|---|---|---|---|",
+        ]
+    for found in swept.values():
+        for side, library in (("ours", "Boresight"), ("peer", "transformers")):
+            x, seconds = found["x"], found[side]["seconds"]
+            lines.append(
+                f"| {found['title']} | {x[0]} / {x[-1]} | {library} | {seconds[0]:.2f} / {seconds[-1]:.2f} "
+                f"| {found[side]['exponent']:.2f} |"
+            )
     return lines

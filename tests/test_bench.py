@@ -1,5 +1,6 @@
 """The benchmark's measured run, on a model of no use: its figures are there, its losses those of training."""
 
+import importlib
 import json
 import math
 import subprocess
@@ -45,3 +46,16 @@ def test_the_report_of_many_prompts_is_timed_and_small() -> None:
     assert 0 < figures["write_s"] < 20 and 10_000 < figures["page_bytes"] < 4_000_000
     if "load_s" in figures:  # Chromium is there
         assert 0 < figures["load_s"] <= figures["painted_s"]
+
+
+def test_rollouts_are_measured_beside_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a few tokens: that both sides write the lengths drawn for them, and what is told of it."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    rollout = importlib.import_module("rollout")
+    monkeypatch.setattr(rollout, "WORK", {"tiny": (5, 2)})
+    monkeypatch.setattr(rollout, "PROMPT", (6, 4, 9))
+    monkeypatch.setattr(rollout, "RESPONSE", (4, 2, 7))
+    found = rollout.compare("tiny", "float32", 2)
+    speed = found["tokens_per_s"]
+    assert found["prompts"] == 5 and 10 <= found["new_tokens"] <= 35
+    assert speed["ours"] > 0 and speed["peer"] > 0 and speed["ratio"][1] <= speed["ratio"][0] <= speed["ratio"][2]

@@ -43,7 +43,8 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One response a model gave to a prompt. `stopped`: it ended with the stop token, not at the length limit."""
+    """One response a model gave to a prompt. `stopped`: it ended with the stop token, not at the length limit.
+    `scores`: where it is the best of several, the rewards of all of them; its own is the highest."""
 
     id: str
     prompt: Prompt
@@ -53,6 +54,7 @@ class Response:
     stopped: bool
     tokens: int
     logp_sum: float
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

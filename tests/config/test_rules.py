@@ -201,6 +201,17 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
             "responses_per_prompt 1) into equal parts",
         ),
         (
+            "prompts: data/prompts.jsonl}",
+            "prompts: data/prompts.jsonl, best_of: 8}",
+            "6: stages.drafts.best_of: 8, but nobody chooses; name a reward_model stage in `reward`",
+        ),
+        (
+            "  simpo: {",
+            "  best: {kind: sample, policy: demo, prompts: data/prompts.jsonl, temperatures: [0.0, 1.0], best_of: 8, "
+            "reward: scorer}\n  simpo: {",
+            "27: stages.best.temperatures: at 0 all 8 responses of best_of are the same; give temperatures above 0",
+        ),
+        (
             "candidates: [ppo, dpo]",
             "candidates: [ppo, dpo, ppo]",
             '23: stages.compare.candidates[2]: "ppo" stands in the list twice; remove one',

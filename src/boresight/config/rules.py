@@ -272,6 +272,14 @@ def _sample_rules(stage: StageSection) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield Problem(("policy", index), f'"{name}" stands in the list twice; remove one')
+    if stage.best_of is not None and stage.reward is None:
+        yield Problem(("best_of",), f"{stage.best_of}, but nobody chooses; name a reward_model stage in `reward`")
+    if stage.reward is not None and stage.best_of is None:
+        yield Problem(("reward",), f'"{stage.reward}" has nothing to choose from; give best_of, or take it out')
+    if stage.best_of is not None and 0.0 in stage.temperatures:
+        yield Problem(
+            ("temperatures",), f"at 0 all {stage.best_of} responses of best_of are the same; give temperatures above 0"
+        )
 
 
 def _evaluate_rules(stage: StageSection) -> Iterator[Problem]:

@@ -95,7 +95,7 @@ class SFTStage(TextStage):
 class SampleStage(StageSection):
     """Several responses to each prompt."""
 
-    REFERENCES: ClassVar = ("policy",)
+    REFERENCES: ClassVar = ("policy", "reward")
     PATHS: ClassVar = ("prompts",)
     kind: Literal["sample"]
     policy: str | list[str]
@@ -106,6 +106,11 @@ class SampleStage(StageSection):
     """Use this many prompts, drawn by the seed; by default all."""
     responses_per_prompt: PositiveInt = 4
     """Responses of each model to each prompt, spread evenly over the temperatures."""
+    best_of: Annotated[int, Field(ge=2)] | None = None
+    """Draw this many for each of them and keep the one that `reward` scores highest, with the scores of all: best-of-n,
+    a policy at most log n - (n - 1) / n nats from the sampled one (Stiennon et al. 2020; Beirami et al. 2024)."""
+    reward: str | None = None
+    """`reward_model` stage that chooses, where `best_of` is given."""
     temperatures: list[NonNegativeFloat] = Field(default=[1.0], min_length=1)
     """Sampling temperatures; 0 is greedy."""
     max_new_tokens: PositiveInt = 128

@@ -219,6 +219,12 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
     return tuple(_text(item, where) for item in value)
 
 
+def _numbers(value: Any, where: str) -> tuple[float, ...]:
+    if not isinstance(value, list):
+        raise DataError(f"{where}: found {kind_of(value)}, expected a list of numbers.")
+    return tuple(_number(item, where) for item in value)
+
+
 def _prompt(value: Any, where: str) -> Prompt | Messages:
     """A Response carries the whole Prompt record, a PreferencePair the prompt's messages."""
     return from_record(Prompt, value, where) if isinstance(value, dict) else messages_from(value, where)
@@ -232,6 +238,7 @@ _FIELDS: dict[str, Callable[[Any, str], Any]] = {
     **dict.fromkeys(("n_votes", "tokens"), _count),
     "p_chosen": probability,
     "annotators": _texts,
+    "scores": _numbers,
     "stopped": _flag,
     "prompt": _prompt,
 }

@@ -6,7 +6,7 @@ that way, which is found out by comparing both ways on a probe, never trusted fr
 as they are, padding and all. Both give the same numbers but for rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -65,7 +65,7 @@ def _row_arguments(
         row = _packed(input_ids.cpu(), wanted.cpu(), prompt_lengths, is_lowered(device.type))
         if _is_worth_it(row, input_ids, device):
             places = row.places[wanted.cpu()].to(device)
-            return _packed_arguments(row, device), (torch.zeros_like(places), places)
+            return packed_arguments(row, device), (torch.zeros_like(places), places)
     return {"input_ids": input_ids.to(device), "use_cache": False}, wanted.to(device).nonzero(as_tuple=True)
 
 
@@ -122,7 +122,7 @@ def _compare(body: PreTrainedModel, device: torch.device) -> bool:
     present = torch.arange(width)[None] < torch.tensor([len(row) for row in rows])[:, None]
     plain = body(input_ids=padded, use_cache=False).last_hidden_state[present.to(device)]
     row = pack(rows, PROBE_PROMPTS, width=width, quantum=QUANTUM)
-    arguments = _packed_arguments(row, device)
+    arguments = packed_arguments(row, device)
     states = body(**arguments).last_hidden_state[0][row.places[present].to(device)]
     everywhere = arguments["spans"].layers == body.config.num_hidden_layers
     return bool(everywhere and (states - plain).abs().max() <= PROBE_TOLERANCE * plain.abs().max())
@@ -136,14 +136,17 @@ def _packed(input_ids: Tensor, wanted: Tensor, prompt_lengths: Sequence[int] | N
     return pack(rows, prompts, width=input_ids.shape[1], quantum=QUANTUM if lowered else 1)
 
 
-def _packed_arguments(row: PackedRow, device: torch.device) -> dict[str, Any]:
+def packed_arguments(
+    row: PackedRow, device: torch.device, keep: Callable[[Tensor, Tensor], None] | None = None
+) -> dict[str, Any]:
+    """What to call a model with that `packs`; `keep` as in `Spans`."""
     return {
         "input_ids": row.input_ids.to(device),
         "position_ids": row.position_ids.to(device),
         # Taken as a finished mask and passed on as it is; the spans say who sees whom.
         "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device),
         "use_cache": False,
-        "spans": Spans(row.spans),
+        "spans": Spans(row.spans, keep),
     }
 
 

@@ -1,10 +1,10 @@
 """Attention over a packed row, span by span, as an attention implementation of transformers.
 
-Registered under NAME and set on a model, it is given every layer's queries, keys and values together with the spans.
-Without spans (ordinary batches, decoding with a cache) it is what transformers does by itself.
+Registered under NAME and set on a model, it is given every layer's queries, keys and values together with the spans, or
+with the step of a decoder that keeps keys and values itself. Without either it is what transformers does by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,16 +15,22 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from boresight.models.block_attention import attend_in_blocks
+from boresight.models.kv_cache import Step
 from boresight.models.shared_prompt import Span
 
 NAME = "boresight_packed"
 
 
 class Spans:
-    """The spans of one packed row, the masks they need, and how many layers have attended by them."""
+    """The spans of one packed row, the masks they need, and how many layers have attended by them.
 
-    def __init__(self, spans: Sequence[Span]) -> None:
+    `keep` is given the keys and values of each layer, (1, key-value heads, tokens, head size), where somebody wants to
+    go on from them.
+    """
+
+    def __init__(self, spans: Sequence[Span], keep: Callable[[Tensor, Tensor], None] | None = None) -> None:
         self.spans = tuple(spans)
+        self.keep = keep
         self.layers = 0
         self._masks: dict[tuple[Any, ...], Tensor | None] = {}
 
@@ -58,11 +64,17 @@ def attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     spans: Spans | None = None,
+    decoding: Step | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Attention function of transformers: (1, heads, tokens, head size) in, (1, tokens, heads, head size) out."""
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if decoding is not None:
+        return decoding.attend(query, key, value, scale, sliding_window, softcap), None
+    if spans is not None and spans.keep is not None:
+        spans.keep(key, value)
     if spans is None and softcap is None:
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
@@ -71,7 +83,6 @@ def attend(
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if spans is None:
         assert softcap is not None
         bias = _whole_bias(query, attention_mask, module)

@@ -113,7 +113,7 @@ def _answer(
         stop_token_ids=policy.chat.stop_token_ids,
         generator=generator,
         batch_size=config.batch_size,
-        on_batch=bar.advance,
+        on_finished=bar.advance,
     )
     return [
         Response(

@@ -25,6 +25,7 @@ from boresight.feedback.rule_judge import RuleJudge
 from boresight.models.loading import default_device
 from boresight.models.roles import build_reward_model
 from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
+from boresight.pipeline.best_of_n import keep_best
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.inputs import HELD_OUT, PAIRS, read_stage_prompts, rows_aside
 from boresight.records import PreferencePair, Response
@@ -40,14 +41,18 @@ def sample(context: StageContext, config: SampleStage) -> Result:
     models = [config.policy] if isinstance(config.policy, str) else config.policy
     read = fitting_prompts(context, config, models, read_stage_prompts(context))
     prompts = limited(read.records, config.limit, context.seed)
+    drawn = config.best_of or 1
     responses: list[Response] = []
     for model in models:
         requests = [
-            (f"{prompt.id}/{model}/{i}", prompt, config.temperatures[i % len(config.temperatures)])
+            (f"{prompt.id}/{model}/{i}", prompt, config.temperatures[i // drawn % len(config.temperatures)])
             for prompt in prompts
-            for i in range(config.responses_per_prompt)
+            for i in range(config.responses_per_prompt * drawn)
         ]
         responses += answer_prompts(context, config, model, requests)
+    chosen: Result = {}
+    if config.best_of is not None:
+        responses, chosen = keep_best(context, config, responses)
     write_records(context.folder / RESPONSES, responses)
     return {
         "prompts": len(prompts),
@@ -56,6 +61,7 @@ def sample(context: StageContext, config: SampleStage) -> Result:
         "responses": len(responses),
         "stop_rate": sum(r.stopped for r in responses) / len(responses),
         "mean_tokens": sum(r.tokens for r in responses) / len(responses),
+        **chosen,
     }
 
 
