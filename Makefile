@@ -54,10 +54,10 @@ check: setup
 
 # TRL lives in an environment of its own: it is measured against, never used.
 bench: setup
-	@set -e; if ! test -x $(PEER)/bin/python; then \
+	@set -e; if ! $(PEER)/bin/python -c 'import trl, boresight' 2>/dev/null; then \
 	  $(BIN)/python -m venv $(PEER); \
 	  $(PEER)/bin/python -m pip install --disable-pip-version-check --quiet '$(TORCH)'; \
-	  $(PEER)/bin/python -m pip install --disable-pip-version-check --quiet $(PEER_PACKAGES); \
+	  $(PEER)/bin/python -m pip install --disable-pip-version-check --quiet $(PEER_PACKAGES) -e .; \
 	fi
 	$(BIN)/python bench/same_losses.py --peer $(PEER)/bin/python --json docs/figures/same_losses.json
 	$(BIN)/python bench/versus_trl.py --peer $(PEER)/bin/python --json docs/figures/versus_trl.json

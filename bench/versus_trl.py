@@ -4,7 +4,7 @@
     python bench/versus_trl.py --peer PEER/bin/python --rounds 5 --methods dpo --models tiny
 
 Both get the same pairs, the same random weights and the same settings (batch 8, bfloat16, AdamW, gradients clipped, one
-thread). Each run is a process of its own; even rounds start with the one, odd rounds with the other. A ratio is TRL's
+thread), and run in one environment, so that each imports the same libraries. Each run is a process of its own; even rounds start with the one, odd rounds with the other. A ratio is TRL's
 figure over ours, taken within a round: above 1 ours is the faster or the leaner.
 """
 
@@ -42,7 +42,7 @@ def commands(options: argparse.Namespace, method: str, model: str, work: Path) -
     same += ["--data", str(work / "pairs.jsonl"), "--examples", str(options.examples or EXAMPLES[model])]
     same += ["--dtype", options.dtype]
     peer = [options.peer, str(HERE / "peer_trl.py"), *same, "--setting", options.setting]
-    return [sys.executable, str(HERE / "train.py"), *same], peer
+    return [options.peer, str(HERE / "train.py"), *same], peer
 
 
 def compare(ours: Callable[[], dict[str, Any]], peer: Callable[[], dict[str, Any]], rounds: int) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def compare(ours: Callable[[], dict[str, Any]], peer: Callable[[], dict[str, Any
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", required=True, help="a Python that has TRL")
+    parser.add_argument("--peer", required=True, help="a Python that has TRL and boresight")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--models", nargs="+", choices=list(EXAMPLES), default=list(EXAMPLES))
