@@ -192,6 +192,12 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     """`reward_model` stage."""
     prompts: Paths
     """Prompt records."""
+    roles: Literal["separate", "shared"] | None = None
+    """Where the weights of policy, reference and reward model lie. `separate`: a model each. `shared`: one frozen base
+    in memory, and adapters in it for every role that was trained from it. By default `shared` with `lora`, otherwise
+    `separate`."""
+    offload: list[Literal["reference", "reward"]] = Field(default=[])
+    """Frozen roles that wait in the memory of the CPU until they are asked; for `roles: separate` on a GPU."""
     steps: PositiveInt
     """Rollout batches."""
     prompts_per_step: PositiveInt = 64
@@ -223,11 +229,21 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     schedule: Literal["cosine", "linear", "constant"] = "linear"
     warmup_fraction: Fraction = 0.0
 
+    @property
+    def layout(self) -> str:
+        """`roles`, or what stands in for it."""
+        return self.roles or ("separate" if self.lora is None else "shared")
+
 
 class PPOStage(PolicyStage):
     """Proximal policy optimisation with a value model, a frozen reference and a frozen reward model."""
 
     kind: Literal["ppo"]
+    roles: Literal["separate", "shared", "one_trunk"] | None = None  # type: ignore[assignment]
+    """Where the weights of policy, value model, reference and reward model lie. `separate`: a model each. `shared`: one
+    frozen base in memory, and adapters in it for every role that was trained from it. `one_trunk`: so, and the value
+    model is a second head on the policy, which halves the work of an update and lets its loss move the policy's
+    weights; without `lora` too. By default `shared` with `lora`, otherwise `separate`."""
     ppo_epochs: PositiveInt = 4
     """Passes over one rollout batch."""
     gamma: Fraction = 1.0
@@ -238,8 +254,12 @@ class PPOStage(PolicyStage):
     """Values may move this far from the rollout's before the clipped loss takes over."""
     value_learning_rate: PositiveFloat | None = None
     """Peak rate of the value model; by default the policy's."""
-    value_start: Literal["reward", "policy"] = "reward"
-    """Weights that the value model starts from (Ouyang et al. 2022: the reward model)."""
+    value_start: Literal["reward", "policy"] | None = None
+    """Weights that the value model starts from; by default the reward model's (Ouyang et al. 2022). On one trunk always
+    the policy's, with a head of zeros."""
+    value_coefficient: PositiveFloat | None = None
+    """Weight of the value loss beside the policy's on one trunk; by default 0.1 (Huang et al. 2024). Models apart have
+    learning rates of their own instead."""
     value_warmup_steps: NonNegativeInt = 0
     """First rollout batches in which only the value model learns."""
     target_kl_per_sequence: PositiveFloat | None = None
@@ -248,6 +268,16 @@ class PPOStage(PolicyStage):
     """Responses over which the adaptive controller acts."""
     entropy_coefficient: NonNegativeFloat = 0.0
     """Weight of the policy's entropy in its objective."""
+
+    @property
+    def value_source(self) -> str:
+        """`value_start`, or what stands in for it."""
+        return "policy" if self.roles == "one_trunk" else self.value_start or "reward"
+
+    @property
+    def trunk_value_coefficient(self) -> float:
+        """`value_coefficient`, or what stands in for it."""
+        return 0.1 if self.value_coefficient is None else self.value_coefficient
 
 
 class RLOOStage(PolicyStage):

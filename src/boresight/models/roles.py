@@ -18,9 +18,9 @@ from boresight.data.batches import PreferenceBatch, pad_rows
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import encode_pair_response, encode_prompt
 from boresight.errors import ModelError
-from boresight.models.adapters import Adapter, add_adapter, refuse_new_tokens
+from boresight.models.adapters import OWN, Adapter, add_adapter, refuse_new_tokens
 from boresight.models.generate import Generation, generate
-from boresight.models.heads import ScalarHeadModel
+from boresight.models.heads import ScalarHeadModel, scalars
 from boresight.models.hidden_states import hidden_states, slices_at_once
 from boresight.models.loading import (
     chat_format,
@@ -55,6 +55,7 @@ class Policy:
         self.tokenizer = tokenizer
         self.chat = chat
         self.adapter = adapter
+        self.trained: nn.Module = model if adapter is None else adapter.weights(OWN)
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
         """Response log-probabilities with gradient; see `boresight.models.response_logps`."""
@@ -111,11 +112,7 @@ class UnadaptedPolicy(FrozenPolicy):
 
     def fingerprint(self) -> str:
         """That of the same model loaded by itself: the adapter's parameters and its names for layers left out."""
-        return _digest(
-            (name.replace(".base_layer", ""), parameter)
-            for name, parameter in self.model.named_parameters()
-            if ".lora_" not in name
-        )
+        return digest(self._adapter.parameters_under(None))
 
 
 class RewardModel:
@@ -140,12 +137,17 @@ class RewardModel:
             scores[chosen] = score_rows(self.model, self.head, batch, [beginnings[i] for i in chosen])
         return scores
 
+    def fingerprint(self) -> str:
+        """As of a frozen policy."""
+        return fingerprint(self.model)
+
 
 class ValueModel:
     """Predicts, before each response token, the reward still to come; trained beside the policy."""
 
     def __init__(self, model: ScalarHeadModel) -> None:
         self.model = model
+        self.trained: nn.Module = model
 
     def predict(self, input_ids: Tensor, response_mask: Tensor) -> Tensor:
         """(rows, response tokens) values of the states in which the response tokens were chosen, left-aligned."""
@@ -155,7 +157,7 @@ class ValueModel:
         return to_left_edge(values, left_edge_mask(response_mask).to(values.device))
 
     def parameters(self) -> Iterator[Parameter]:
-        return iter(self.model.parameters())
+        return iter(self.trained.parameters())
 
 
 def freeze(model: M) -> M:
@@ -167,17 +169,18 @@ def freeze(model: M) -> M:
 
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 over names and contents of all parameters."""
-    return _digest(model.named_parameters())
+    return digest(model.named_parameters())
 
 
-def _digest(parameters: Iterable[tuple[str, Parameter]]) -> str:
-    digest = hashlib.sha256()
+def digest(parameters: Iterable[tuple[str, Parameter]]) -> str:
+    """SHA-256 over names and contents, whatever their order."""
+    found = hashlib.sha256()
     for name, parameter in sorted(parameters, key=itemgetter(0)):
-        digest.update(name.encode())
+        found.update(name.encode())
         # Of a copy: memory that numpy has seen cannot be given back, and sharded weights are gathered and given back.
         copied = whole(parameter.detach()).cpu().clone()
-        digest.update(copied.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        found.update(copied.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def pair_logps(policy: Policy | FrozenPolicy, batch: PreferenceBatch) -> tuple[ResponseLogps, ResponseLogps]:
@@ -207,8 +210,7 @@ def score_rows(
     """
     input_ids, last = pad_rows(rows)
     last &= ~torch.nn.functional.pad(last[:, 1:], (0, 1))
-    scores: Tensor = head(hidden_states(model.base_model, input_ids, last, prompt_lengths)).squeeze(-1)
-    return scores.float()
+    return scalars(head, hidden_states(model.base_model, input_ids, last, prompt_lengths))
 
 
 def build_policy(

@@ -71,8 +71,8 @@ def trained_value_model(
 ) -> ValueModel:
     """The value model beside a policy; adapted like it, its head trained whole."""
     value = build_value_model(
-        context.model_path(config.reward if config.value_start == "reward" else config.policy),
-        start=config.value_start,
+        context.model_path(config.reward if config.value_source == "reward" else config.policy),
+        start=config.value_source,
         policy=policy,
         mean=mean,
         deviation=deviation,
