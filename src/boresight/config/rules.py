@@ -23,6 +23,7 @@ from boresight.config.sections import (
     ModelSection,
     ORPOStage,
     PolicyStage,
+    PPOStage,
     PreferenceStage,
     PretrainStage,
     RewardModelStage,
@@ -218,11 +219,43 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
             f"{stage.prompts_per_step} x responses_per_prompt {stage.responses_per_prompt}) into equal parts",
         )
 
+    if stage.roles == "shared" and stage.lora is None:
+        yield Problem(
+            ("roles",), "shared, but roles share a base as adapters in it; add `lora: {}`, or leave roles out"
+        )
+    if stage.offload and stage.layout != "separate":
+        yield Problem(("offload",), f"{stage.offload}, but roles: {stage.layout} keeps one base; take it out")
     warmup = getattr(stage, "value_warmup_steps", 0)
     if warmup >= stage.steps:
         yield Problem(
             ("value_warmup_steps",),
             f"{warmup} of {stage.steps} steps leave none in which the policy learns; lower it, or raise steps",
+        )
+
+
+def _ppo_rules(stage: StageSection) -> Iterator[Problem]:
+    """One trunk has one learning rate and one start; models apart have rates of their own in place of a weight."""
+    assert isinstance(stage, PPOStage)
+    if stage.roles != "one_trunk":
+        if stage.value_coefficient is not None:
+            yield Problem(
+                ("value_coefficient",),
+                f"{stage.value_coefficient:g}, but only roles: one_trunk adds the two losses up; take it out, or set "
+                "value_learning_rate",
+            )
+        return
+    trunk = "but on one trunk"
+    if stage.value_start == "reward":
+        yield Problem(("value_start",), f"reward, {trunk} the value head stands on the policy; take it out")
+    if stage.value_learning_rate is not None:
+        yield Problem(
+            ("value_learning_rate",),
+            f"{stage.value_learning_rate:g}, {trunk} there is one rate; take it out, or set value_coefficient",
+        )
+    if stage.value_warmup_steps:
+        yield Problem(
+            ("value_warmup_steps",),
+            f"{stage.value_warmup_steps}, {trunk} the policy cannot rest while the value head learns; set it to 0",
         )
 
 
@@ -278,6 +311,7 @@ FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[P
     (RewardModelStage, _reward_model_rules),
     (StageSection, _adapter_rules),
     (PolicyStage, _policy_rules),
+    (PPOStage, _ppo_rules),
     (SampleStage, _sample_rules),
     (EvaluateStage, _evaluate_rules),
     (GateStage, _gate_rules),

@@ -83,10 +83,14 @@ class Adapter:
     def add_saved(self, name: str, folder: Path) -> dict[str, Tensor]:
         """A further adapter, frozen, from a PEFT folder of the same base; returns what else was trained with it, such
         as a head. Raises ModelError where its layers are not those of this model."""
-        saved = load_file(folder / WEIGHTS)
         config = LoraConfig.from_pretrained(folder)
         config.task_type, config.modules_to_save = self._handle.peft_config[OWN].task_type, None
         self._add(name, config, seed=0, trained=False)
+        return self.load(folder, name)
+
+    def load(self, folder: Path, name: str = OWN) -> dict[str, Tensor]:
+        """Fill an adapter from a PEFT folder of the same shape and base; returns and raises as `add_saved`."""
+        saved = load_file(folder / WEIGHTS)
         places = {key.replace("/", "."): p for key, p in self.weights(name).named_parameters()}
         adapters = {key.removeprefix(SAVED_PREFIX): saved.pop(key) for key in sorted(saved) if ".lora_" in key}
         if {key: p.shape for key, p in places.items()} != {key: tensor.shape for key, tensor in adapters.items()}:

@@ -258,11 +258,16 @@ def build_value_model(
     """
     if start == "policy":
         return ValueModel(ScalarHeadModel.from_language_model(load_causal_lm(path).to(device)))
-    if load_tokenizer(path).get_vocab() != policy.tokenizer.get_vocab():
+    refuse_another_vocabulary(path, load_tokenizer(path), policy)
+    model = load_reward_model(path).to(device)
+    value = ScalarHeadModel.from_reward_model(model, scalar_head(model), mean, deviation)
+    return ValueModel(value.to(device))
+
+
+def refuse_another_vocabulary(path: str | Path, tokenizer: PreTrainedTokenizerBase, policy: Policy) -> None:
+    """ModelError where a reward model cannot start a value model, since that reads the policy's token ids."""
+    if tokenizer.get_vocab() != policy.tokenizer.get_vocab():
         raise ModelError(
             f"{path}: the reward model's tokenizer is not the policy's, so its weights cannot start the value model. "
             "Set `value_start: policy` in the PPO stage."
         )
-    model = load_reward_model(path).to(device)
-    value = ScalarHeadModel.from_reward_model(model, scalar_head(model), mean, deviation)
-    return ValueModel(value.to(device))

@@ -36,13 +36,7 @@ from boresight.models.loading import (
     load_tokenizer,
     save_model,
 )
-from boresight.models.roles import (
-    FrozenPolicy,
-    Policy,
-    RewardModel,
-    build_reward_model,
-    fingerprint,
-)
+from boresight.models.roles import Policy
 from boresight.models.tiny import build_llama, train_tokenizer
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.inputs import (
@@ -56,6 +50,7 @@ from boresight.pipeline.inputs import (
     read_stage_rated,
 )
 from boresight.pipeline.model_card import model_card
+from boresight.pipeline.policy_roles import PolicyRoles, load_policy_roles, load_value_model
 from boresight.pipeline.trained_models import (
     frozen_reference,
     save_policy,
@@ -63,7 +58,6 @@ from boresight.pipeline.trained_models import (
     spare_memory,
     trained_policy,
     trained_reward_model,
-    trained_value_model,
 )
 from boresight.records import PreferencePair
 from boresight.runlog.reader import read_metrics
@@ -248,30 +242,30 @@ def kto(context: StageContext, config: KTOStage) -> Result:
 
 
 def ppo(context: StageContext, config: PPOStage) -> Result:
-    policy, reference, reward = _policy_roles(context, config)
+    loaded = load_policy_roles(context, config)
+    policy, reference, reward = loaded.policy, loaded.reference, loaded.reward
     read = read_stage_prompts(context)
     prompts = read.records
     refuse_long_prompts(policy, prompts, config.max_new_tokens)
     run = context.run()
     scale = measure_reward_scale(config, reference, reward, prompts, run)
-    value = trained_value_model(context, config, policy, mean=scale.mean, deviation=scale.deviation)
-    roles = PPORoles(policy, value, reference, reward)
-    before = reference.fingerprint(), fingerprint(reward.model)
-    train_ppo(config, roles, scale, prompts, run)
-    return _finish_policy(context, roles, before, scale) | _counts(read)
+    value = load_value_model(context, config, loaded, scale)
+    before = reference.fingerprint(), reward.fingerprint()
+    train_ppo(config, PPORoles(policy, value, reference, reward), scale, prompts, run)
+    return _finish_policy(context, loaded, before, scale) | _counts(read)
 
 
 def rloo(context: StageContext, config: RLOOStage) -> Result:
-    policy, reference, reward = _policy_roles(context, config)
+    loaded = load_policy_roles(context, config)
+    policy, reference, reward = loaded.policy, loaded.reference, loaded.reward
     read = read_stage_prompts(context)
     prompts = read.records
     refuse_long_prompts(policy, prompts, config.max_new_tokens)
     run = context.run()
     scale = measure_reward_scale(config, reference, reward, prompts, run)
-    roles = RLOORoles(policy, reference, reward)
-    before = reference.fingerprint(), fingerprint(reward.model)
-    train_rloo(config, roles, scale, prompts, run)
-    return _finish_policy(context, roles, before, scale) | _counts(read)
+    before = reference.fingerprint(), reward.fingerprint()
+    train_rloo(config, RLOORoles(policy, reference, reward), scale, prompts, run)
+    return _finish_policy(context, loaded, before, scale) | _counts(read)
 
 
 def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str, float]:
@@ -284,12 +278,6 @@ def final_metrics(folder: Path, names: Sequence[str] | None = None) -> dict[str,
         if values:
             result[name] = sum(values) / len(values)
     return result
-
-
-def _policy_roles(context: StageContext, config: PolicyStage) -> tuple[Policy, FrozenPolicy, RewardModel]:
-    reward = build_reward_model(context.model_path(config.reward), device=default_device())
-    policy = trained_policy(context, config, config.policy)
-    return policy, frozen_reference(context, config, policy), reward
 
 
 def _encoded_pairs(
@@ -350,16 +338,13 @@ def _suggested_batch(folder: Path) -> Result:
     return {"suggested_batch_size": max(1, round(found[name]))} if found else {}
 
 
-def _finish_policy(
-    context: StageContext, roles: PPORoles | RLOORoles, before: tuple[str, str], scale: RewardScale
-) -> Result:
+def _finish_policy(context: StageContext, roles: PolicyRoles, before: tuple[str, str], scale: RewardScale) -> Result:
     """Prove that the frozen roles stayed frozen, save the policy, and say how it ended."""
-    assert isinstance(roles.reward, RewardModel)
     _check_unmoved(before[0], roles.reference.fingerprint(), "reference")
-    _check_unmoved(before[1], fingerprint(roles.reward.model), "reward model")
+    _check_unmoved(before[1], roles.reward.fingerprint(), "reward model")
     config = context.config
     assert isinstance(config, PolicyStage)
-    saved = save_policy(context, roles.policy, config.policy)
+    saved = save_policy(context, roles.policy, roles.base)
     return {
         "steps": config.steps,
         "responses": config.steps * config.prompts_per_step * config.responses_per_prompt,
@@ -367,6 +352,7 @@ def _finish_policy(
         "reference_unchanged": True,
         "reward_mean": scale.mean,
         "reward_deviation": scale.deviation,
+        "roles": roles.said,
         **saved,
     }
 

@@ -1,0 +1,138 @@
+"""The roles of the stages that sample from their policy: four models, or adapters and heads on one base.
+
+Which of them share a base is read off the pipeline: a reward model that a stage trained as an adapter of the model that
+the policy starts from, or of the model that the policy's own adapter stands on, loads straight into the policy's base.
+"""
+
+from dataclasses import dataclass
+
+from boresight.config.pipeline import Pipeline
+from boresight.config.sections import PolicyStage, PPOStage, RewardModelStage, TextStage
+from boresight.models.backbone import (
+    AdaptedRewardModel,
+    TrunkValue,
+    adapted_reward_model,
+    fresh_value_model,
+    value_model_on,
+    with_room_for_a_value_model,
+)
+from boresight.models.loading import chat_format, default_device, load_tokenizer
+from boresight.models.offload import OffloadedPolicy, OffloadedRewardModel
+from boresight.models.roles import (
+    FrozenPolicy,
+    Policy,
+    RewardModel,
+    UnadaptedPolicy,
+    ValueModel,
+    build_reward_model,
+    refuse_another_vocabulary,
+)
+from boresight.pipeline.check_lineage import start_of
+from boresight.pipeline.context import StageContext
+from boresight.pipeline.trained_models import frozen_reference, separate_value_model, spare_memory, trained_policy
+from boresight.training.experience import RewardScale
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRoles:
+    """`base` is the stage whose model the policy is, its adapter aside; `said` is for the stage's result."""
+
+    policy: Policy
+    reference: FrozenPolicy
+    reward: RewardModel
+    base: str
+    said: dict[str, str]
+
+
+def load_policy_roles(context: StageContext, config: PolicyStage) -> PolicyRoles:
+    """Policy, reference and reward model in the layout that `roles` asks for; where each lies is said."""
+    shared = shared_base(context.pipeline, config)
+    base = shared or config.policy
+    policy = trained_policy(context, config, base)
+    said = {"layout": config.layout}
+    if policy.adapter is not None and base != config.policy:
+        policy.adapter.load(context.stage_file(config.policy, "adapter"))
+        said["policy"] = f"goes on with the adapter of {config.policy} on {base}"
+    reference = frozen_reference(context, config, policy, base)
+    reward, said["reward"] = _reward_model(context, config, policy, shared)
+    for role, where in said.items():
+        context.say(f"roles: {role}: {where}")
+    return _offloaded(context, config, PolicyRoles(policy, reference, reward, base, said))
+
+
+def load_value_model(
+    context: StageContext, config: PPOStage, roles: PolicyRoles, scale: RewardScale
+) -> ValueModel | TrunkValue:
+    """The value model that `roles` and `value_start` ask for; its head is trained whole."""
+    if config.roles == "one_trunk":
+        return TrunkValue(roles.policy)
+    if config.layout == "separate" or config.lora is None or roles.policy.adapter is None:
+        return separate_value_model(context, config, roles.policy, mean=scale.mean, deviation=scale.deviation)
+    if not isinstance(roles.reward, AdaptedRewardModel):
+        return fresh_value_model(roles.policy, roles.policy.adapter, config.lora, context.seed)
+    refuse_another_vocabulary(context.model_path(config.reward), roles.reward.tokenizer, roles.policy)
+    value = value_model_on(roles.reward, mean=scale.mean, deviation=scale.deviation)
+    if roles.reward.adapter is not roles.policy.adapter:
+        spare_memory(value.model.body, config, roles.reward.adapter)
+    return value
+
+
+def shared_base(pipeline: Pipeline, config: PolicyStage) -> str | None:
+    """The stage on whose model both the policy's and the reward model's adapter can stand; None where there is none."""
+    scorer = pipeline.stages[config.reward]
+    if config.layout == "separate" or config.lora is None:
+        return None
+    if not isinstance(scorer, RewardModelStage) or scorer.lora is None:
+        return None
+    if scorer.start == config.policy:
+        return config.policy if config.quantization in (None, scorer.quantization) else None
+    before = pipeline.stages.get(config.policy)
+    goes_on = getattr(before, "lora", None) == config.lora and not config.quantization
+    return scorer.start if goes_on and adapter_base(pipeline, config.policy) == scorer.start else None
+
+
+def adapter_base(pipeline: Pipeline, stage: str) -> str | None:
+    """The stage whose model the adapter that a stage saves belongs to; None where it saves none."""
+    section = pipeline.stages.get(stage)
+    if not isinstance(section, TextStage | PolicyStage) or section.lora is None or section.quantization:
+        return None
+    if isinstance(section, PolicyStage):
+        return shared_base(pipeline, section) or section.policy
+    return start_of(pipeline, stage)
+
+
+def _reward_model(
+    context: StageContext, config: PolicyStage, policy: Policy, shared: str | None
+) -> tuple[RewardModel, str]:
+    """The reward model, and where it lies."""
+    folder = context.stage_file(config.reward, "model")
+    if shared is not None and policy.adapter is not None:
+        tokenizer = load_tokenizer(folder)
+        chat = chat_format(tokenizer, "tokenizer")
+        adapter = context.stage_file(config.reward, "adapter")
+        where = f"the adapter of {config.reward} on {shared}"
+        return adapted_reward_model(policy, policy.adapter, adapter, tokenizer, chat), where
+    reward = build_reward_model(folder, device=default_device())
+    if config.layout == "separate" or config.lora is None:
+        return reward, "a model of its own"
+    where = f"a model of its own, since {config.reward} is no adapter of what the policy stands on"
+    if isinstance(config, PPOStage) and config.roles != "one_trunk" and config.value_source == "reward":
+        where += "; the value model is an adapter in it"
+        return with_room_for_a_value_model(reward, config.lora, context.seed), where
+    return reward, where
+
+
+def _offloaded(context: StageContext, config: PolicyStage, roles: PolicyRoles) -> PolicyRoles:
+    """The same with those of `offload` waiting on the CPU."""
+    device = default_device()
+    if config.offload and device == "cpu":
+        context.say("offload: there is no GPU here, so everything is in the memory of the CPU anyway")
+        return roles
+    reference, reward = roles.reference, roles.reward
+    if "reference" in config.offload and isinstance(reference, UnadaptedPolicy):
+        context.say("offload: the reference is the policy's own weights and takes no room of its own")
+    elif "reference" in config.offload:
+        reference = OffloadedPolicy(reference, device)
+    if "reward" in config.offload:
+        reward = OffloadedRewardModel(reward, device)
+    return PolicyRoles(roles.policy, reference, reward, roles.base, roles.said)
