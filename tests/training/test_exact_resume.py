@@ -99,10 +99,27 @@ def ppo_adapted(run: Run, folder: Path, **changes: Any) -> None:
     train_ppo(tiny.ppo_config(**changes), roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
 
 
+def ppo_shared(run: Run, folder: Path, **changes: Any) -> None:
+    config = tiny.ppo_config(roles="shared", lora=tiny.LORA, value_warmup_steps=1, **changes)
+    train_ppo(config, tiny.shared_roles(tiny.fresh_model()), RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+
+
+def ppo_one_trunk(run: Run, folder: Path, **changes: Any) -> None:
+    config = tiny.ppo_config(roles="one_trunk", lora=tiny.LORA, **changes)
+    train_ppo(config, tiny.trunk_roles(tiny.fresh_model()), RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+
+
+def ppo_one_whole_trunk(run: Run, folder: Path, **changes: Any) -> None:
+    config = tiny.ppo_config(roles="one_trunk", **changes)
+    roles = tiny.trunk_roles(tiny.fresh_model(), adapted=False)
+    train_ppo(config, roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+
+
 LOOPS: dict[str, Loop] = {
     "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "rankings": rankings, "dpo": dpo, "orpo": orpo,
     "simpo": simpo, "kto": kto, "ppo": ppo, "rloo": rloo,
     "sft with adapters": sft_adapted, "dpo with adapters": dpo_adapted, "ppo with adapters": ppo_adapted,
+    "ppo shared": ppo_shared, "ppo one trunk": ppo_one_trunk, "ppo one whole trunk": ppo_one_whole_trunk,
 }  # fmt: skip
 
 
@@ -167,7 +184,7 @@ def test_micro_batches_change_gradients_by_no_more_than_rounding(name: str, tmp_
             torch.testing.assert_close(pieces[number]["exp_avg"], state["exp_avg"], rtol=1e-4, atol=1e-5 * largest)
 
 
-@pytest.mark.parametrize("name", ["sft with adapters", "dpo with adapters", "ppo with adapters"])
+@pytest.mark.parametrize("name", ["sft with adapters", "dpo with adapters", "ppo with adapters", "ppo shared"])
 def test_checkpoint_holds_what_is_trained_and_nothing_else(name: str, tmp_path: Path) -> None:
     with pytest.raises(tiny.Interrupted):
         LOOPS[name](tiny.interrupted_run(tmp_path, 2), tmp_path)

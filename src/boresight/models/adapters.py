@@ -85,7 +85,10 @@ class Adapter:
         as a head. Raises ModelError where its layers are not those of this model."""
         config = LoraConfig.from_pretrained(folder)
         config.task_type, config.modules_to_save = self._handle.peft_config[OWN].task_type, None
-        self._add(name, config, seed=0, trained=False)
+        try:
+            self._add(name, config, seed=0, trained=False)
+        except ValueError as error:  # peft finds no layer of a name that it wants
+            raise self._of_another_base(folder) from error
         return self.load(folder, name)
 
     def load(self, folder: Path, name: str = OWN) -> dict[str, Tensor]:
@@ -94,10 +97,7 @@ class Adapter:
         places = {key.replace("/", "."): p for key, p in self.weights(name).named_parameters()}
         adapters = {key.removeprefix(SAVED_PREFIX): saved.pop(key) for key in sorted(saved) if ".lora_" in key}
         if {key: p.shape for key, p in places.items()} != {key: tensor.shape for key, tensor in adapters.items()}:
-            raise ModelError(
-                f"{folder}: these adapters are not for {type(self._model).__name__} as it is here: the model has "
-                f"{len(places)} places for their {len(adapters)} tensors, or others. They belong to another base."
-            )
+            raise self._of_another_base(folder)
         with torch.no_grad():
             for key, parameter in places.items():
                 parameter.copy_(adapters[key])
@@ -143,6 +143,12 @@ class Adapter:
         self._handle.requires_grad_(False)  # peft trains what is active, and that alone
         for parameter in (*before, *(self.weights(name).parameters() if trained else ())):
             parameter.requires_grad_(True)
+
+    def _of_another_base(self, folder: Path) -> ModelError:
+        return ModelError(
+            f"{folder}: these adapters do not fit into the layers of {type(self._model).__name__} as it is here. They "
+            "belong to another base: name the stage that they were trained in, on the model that they were trained on."
+        )
 
     def _layers(self) -> Iterator[tuple[str, BaseTunerLayer]]:
         return ((path, layer) for path, layer in self._model.named_modules() if isinstance(layer, BaseTunerLayer))
