@@ -175,7 +175,8 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
         (
             "    reward: scorer\n",
             "    reward: scorer\n    roles: shared\n",
-            "15: stages.ppo.roles: shared, but roles share a base as adapters in it; add `lora: {}`, or leave roles out",
+            "15: stages.ppo.roles: shared, but roles share a base as adapters in it; add `lora: {}`, or leave roles "
+            "out",
         ),
         (
             "    reward: scorer\n",
@@ -201,9 +202,9 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
         ),
         (
             "    reward: scorer\n",
-            "    reward: scorer\n    roles: one_trunk\n    value_warmup_steps: 2\n",
-            "16: stages.ppo.value_warmup_steps: 2, but on one trunk the policy cannot rest while the value head learns; "
-            "set it to 0",
+            "    reward: scorer\n    roles: one_trunk\n    value_warmup_steps: 1\n",
+            "16: stages.ppo.value_warmup_steps: 1, but on one trunk the policy cannot rest while the value head "
+            "learns; set it to 0",
         ),
         (", epochs: 1}", "}", "5: stages.demo: how long to train is missing; give epochs or steps"),
         (

@@ -13,7 +13,7 @@ from peft import PeftModel
 from boresight.config.pipeline import Pipeline
 from boresight.models.loading import load_causal_lm
 from boresight.models.roles import fingerprint
-from boresight.pipeline.policy_roles import adapter_base, shared_base
+from boresight.pipeline.check_lineage import adapter_base, shared_base
 from boresight.pipeline.run import run_pipeline
 from boresight.storage import read_json
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
-from boresight.config.sections import PretrainStage
+from boresight.config.sections import PolicyStage, PretrainStage, RewardModelStage, TextStage
 
 TUNED_KINDS = ("sft", "dpo", "orpo", "simpo", "kto", "ppo", "rloo")
 """Stages after which a model knows how to answer. ORPO teaches it by itself: its loss holds the SFT loss."""
@@ -26,6 +26,30 @@ def root_of(pipeline: Pipeline, reference: str) -> str:
         assert start is not None  # every other kind that makes a model has one
         reference = start
     return reference
+
+
+def shared_base(pipeline: Pipeline, config: PolicyStage) -> str | None:
+    """The stage on whose model both the policy's and the reward model's adapter can stand; None where there is none."""
+    scorer = pipeline.stages[config.reward]
+    if config.layout == "separate" or config.lora is None:
+        return None
+    if not isinstance(scorer, RewardModelStage) or scorer.lora is None:
+        return None
+    if scorer.start == config.policy:
+        return config.policy if config.quantization in (None, scorer.quantization) else None
+    before = pipeline.stages.get(config.policy)
+    goes_on = getattr(before, "lora", None) == config.lora and not config.quantization
+    return scorer.start if goes_on and adapter_base(pipeline, config.policy) == scorer.start else None
+
+
+def adapter_base(pipeline: Pipeline, stage: str) -> str | None:
+    """The stage whose model the adapter that a stage saves belongs to; None where it saves none."""
+    section = pipeline.stages.get(stage)
+    if not isinstance(section, TextStage | PolicyStage) or section.lora is None or section.quantization:
+        return None
+    if isinstance(section, PolicyStage):
+        return shared_base(pipeline, section) or section.policy
+    return start_of(pipeline, stage)
 
 
 def is_fine_tuned(pipeline: Pipeline, reference: str) -> bool | None:

@@ -6,8 +6,7 @@ the policy starts from, or of the model that the policy's own adapter stands on,
 
 from dataclasses import dataclass
 
-from boresight.config.pipeline import Pipeline
-from boresight.config.sections import PolicyStage, PPOStage, RewardModelStage, TextStage
+from boresight.config.sections import PolicyStage, PPOStage
 from boresight.models.backbone import (
     AdaptedRewardModel,
     TrunkValue,
@@ -27,7 +26,7 @@ from boresight.models.roles import (
     build_reward_model,
     refuse_another_vocabulary,
 )
-from boresight.pipeline.check_lineage import start_of
+from boresight.pipeline.check_lineage import shared_base
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.trained_models import frozen_reference, separate_value_model, spare_memory, trained_policy
 from boresight.training.experience import RewardScale
@@ -75,30 +74,6 @@ def load_value_model(
     if roles.reward.adapter is not roles.policy.adapter:
         spare_memory(value.model.body, config, roles.reward.adapter)
     return value
-
-
-def shared_base(pipeline: Pipeline, config: PolicyStage) -> str | None:
-    """The stage on whose model both the policy's and the reward model's adapter can stand; None where there is none."""
-    scorer = pipeline.stages[config.reward]
-    if config.layout == "separate" or config.lora is None:
-        return None
-    if not isinstance(scorer, RewardModelStage) or scorer.lora is None:
-        return None
-    if scorer.start == config.policy:
-        return config.policy if config.quantization in (None, scorer.quantization) else None
-    before = pipeline.stages.get(config.policy)
-    goes_on = getattr(before, "lora", None) == config.lora and not config.quantization
-    return scorer.start if goes_on and adapter_base(pipeline, config.policy) == scorer.start else None
-
-
-def adapter_base(pipeline: Pipeline, stage: str) -> str | None:
-    """The stage whose model the adapter that a stage saves belongs to; None where it saves none."""
-    section = pipeline.stages.get(stage)
-    if not isinstance(section, TextStage | PolicyStage) or section.lora is None or section.quantization:
-        return None
-    if isinstance(section, PolicyStage):
-        return shared_base(pipeline, section) or section.policy
-    return start_of(pipeline, stage)
 
 
 def _reward_model(
