@@ -30,7 +30,7 @@ from boresight.models.adapters import add_adapter
 from boresight.models.backbone import (
     AdaptedRewardModel,
     TrunkValue,
-    starting_reference,
+    adapted_reference,
     value_model_on,
 )
 from boresight.models.heads import ScalarHeadModel
@@ -83,7 +83,7 @@ def build_roles(
         return ppo.PPORoles(policy, ValueModel(head), reference, reward)
     adapter = add_adapter(policy.model, config.lora, task="CAUSAL_LM", seed=0)
     policy = Policy(policy.model, tokenizer, chat, adapter)
-    shared = starting_reference(policy, adapter)
+    shared = adapted_reference(policy, adapter)
     adapter.add("reward", config.lora, seed=1)
     adapter.weights("reward").requires_grad_(False)
     head = torch.nn.Linear(policy.model.config.hidden_size, 1, bias=False)

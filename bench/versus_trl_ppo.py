@@ -10,7 +10,6 @@ many tokens an update, whose memory shared PPO is held against.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys

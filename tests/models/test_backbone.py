@@ -17,11 +17,11 @@ from boresight.models.backbone import (
     REWARD,
     VALUE,
     AdaptedRewardModel,
-    StartingPolicy,
+    AdaptedStart,
     TrunkValue,
+    adapted_reference,
     adapted_reward_model,
     fresh_value_model,
-    starting_reference,
     value_model_on,
     with_room_for_a_value_model,
 )
@@ -213,10 +213,10 @@ def test_whatever_happens_within_a_role_the_model_is_the_policy_again(
 def test_reference_of_a_policy_that_goes_on_with_an_adapter_is_a_copy_that_stays(base: PreTrainedModel) -> None:
     plain = FrozenPolicy(copy.deepcopy(base), TOKENIZER, CHAT)
     policy, adapter = policy_on(base)
-    assert isinstance(starting_reference(policy, adapter), UnadaptedPolicy)
+    assert isinstance(adapted_reference(policy, adapter), UnadaptedPolicy)
     learn_something(policy.model)
-    reference = starting_reference(policy, adapter)
-    assert isinstance(reference, StartingPolicy)
+    reference = adapted_reference(policy, adapter)
+    assert isinstance(reference, AdaptedStart)
     batch = rows_of(0, prompts=3, responses=2)
     start, fingerprint = policy.logps(*batch).logp.detach(), reference.fingerprint()
     assert torch.equal(reference.logps(*batch).logp, start)

@@ -1,6 +1,5 @@
 """Where the roles of PPO and RLOO lie, as a pipeline decides it, and what comes of it."""
 
-import json
 import shutil
 import warnings
 from pathlib import Path
@@ -15,6 +14,7 @@ from boresight.models.loading import load_causal_lm
 from boresight.models.roles import fingerprint
 from boresight.pipeline.check_lineage import adapter_base, shared_base
 from boresight.pipeline.run import run_pipeline
+from boresight.runlog.reader import read_metrics
 from boresight.storage import read_json
 
 from . import tiny_pipeline as tiny
@@ -68,13 +68,25 @@ def test_shared_roles_score_and_learn_as_separate_ones_at_first(scored: Path, bu
     for layout in ("shared", "separate"):
         pipeline = tiny.load(built / "data", LORA["scorer"], LORA["ppo"], f"stages.ppo.roles={layout}")
         stages, _ = build(scored, tmp_path / layout, pipeline, "ppo")
-        line = (stages / "ppo/metrics.jsonl").read_text().splitlines()[0]
-        first[layout] = {k: v for k, v in json.loads(line).items() if isinstance(v, float)}
+        table = read_metrics(stages / "ppo/metrics.jsonl")
+        first[layout] = {name: table.series(name)[0][1] for name in table.names}
         assert result(stages, "ppo")["roles"]["layout"] == layout
     assert first["shared"].keys() == first["separate"].keys()
     for key in ("reward/score", "reward/shaped", "policy/entropy", "value/explained_variance", "advantage/deviation"):
         assert first["shared"][key] == pytest.approx(first["separate"][key], rel=1e-3, abs=1e-4), key
     assert first["shared"]["policy/kl_to_reference"] == 0.0
+
+
+def test_a_value_model_from_the_policy_begins_at_zero_beside_a_reward_model_on_the_base(
+    scored: Path, built: Path, tmp_path: Path
+) -> None:
+    """Values of zero explain nothing of what is to come; those of the reward model explain or mislead."""
+    explained = {}
+    for start in ("policy", "reward"):
+        pipeline = tiny.load(built / "data", LORA["scorer"], LORA["ppo"], f"stages.ppo.value_start={start}")
+        stages, _ = build(scored, tmp_path / start, pipeline, "ppo")
+        explained[start] = read_metrics(stages / "ppo/metrics.jsonl").series("value/explained_variance")[0][1]
+    assert explained["policy"] == pytest.approx(0.0, abs=1e-6) != explained["reward"]
 
 
 @pytest.mark.parametrize("changes", [[LORA["ppo"]], []])

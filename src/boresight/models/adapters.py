@@ -12,11 +12,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import Parameter
@@ -24,8 +22,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from boresight.config.sections import LoRASection
 from boresight.errors import ModelError
+from boresight.models.adapted_linear import use_one_step
 from boresight.models.loading import saved_vocabulary_size
 from boresight.storage import folder_at_once, write_json, write_text
+
+if TYPE_CHECKING:  # loaded where adapters are made: it takes time and 20 MB, and most runs have none
+    from peft import LoraConfig, PeftModel
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
 Task = Literal["CAUSAL_LM", "SEQ_CLS", "FEATURE_EXTRACTION"]
 CONFIG = "adapter_config.json"
@@ -38,7 +41,7 @@ OWN = "default"
 class Adapter:
     """The adapters inside a model: one that it computes with, to be saved and merged, and others to switch to."""
 
-    def __init__(self, handle: PeftModel) -> None:
+    def __init__(self, handle: "PeftModel") -> None:
         self._handle = handle
         self._model = handle.get_base_model()
 
@@ -69,8 +72,7 @@ class Adapter:
 
     def add(self, name: str, settings: LoRASection, *, seed: int) -> None:
         """A further adapter that begins as nothing and is trained."""
-        first: LoraConfig = self._handle.peft_config[OWN]
-        self._add(name, _config(settings, str(first.task_type)), seed=seed, trained=True)
+        self._add(name, _config(settings, self._handle.peft_config[OWN].task_type), seed=seed, trained=True)
 
     def add_copy(self, name: str, of: str, *, trained: bool) -> None:
         """A further adapter with the weights that another has now."""
@@ -83,6 +85,8 @@ class Adapter:
     def add_saved(self, name: str, folder: Path) -> dict[str, Tensor]:
         """A further adapter, frozen, from a PEFT folder of the same base; returns what else was trained with it, such
         as a head. Raises ModelError where its layers are not those of this model."""
+        from peft import LoraConfig
+
         config = LoraConfig.from_pretrained(folder)
         config.task_type, config.modules_to_save = self._handle.peft_config[OWN].task_type, None
         try:
@@ -135,7 +139,7 @@ class Adapter:
         merged: PreTrainedModel = self._handle.merge_and_unload(adapter_names=[OWN])
         return merged
 
-    def _add(self, name: str, config: LoraConfig, *, seed: int, trained: bool) -> None:
+    def _add(self, name: str, config: "LoraConfig", *, seed: int, trained: bool) -> None:
         before = [p for p in self._handle.parameters() if p.requires_grad]
         with torch.random.fork_rng(devices=[]), _peft_warnings_aside():
             torch.manual_seed(seed)
@@ -150,7 +154,9 @@ class Adapter:
             "belong to another base: name the stage that they were trained in, on the model that they were trained on."
         )
 
-    def _layers(self) -> Iterator[tuple[str, BaseTunerLayer]]:
+    def _layers(self) -> Iterator[tuple[str, "BaseTunerLayer"]]:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
         return ((path, layer) for path, layer in self._model.named_modules() if isinstance(layer, BaseTunerLayer))
 
     def _active(self) -> list[str]:
@@ -168,7 +174,7 @@ class Adapter:
 class AdapterWeights(nn.Module):
     """The weights of one adapter apart from the model that they stand in: to train, to save, to compare."""
 
-    def __init__(self, layers: Mapping[str, BaseTunerLayer], name: str) -> None:
+    def __init__(self, layers: Mapping[str, "BaseTunerLayer"], name: str) -> None:
         super().__init__()
         for path, layer in layers.items():
             for kind in layer.adapter_layer_names:
@@ -184,19 +190,25 @@ def add_adapter(model: PreTrainedModel, settings: LoRASection, *, task: Task, se
 
     Raises ModelError where the model has no layer of a name in `target_modules`.
     """
+    from peft import get_peft_model
+
     config = _config(settings, task)
     with torch.random.fork_rng(devices=[]), _peft_warnings_aside():
         torch.manual_seed(seed)
         try:
-            return Adapter(get_peft_model(model, config))
+            adapter = Adapter(get_peft_model(model, config))
         except ValueError as error:
             raise ModelError(
                 f"lora.target_modules: {settings.target_modules} fits no layer of {type(model).__name__} ({error}). "
                 "Name linear layers that it has, such as q_proj and v_proj of a Llama, or leave out the setting."
             ) from error
+    use_one_step(model)
+    return adapter
 
 
-def _config(settings: LoRASection, task: str) -> LoraConfig:
+def _config(settings: LoRASection, task: str) -> "LoraConfig":
+    from peft import LoraConfig
+
     return LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -219,6 +231,8 @@ def refuse_new_tokens(path: str | Path, tokenizer: PreTrainedTokenizerBase) -> N
 
 def merge_saved(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """A model with a saved adapter merged into it: for adapters that were trained on weights of lower precision."""
+    from peft import PeftModel
+
     with _peft_warnings_aside():
         return Adapter(PeftModel.from_pretrained(model, adapter)).merge()
 

@@ -32,7 +32,7 @@ from boresight.records import Messages
 VALUE, REWARD, REFERENCE = "value", "reward", "reference"
 
 
-class StartingPolicy(UnadaptedPolicy):
+class AdaptedStart(UnadaptedPolicy):
     """The base under a frozen copy of the adapter that the policy started from."""
 
     def __init__(self, policy: Policy, adapter: Adapter) -> None:
@@ -120,19 +120,24 @@ class TrunkValue:
         return to_left_edge(values, left_edge_mask(response_mask).to(values.device))
 
 
-def starting_reference(policy: Policy, adapter: Adapter) -> FrozenPolicy:
+def adapted_reference(policy: Policy, adapter: Adapter) -> FrozenPolicy:
     """The anchor of a policy that is its own reference; to be made before anything is trained or resumed."""
-    return UnadaptedPolicy(policy, adapter) if adapter.is_nothing(OWN) else StartingPolicy(policy, adapter)
+    return UnadaptedPolicy(policy, adapter) if adapter.is_nothing(OWN) else AdaptedStart(policy, adapter)
 
 
 def adapted_reward_model(
-    policy: Policy, adapter: Adapter, folder: Path, tokenizer: PreTrainedTokenizerBase, chat: ChatFormat
+    policy: Policy,
+    adapter: Adapter,
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    chat: ChatFormat,
+    name: str = REWARD,
 ) -> AdaptedRewardModel:
-    """A reward model on the policy's base from the PEFT folder that its stage wrote.
+    """A reward model on the policy's base from the PEFT folder that its stage wrote, as the adapter `name`.
 
     Raises ModelError where it belongs to another base.
     """
-    others = adapter.add_saved(REWARD, folder)
+    others = adapter.add_saved(name, folder)
     heads = [tensor for name, tensor in others.items() if name.endswith(".weight") and tensor.shape[0] == 1]
     if len(heads) != 1:
         raise ModelError(
@@ -142,7 +147,7 @@ def adapted_reward_model(
     biases = [tensor for name, tensor in others.items() if name.endswith(".bias")]
     head = nn.Linear(heads[0].shape[1], 1, bias=bool(biases))
     head.load_state_dict({"weight": heads[0]} | ({"bias": biases[0]} if biases else {}))
-    return AdaptedRewardModel(policy.model, head.to(_device(policy)), tokenizer, chat, adapter, REWARD)
+    return AdaptedRewardModel(policy.model, head.to(_device(policy)), tokenizer, chat, adapter, name)
 
 
 def with_room_for_a_value_model(reward: RewardModel, settings: LoRASection, seed: int) -> AdaptedRewardModel:

@@ -30,16 +30,22 @@ def root_of(pipeline: Pipeline, reference: str) -> str:
 
 def shared_base(pipeline: Pipeline, config: PolicyStage) -> str | None:
     """The stage on whose model both the policy's and the reward model's adapter can stand; None where there is none."""
-    scorer = pipeline.stages[config.reward]
     if config.layout == "separate" or config.lora is None:
         return None
-    if not isinstance(scorer, RewardModelStage) or scorer.lora is None:
-        return None
-    if scorer.start == config.policy:
-        return config.policy if config.quantization in (None, scorer.quantization) else None
+    if is_adapter_of(pipeline, config.reward, config.policy, config.quantization):
+        return config.policy
     before = pipeline.stages.get(config.policy)
-    goes_on = getattr(before, "lora", None) == config.lora and not config.quantization
-    return scorer.start if goes_on and adapter_base(pipeline, config.policy) == scorer.start else None
+    base = adapter_base(pipeline, config.policy)
+    goes_on = base is not None and getattr(before, "lora", None) == config.lora and not config.quantization
+    return base if goes_on and is_adapter_of(pipeline, config.reward, str(base), None) else None
+
+
+def is_adapter_of(pipeline: Pipeline, reward: str, base: str, quantization: str | None) -> bool:
+    """Whether a reward model is an adapter of the model of the stage `base`, in the precision this is loaded in."""
+    section = pipeline.stages.get(reward)
+    if not isinstance(section, RewardModelStage) or section.lora is None or section.start != base:
+        return False
+    return quantization in (None, section.quantization)
 
 
 def adapter_base(pipeline: Pipeline, stage: str) -> str | None:

@@ -26,7 +26,7 @@ from boresight.models.roles import (
     build_reward_model,
     refuse_another_vocabulary,
 )
-from boresight.pipeline.check_lineage import shared_base
+from boresight.pipeline.check_lineage import is_adapter_of, shared_base
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.trained_models import frozen_reference, separate_value_model, spare_memory, trained_policy
 from boresight.training.experience import RewardScale
@@ -45,15 +45,14 @@ class PolicyRoles:
 
 def load_policy_roles(context: StageContext, config: PolicyStage) -> PolicyRoles:
     """Policy, reference and reward model in the layout that `roles` asks for; where each lies is said."""
-    shared = shared_base(context.pipeline, config)
-    base = shared or config.policy
+    base = shared_base(context.pipeline, config) or config.policy
     policy = trained_policy(context, config, base)
     said = {"layout": config.layout}
     if policy.adapter is not None and base != config.policy:
         policy.adapter.load(context.stage_file(config.policy, "adapter"))
         said["policy"] = f"goes on with the adapter of {config.policy} on {base}"
     reference = frozen_reference(context, config, policy, base)
-    reward, said["reward"] = _reward_model(context, config, policy, shared)
+    reward, said["reward"] = load_reward_model(context, config, policy, base, config.reward)
     for role, where in said.items():
         context.say(f"roles: {role}: {where}")
     return _offloaded(context, config, PolicyRoles(policy, reference, reward, base, said))
@@ -67,7 +66,7 @@ def load_value_model(
         return TrunkValue(roles.policy)
     if config.layout == "separate" or config.lora is None or roles.policy.adapter is None:
         return separate_value_model(context, config, roles.policy, mean=scale.mean, deviation=scale.deviation)
-    if not isinstance(roles.reward, AdaptedRewardModel):
+    if config.value_source == "policy" or not isinstance(roles.reward, AdaptedRewardModel):
         return fresh_value_model(roles.policy, roles.policy.adapter, config.lora, context.seed)
     refuse_another_vocabulary(context.model_path(config.reward), roles.reward.tokenizer, roles.policy)
     value = value_model_on(roles.reward, mean=scale.mean, deviation=scale.deviation)
@@ -76,25 +75,26 @@ def load_value_model(
     return value
 
 
-def _reward_model(
-    context: StageContext, config: PolicyStage, policy: Policy, shared: str | None
+def load_reward_model(
+    context: StageContext, config: PolicyStage, policy: Policy, base: str, stage: str
 ) -> tuple[RewardModel, str]:
-    """The reward model, and where it lies."""
-    folder = context.stage_file(config.reward, "model")
-    if shared is not None and policy.adapter is not None:
+    """The reward model of a stage, on the policy's base where it is an adapter of that; and where it lies."""
+    folder = context.stage_file(stage, "model")
+    shares = config.layout != "separate" and is_adapter_of(context.pipeline, stage, base, config.quantization)
+    if shares and policy.adapter is not None:
         tokenizer = load_tokenizer(folder)
         chat = chat_format(tokenizer, "tokenizer")
-        adapter = context.stage_file(config.reward, "adapter")
-        where = f"the adapter of {config.reward} on {shared}"
-        return adapted_reward_model(policy, policy.adapter, adapter, tokenizer, chat), where
-    reward = build_reward_model(folder, device=default_device())
+        saved = context.stage_file(stage, "adapter")
+        reward = adapted_reward_model(policy, policy.adapter, saved, tokenizer, chat, name=f"reward_{stage}")
+        return reward, f"the adapter of {stage} on {base}"
+    alone = build_reward_model(folder, device=default_device())
     if config.layout == "separate" or config.lora is None:
-        return reward, "a model of its own"
-    where = f"a model of its own, since {config.reward} is no adapter of what the policy stands on"
+        return alone, "a model of its own"
+    where = f"a model of its own, since {stage} is no adapter of what the policy stands on"
     if isinstance(config, PPOStage) and config.roles != "one_trunk" and config.value_source == "reward":
         where += "; the value model is an adapter in it"
-        return with_room_for_a_value_model(reward, config.lora, context.seed), where
-    return reward, where
+        return with_room_for_a_value_model(alone, config.lora, context.seed), where
+    return alone, where
 
 
 def _offloaded(context: StageContext, config: PolicyStage, roles: PolicyRoles) -> PolicyRoles:

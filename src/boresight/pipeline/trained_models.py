@@ -21,7 +21,7 @@ from boresight.config.sections import (
 from boresight.errors import ModelError
 from boresight.models.activation_checkpointing import checkpoint_activations
 from boresight.models.adapters import Adapter, add_adapter, merge_saved, refuse_new_tokens
-from boresight.models.backbone import starting_reference
+from boresight.models.backbone import adapted_reference
 from boresight.models.loading import default_device, fit_to_tokenizer, save_model, scalar_head, start_reward_model
 from boresight.models.quantization import quantized_loading
 from boresight.models.roles import (
@@ -58,7 +58,7 @@ def frozen_reference(
         return UnadaptedPolicy(policy, policy.adapter)
     if policy.adapter is not None and config.reference == config.policy:
         context.say(f"reference: {config.reference}, a frozen copy of the adapter that the policy starts from")
-        return starting_reference(policy, policy.adapter)
+        return adapted_reference(policy, policy.adapter)
     path, template = context.model_path(config.reference), context.chat_template(config.reference)
     reference = build_frozen_policy(path, template, default_device())
     context.processes.shard_policy(reference.model)
