@@ -36,3 +36,18 @@ def test_a_measured_run_ends_with_one_json_line(work: Path, method: str) -> None
     assert figures["wall_s"] > 0 and figures["peak_rss_mb"] > 0
     if method == "dpo":
         assert figures["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
+
+
+@pytest.mark.parametrize("roles", ["separate", "shared", "one_trunk"])
+def test_a_measured_ppo_run_tells_seconds_and_shares_of_its_phases(work: Path, roles: str) -> None:
+    command = [sys.executable, BENCH / "ppo.py", "--make-model", "tiny", "--tokenizer", work / "model", "--json"]
+    command += ["--data", work / "pairs.jsonl", "--examples", "4", "--batch-size", "2", "--roles", roles]
+    command += ["--response-length", "3", "--ppo-epochs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = done.stdout.splitlines()
+    figures = json.loads(line)
+    assert set(figures) >= {"examples_per_s", "wall_s", "cpu_s", "peak_rss_mb"} and figures["roles"] == roles
+    phases = ("generation", "scoring", "update")
+    assert sum(figures[f"{phase}_share"] for phase in phases) == pytest.approx(1.0)
+    assert sum(figures[f"{phase}_cpu_s"] for phase in phases) == pytest.approx(figures["cpu_s"])
+    assert all(figures[f"{phase}_cpu_s"] > 0 for phase in phases) and len(figures["policy_losses"]) == 2

@@ -24,7 +24,7 @@ from boresight.models.adapters import add_adapter
 from boresight.models.backbone import fresh_value_model
 from boresight.models.roles import Policy
 from boresight.models.tiny import build_llama, tiny_tokenizer
-from boresight.planning.memory import StageMemory, stage_memory
+from boresight.planning.memory import GIB, StageMemory, stage_memory
 from boresight.planning.shapes import ModelShape, folder_shape, llama_shape, pretrain_shape
 
 PRETRAIN = PretrainStage(kind="pretrain", data="docs.txt", steps=1, vocabulary_size=260, hidden_size=48, heads=4)
@@ -200,6 +200,27 @@ def test_what_roles_take_by_layout() -> None:
     ):
         memory = memory_of(stage.model_copy(update=changes), shares_reward=shares)
         assert (memory.weights, memory.moments, memory.frozen) == (trained, 2 * trained, frozen), (stage.kind, changes)
+
+
+def test_the_table_in_the_docs_is_what_the_formula_gives() -> None:
+    """The shape of Llama 3 8B, rank 16: `docs/scale.md`."""
+    shape = llama_shape(
+        vocabulary_size=128256, hidden_size=4096, intermediate_size=14336, layers=32, key_value_size=1024, tied=False
+    )
+    text = (Path(__file__).parents[2] / "docs/scale.md").read_text(encoding="utf-8")
+    lora = {"lora": LoRASection()}
+    for name, changes, shares in (
+        ("`separate`", {}, False),
+        ("`separate`, `lora`", lora | {"roles": "separate"}, False),
+        ("`shared`, `lora`", lora, True),
+        ("`one_trunk`, `lora`", lora | {"roles": "one_trunk"}, True),
+        ("`one_trunk`", {"roles": "one_trunk"}, False),
+    ):
+        memory = memory_of(PPO.model_copy(update=changes), shape, shares_reward=shares)
+        parts = (memory.weights, memory.gradients, memory.moments, memory.frozen, memory.certain)
+        assert f"| {name} | " + " | ".join(f"{part / GIB:.1f}" for part in parts) + " |" in text
+    sft = memory_of(SFT.model_copy(update=lora), shape).certain
+    assert f"| SFT with `lora`, to compare | | | | | {sft / GIB:.1f} |" in text
 
 
 def test_offloaded_roles_are_there_for_a_visit_where_there_is_a_gpu() -> None:
