@@ -79,9 +79,9 @@ def _ppo(measured: Figures) -> list[str]:
         "## PPO beside the last TRL that had it",
         "",
         "Four roles with random weights, rollouts of 8 prompts, one minibatch; generation, scoring and updates are in",
-        "the clock (`bench/versus_trl_ppo.py`). TRL trains all weights of four models, as `separate` does here; `shared`",
-        "trains adapters on one frozen base, `one_trunk` reads the values off the policy's states: another method for",
-        "less work.",
+        "the clock (`bench/versus_trl_ppo.py`). TRL trains all weights of four models, as `separate` does here;",
+        "`shared` trains adapters on one frozen base, `one_trunk` reads the values off the policy's states: another",
+        "method for less work.",
         "",
         f"{first['library']}; {first['machine']['cores']} cores, one thread; {first['date']}.",
         "",
@@ -102,8 +102,8 @@ def _ppo(measured: Figures) -> list[str]:
         shared, sft = entry["layouts"]["shared"]["peak_rss_mb"], entry["sft_with_adapters"]["peak_rss_mb"]
         lines += [
             "",
-            f"Shared PPO of {key.split('/')[0]} takes {shared:.0f} MB at its peak, SFT with adapters on as many tokens an",
-            f"update {sft:.0f} MB: {entry['shared_over_sft']:.2f} times that.",
+            f"Shared PPO of {key.split('/')[0]} takes {shared:.0f} MB at its peak, SFT with adapters on as many tokens",
+            f"an update {sft:.0f} MB: {entry['shared_over_sft']:.2f} times that.",
         ]
     return lines
 
