@@ -223,7 +223,7 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
         yield Problem(
             ("roles",), "shared, but roles share a base as adapters in it; add `lora: {}`, or leave roles out"
         )
-    if stage.offload and stage.layout != "separate":
+    if stage.offload and stage.layout != "separate" and stage.lora is not None:
         yield Problem(("offload",), f"{stage.offload}, but roles: {stage.layout} keeps one base; take it out")
     warmup = getattr(stage, "value_warmup_steps", 0)
     if warmup >= stage.steps:

@@ -197,7 +197,7 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     in memory, and adapters in it for every role that was trained from it. By default `shared` with `lora`, otherwise
     `separate`."""
     offload: list[Literal["reference", "reward"]] = Field(default=[])
-    """Frozen roles that wait in the memory of the CPU until they are asked; for `roles: separate` on a GPU."""
+    """Frozen roles that wait in the memory of the CPU until they are asked; for models of their own, on a GPU."""
     steps: PositiveInt
     """Rollout batches."""
     prompts_per_step: PositiveInt = 64
