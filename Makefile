@@ -7,6 +7,8 @@ STAMP = $(VENV)/.installed
 TORCH = torch==2.13.0
 PEER = .venv-peer
 PEER_PACKAGES = trl==1.16.0 transformers==5.23.0 peft accelerate datasets
+PEER_PPO = $(PEER)/trl-with-ppo
+PEER_PPO_PACKAGE = trl==1.12.0
 
 .PHONY: help setup demo test check bench experiments clean
 
@@ -59,8 +61,12 @@ bench: setup
 	  $(PEER)/bin/python -m pip install --disable-pip-version-check --quiet '$(TORCH)'; \
 	  $(PEER)/bin/python -m pip install --disable-pip-version-check --quiet $(PEER_PACKAGES) -e .; \
 	fi
+	@set -e; if ! test -d $(PEER_PPO)/trl; then \
+	  $(PEER)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(PEER_PPO) $(PEER_PPO_PACKAGE); \
+	fi
 	$(BIN)/python bench/same_losses.py --peer $(PEER)/bin/python --json docs/figures/same_losses.json
 	$(BIN)/python bench/versus_trl.py --peer $(PEER)/bin/python --json docs/figures/versus_trl.json
+	$(BIN)/python bench/versus_trl_ppo.py --peer $(PEER)/bin/python --trl-path $(PEER_PPO) --json docs/figures/versus_trl_ppo.json
 	$(BIN)/python bench/scaling.py --peer $(PEER)/bin/python --json docs/figures/scaling.json --plot docs/figures/scaling.svg
 	$(BIN)/python bench/memory.py --json docs/figures/memory.json
 	$(BIN)/python bench/spared_memory.py --json docs/figures/spared_memory.json

@@ -4,8 +4,9 @@
     python bench/versus_trl.py --peer PEER/bin/python --rounds 5 --methods dpo --models tiny
 
 Both get the same pairs, the same random weights and the same settings (batch 8, bfloat16, AdamW, gradients clipped, one
-thread), and run in one environment, so that each imports the same libraries. Each run is a process of its own; even rounds start with the one, odd rounds with the other. A ratio is TRL's
-figure over ours, taken within a round: above 1 ours is the faster or the leaner.
+thread), and run in one environment, so that each imports the same libraries. Each run is a process of its own; even
+rounds start with the one, odd rounds with the other. A ratio is TRL's figure over ours, taken within a round: above 1
+ours is the faster or the leaner.
 """
 
 import argparse

@@ -132,13 +132,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=list(SHAPES), default="tiny", help="whose vocabulary the tokenizer has")
     parser.add_argument("--pairs", type=int, default=256)
+    parser.add_argument("--response-tokens", type=int, help="about so many in every response; by default log-normal")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(options.model)
     tokenizer.save_pretrained(options.out / "tokenizer")
     with (options.out / "pairs.jsonl").open("w", encoding="utf-8") as stream:
-        for pair in make_pairs(tokenizer, options.pairs):
+        for pair in make_pairs(tokenizer, options.pairs, response_tokens=options.response_tokens):
             stream.write(json.dumps(pair) + "\n")
 
 

@@ -1,14 +1,15 @@
 """The page of benchmarks, from the figures that `make bench` measured; what was not measured has no section."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from boresight.storage import read_json
 
 FIGURES = Path(__file__).parent / "figures"
-VERSUS, SAME_LOSSES, SCALING, MEMORY, SPARED, ROLLOUT = (
-    FIGURES / f"{name}.json" for name in ("versus_trl", "same_losses", "scaling", "memory", "spared_memory", "rollout")
+VERSUS, PPO, SAME_LOSSES, SCALING, MEMORY, SPARED, ROLLOUT = (
+    FIGURES / f"{name}.json"
+    for name in ("versus_trl", "versus_trl_ppo", "same_losses", "scaling", "memory", "spared_memory", "rollout")
 )
 Figures = Mapping[str, Any]
 
@@ -22,7 +23,8 @@ def benchmarks_page() -> str:
         *_versus(read_json(VERSUS)),
     ]
     sections = (
-        (SAME_LOSSES, _same_losses), (SCALING, _growth), (MEMORY, _memory), (SPARED, _spared), (ROLLOUT, _rollout),
+        (PPO, _ppo), (SAME_LOSSES, _same_losses), (SCALING, _growth), (MEMORY, _memory), (SPARED, _spared),
+        (ROLLOUT, _rollout),
     )  # fmt: skip
     for path, section in sections:
         if path.exists():
@@ -63,8 +65,48 @@ def _versus(measured: Figures) -> list[str]:
 
 
 def _ratio(figure: Figures) -> str:
-    median, low, high = figure["ratio"]
+    return _range(figure["ratio"])
+
+
+def _range(ratio: Sequence[float]) -> str:
+    median, low, high = ratio
     return f"**{median:.2f}** ({low:.2f} to {high:.2f})"
+
+
+def _ppo(measured: Figures) -> list[str]:
+    first = next(iter(measured.values()))
+    lines = [
+        "",
+        "## PPO beside the last TRL that had it",
+        "",
+        "Four roles with random weights, rollouts of 8 prompts, one minibatch; generation, scoring and updates are in",
+        "the clock (`bench/versus_trl_ppo.py`). TRL trains all weights of four models, as `separate` does here;",
+        "`shared` trains adapters on one frozen base, `one_trunk` reads the values off the policy's states: another",
+        "method for less work.",
+        "",
+        f"{first['library']}; {first['machine']['cores']} cores, one thread; {first['date']}.",
+        "",
+        "| model | roles | new tokens, epochs | rounds | seconds TRL / ours | speed | peak MB TRL / ours | memory "
+        "| generation, scoring, update |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key, entry in measured.items():
+        peer = entry["trl"]
+        for layout, own in entry["layouts"].items():
+            shares = ", ".join(f"{share:.0%}" for share in own["shares"].values())
+            lines.append(
+                f"| {key.split('/')[0]} | {layout} | {entry['response_length']}, {entry['ppo_epochs']} "
+                f"| {entry['rounds']} | {peer['cpu_s']:.1f} / {own['cpu_s']:.1f} | {_range(own['speed'])} "
+                f"| {peer['peak_rss_mb']:.0f} / {own['peak_rss_mb']:.0f} | {_range(own['memory'])} | {shares} |"
+            )
+    for key, entry in measured.items():
+        shared, sft = entry["layouts"]["shared"]["peak_rss_mb"], entry["sft_with_adapters"]["peak_rss_mb"]
+        lines += [
+            "",
+            f"Shared PPO of {key.split('/')[0]} takes {shared:.0f} MB at its peak, SFT with adapters on as many tokens",
+            f"an update {sft:.0f} MB: {entry['shared_over_sft']:.2f} times that.",
+        ]
+    return lines
 
 
 def _same_losses(found: Figures) -> list[str]:

@@ -59,3 +59,18 @@ def test_rollouts_are_measured_beside_transformers(monkeypatch: pytest.MonkeyPat
     speed = found["tokens_per_s"]
     assert found["prompts"] == 5 and 10 <= found["new_tokens"] <= 35
     assert speed["ours"] > 0 and speed["peer"] > 0 and speed["ratio"][1] <= speed["ratio"][0] <= speed["ratio"][2]
+
+
+@pytest.mark.parametrize("roles", ["separate", "shared", "one_trunk"])
+def test_a_measured_ppo_run_tells_seconds_and_shares_of_its_phases(work: Path, roles: str) -> None:
+    command = [sys.executable, BENCH / "ppo.py", "--make-model", "tiny", "--tokenizer", work / "model", "--json"]
+    command += ["--data", work / "pairs.jsonl", "--examples", "4", "--batch-size", "2", "--roles", roles]
+    command += ["--response-length", "3", "--ppo-epochs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = done.stdout.splitlines()
+    figures = json.loads(line)
+    assert set(figures) >= {"examples_per_s", "wall_s", "cpu_s", "peak_rss_mb"} and figures["roles"] == roles
+    phases = ("generation", "scoring", "update")
+    assert sum(figures[f"{phase}_share"] for phase in phases) == pytest.approx(1.0)
+    assert sum(figures[f"{phase}_cpu_s"] for phase in phases) == pytest.approx(figures["cpu_s"])
+    assert all(figures[f"{phase}_cpu_s"] > 0 for phase in phases) and len(figures["policy_losses"]) == 2

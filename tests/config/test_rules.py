@@ -172,6 +172,40 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
             "reference: demo, data: pairs, lora: {dropout: 0.1}}",
             "19: stages.dpo.lora.dropout: 0.1, but a dpo stage trains without dropout; leave it at 0",
         ),
+        (
+            "    reward: scorer\n",
+            "    reward: scorer\n    roles: shared\n",
+            "15: stages.ppo.roles: shared, but roles share a base as adapters in it; add `lora: {}`, or leave roles "
+            "out",
+        ),
+        (
+            "    reward: scorer\n",
+            "    reward: scorer\n    lora: {}\n    offload: [reward]\n",
+            "16: stages.ppo.offload: ['reward'], but roles: shared keeps one base; take it out",
+        ),
+        (
+            "    reward: scorer\n",
+            "    reward: scorer\n    value_coefficient: 0.5\n",
+            "15: stages.ppo.value_coefficient: 0.5, but only roles: one_trunk adds the two losses up; take it out, or "
+            "set value_learning_rate",
+        ),
+        (
+            "    reward: scorer\n",
+            "    reward: scorer\n    roles: one_trunk\n    value_start: reward\n",
+            "16: stages.ppo.value_start: reward, but on one trunk the value head stands on the policy; take it out",
+        ),
+        (
+            "    reward: scorer\n",
+            "    reward: scorer\n    roles: one_trunk\n    value_learning_rate: 1e-5\n",
+            "16: stages.ppo.value_learning_rate: 1e-05, but on one trunk there is one rate; take it out, or set "
+            "value_coefficient",
+        ),
+        (
+            "    reward: scorer\n",
+            "    reward: scorer\n    roles: one_trunk\n    value_warmup_steps: 1\n",
+            "16: stages.ppo.value_warmup_steps: 1, but on one trunk the policy cannot rest while the value head "
+            "learns; set it to 0",
+        ),
         (", epochs: 1}", "}", "5: stages.demo: how long to train is missing; give epochs or steps"),
         (
             "kind: dpo,",

@@ -16,11 +16,17 @@ from boresight.config.sections import (
     LoRASection,
     PPOStage,
     PretrainStage,
+    RLOOStage,
     SFTStage,
+    StageSection,
 )
+from boresight.data.chat_template import ChatFormat
 from boresight.models.adapters import add_adapter
+from boresight.models.backbone import fresh_value_model
+from boresight.models.roles import Policy
 from boresight.models.tiny import build_llama, tiny_tokenizer
-from boresight.planning.memory import ModelShape, StageMemory, folder_shape, llama_shape, pretrain_shape, stage_memory
+from boresight.planning.memory import GIB, StageMemory, stage_memory
+from boresight.planning.shapes import ModelShape, folder_shape, llama_shape, pretrain_shape
 
 PRETRAIN = PretrainStage(kind="pretrain", data="docs.txt", steps=1, vocabulary_size=260, hidden_size=48, heads=4)
 SFT = SFTStage(kind="sft", data="d.jsonl", steps=1, batch_size=6)
@@ -137,8 +143,8 @@ def test_activations_are_an_upper_estimate_of_what_autograd_keeps() -> None:
 SHAPE = llama_shape(vocabulary_size=100, hidden_size=8, intermediate_size=16, layers=2, tied=True)
 
 
-def memory_of(stage: object, shape: ModelShape = SHAPE, number_bytes: int = 2) -> StageMemory:
-    found = stage_memory(stage, shape, number_bytes=number_bytes, tokens=10)  # type: ignore[arg-type]
+def memory_of(stage: StageSection, shape: ModelShape = SHAPE, number_bytes: int = 2, **options: bool) -> StageMemory:
+    found = stage_memory(stage, shape, number_bytes=number_bytes, tokens=10, **options)
     assert found is not None
     return found
 
@@ -149,6 +155,82 @@ def test_ppo_trains_two_models_and_holds_two_frozen() -> None:
     memory = memory_of(ppo)
     assert (memory.weights, memory.gradients, memory.moments, memory.frozen) == (2 * one, 2 * one, 4 * one, 2 * one)
     assert memory.certain == 10 * one and memory.total == memory.certain + memory.activations
+
+
+PPO = PPOStage(kind="ppo", policy="a", reference="a", reward="r", prompts="p.jsonl", steps=1)
+LORA = LoRASection(rank=2)
+
+
+@pytest.mark.parametrize("layout", ["shared", "one_trunk"])
+def test_roles_on_one_base_take_what_is_counted(layout: str) -> None:
+    """Roles are really made; heads, a number for each of the hidden size, are not counted."""
+    stage = PRETRAIN.model_copy(update={"vocabulary_size": 260})
+    model = build(stage)
+    adapter = add_adapter(model, LORA, task="CAUSAL_LM", seed=0)
+    policy = Policy(model, tiny_tokenizer(), ChatFormat(tiny_tokenizer()), adapter)
+    adapter.add("reward", LORA, seed=0)
+    adapter.weights("reward").requires_grad_(False)
+    if layout == "shared":
+        fresh_value_model(policy, adapter, LORA, seed=0)
+    trained = sum(4 * p.numel() for p in model.parameters() if p.requires_grad)
+    frozen = sum(4 * p.numel() for p in model.parameters() if not p.requires_grad)
+    memory = memory_of(
+        PPO.model_copy(update={"roles": layout, "lora": LORA}), pretrain_shape(stage), shares_reward=True
+    )
+    assert (memory.weights, memory.gradients, memory.moments) == (trained, trained, 2 * trained)
+    assert memory.frozen == frozen
+
+
+def test_what_roles_take_by_layout() -> None:
+    """Against the table of `_policy_memory`: P a model, A an adapter."""
+    model = SHAPE.parameters * 4
+    adapter = memory_of(SFT.model_copy(update={"lora": LORA})).weights
+    shared = {"lora": LORA, "roles": "shared"}
+    rloo = RLOOStage(kind="rloo", policy="a", reference="a", reward="r", prompts="p.jsonl", steps=1)
+    for stage, changes, shares, trained, frozen in (
+        (PPO, {}, False, 2 * model, 2 * model),
+        (PPO, {"lora": LORA, "roles": "separate"}, False, 2 * adapter, 3 * model),
+        (PPO, shared, True, 2 * adapter, model + adapter),
+        (PPO, shared, False, 2 * adapter, 2 * model),
+        (PPO, shared | {"reference": "b"}, True, 2 * adapter, 2 * model + adapter),
+        (PPO, {"lora": LORA}, True, 2 * adapter, model + adapter),  # shared by itself
+        (PPO, {"lora": LORA, "roles": "one_trunk"}, True, adapter, model + adapter),
+        (PPO, {"roles": "one_trunk"}, False, model, 2 * model),
+        (rloo, {"lora": LORA}, True, adapter, model + adapter),
+        (rloo, {"lora": LORA, "roles": "separate"}, False, adapter, 2 * model),
+    ):
+        memory = memory_of(stage.model_copy(update=changes), shares_reward=shares)
+        assert (memory.weights, memory.moments, memory.frozen) == (trained, 2 * trained, frozen), (stage.kind, changes)
+
+
+def test_the_table_in_the_docs_is_what_the_formula_gives() -> None:
+    """The shape of Llama 3 8B, rank 16: `docs/scale.md`."""
+    shape = llama_shape(
+        vocabulary_size=128256, hidden_size=4096, intermediate_size=14336, layers=32, key_value_size=1024, tied=False
+    )
+    text = (Path(__file__).parents[2] / "docs/scale.md").read_text(encoding="utf-8")
+    lora = {"lora": LoRASection()}
+    for name, changes, shares in (
+        ("`separate`", {}, False),
+        ("`separate`, `lora`", lora | {"roles": "separate"}, False),
+        ("`shared`, `lora`", lora, True),
+        ("`one_trunk`, `lora`", lora | {"roles": "one_trunk"}, True),
+        ("`one_trunk`", {"roles": "one_trunk"}, False),
+    ):
+        memory = memory_of(PPO.model_copy(update=changes), shape, shares_reward=shares)
+        parts = (memory.weights, memory.gradients, memory.moments, memory.frozen, memory.certain)
+        assert f"| {name} | " + " | ".join(f"{part / GIB:.1f}" for part in parts) + " |" in text
+    sft = memory_of(SFT.model_copy(update=lora), shape).certain
+    assert f"| SFT with `lora`, to compare | | | | | {sft / GIB:.1f} |" in text
+
+
+def test_offloaded_roles_are_there_for_a_visit_where_there_is_a_gpu() -> None:
+    one = SHAPE.parameters * 4
+    stage = PPO.model_copy(update={"offload": ["reference", "reward"]})
+    assert memory_of(stage).frozen == 2 * one
+    offloading = memory_of(stage, offloads=True)
+    assert offloading.frozen == 0 and offloading.activations >= one
+    assert memory_of(PPO.model_copy(update={"offload": ["reward"]}), offloads=True).frozen == one
 
 
 @pytest.mark.parametrize(
@@ -209,8 +291,6 @@ def test_reference_of_an_adapted_policy_takes_no_room_where_it_is_its_own_start(
     own = DPOStage(kind="dpo", policy="a", reference="a", data="p.jsonl", lora=lora)
     assert memory_of(own).frozen == one
     assert memory_of(own.model_copy(update={"reference": "b"})).frozen == 2 * one
-    ppo = PPOStage(kind="ppo", policy="a", reference="a", reward="r", prompts="p.jsonl", steps=1, lora=lora)
-    assert memory_of(ppo).frozen == 3 * one  # under policy and value, and the reward model
     in_four_bits = own.model_copy(update={"quantization": "4bit"})
     assert one / 8 < memory_of(in_four_bits).frozen < one / 7
 

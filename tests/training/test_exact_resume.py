@@ -109,11 +109,28 @@ def ppo_with_options(run: Run, folder: Path, **changes: Any) -> None:
     train_ppo(config, roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
 
 
+def ppo_shared(run: Run, folder: Path, **changes: Any) -> None:
+    config = tiny.ppo_config(roles="shared", lora=tiny.LORA, value_warmup_steps=1, **changes)
+    train_ppo(config, tiny.shared_roles(tiny.fresh_model()), RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+
+
+def ppo_one_trunk(run: Run, folder: Path, **changes: Any) -> None:
+    config = tiny.ppo_config(roles="one_trunk", lora=tiny.LORA, **changes)
+    train_ppo(config, tiny.trunk_roles(tiny.fresh_model()), RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+
+
+def ppo_one_whole_trunk(run: Run, folder: Path, **changes: Any) -> None:
+    config = tiny.ppo_config(roles="one_trunk", **changes)
+    roles = tiny.trunk_roles(tiny.fresh_model(), adapted=False)
+    train_ppo(config, roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+
+
 LOOPS: dict[str, Loop] = {
     "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "rankings": rankings, "dpo": dpo, "orpo": orpo,
     "simpo": simpo, "kto": kto, "ppo": ppo, "rloo": rloo,
     "sft with adapters": sft_adapted, "dpo with adapters": dpo_adapted, "ppo with adapters": ppo_adapted,
     "ppo with options": ppo_with_options,
+    "ppo shared": ppo_shared, "ppo one trunk": ppo_one_trunk, "ppo one whole trunk": ppo_one_whole_trunk,
 }  # fmt: skip
 
 
@@ -182,14 +199,14 @@ def test_micro_batches_change_gradients_by_no_more_than_rounding(name: str, tmp_
             torch.testing.assert_close(pieces[number]["exp_avg"], state["exp_avg"], rtol=1e-4, atol=1e-5 * largest)
 
 
-@pytest.mark.parametrize("name", ["sft with adapters", "dpo with adapters", "ppo with adapters"])
+@pytest.mark.parametrize("name", ["sft with adapters", "dpo with adapters", "ppo with adapters", "ppo shared"])
 def test_checkpoint_holds_what_is_trained_and_nothing_else(name: str, tmp_path: Path) -> None:
     with pytest.raises(tiny.Interrupted):
         LOOPS[name](tiny.interrupted_run(tmp_path, 2), tmp_path)
     parts = state_of(tmp_path)["parts"]
-    assert parts["policy"] and all(".lora_" in key for key in parts["policy"])
+    assert parts["policy"] and all("lora_" in key for key in parts["policy"])
     if name.startswith("ppo"):
-        assert {key for key in parts["value"] if ".lora_" not in key} == {"head.weight", "head.bias"}
+        assert {key for key in parts["value"] if "lora_" not in key} == {"head.weight", "head.bias"}
 
 
 @pytest.mark.parametrize("name", LOOPS)

@@ -32,18 +32,21 @@ from boresight.data.tokenize import (
     encode_response,
 )
 from boresight.models.adapters import add_adapter
+from boresight.models.backbone import TrunkValue, fresh_value_model
 from boresight.models.generate import Generation
 from boresight.models.heads import ScalarHeadModel
 from boresight.models.loading import save_model, start_reward_model
 from boresight.models.roles import FrozenPolicy, Policy, UnadaptedPolicy, ValueModel
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
 from boresight.records import Message, Messages, Prompt
+from boresight.training.ppo import PPORoles
 from boresight.training.rollout import Rollout, as_rollout
 from boresight.training.run import Run
 
 TOKENIZER = tiny_tokenizer()
 CHAT = ChatFormat(TOKENIZER)
 LETTERS, LENGTH = "abcd", 6
+LORA = LoRASection(rank=2)
 PROMPTS = [Prompt(id=f"p{i}", messages=(Message("user", word),)) for i, word in enumerate(("go", "on", "up", "in"))]
 
 
@@ -54,12 +57,16 @@ def answer(generator: torch.Generator, share_of_a: float = 0.25) -> str:
     return "".join("a" if a else LETTERS[i] for a, i in zip(is_a.tolist(), others.tolist(), strict=True))
 
 
-def conversations(count: int, seed: int = 0) -> list[Encoded]:
+def conversations(count: int, seed: int = 0, shares: Sequence[float] = (0.25,) * len(PROMPTS)) -> list[Encoded]:
+    """Answers to the prompts in turn, each with its share of the letter "a"."""
     generator = torch.Generator().manual_seed(seed)
     return [
         encode_conversation(
             CHAT,
-            (*PROMPTS[i % len(PROMPTS)].messages, Message("assistant", answer(generator))),
+            (
+                *PROMPTS[i % len(PROMPTS)].messages,
+                Message("assistant", answer(generator, shares[i % len(PROMPTS)])),
+            ),
             record_id=f"c{i}",
         )
         for i in range(count)
@@ -144,6 +151,21 @@ def reference_of(model: PreTrainedModel) -> FrozenPolicy:
 
 def value_of(model: PreTrainedModel) -> ValueModel:
     return ValueModel(ScalarHeadModel.from_language_model(copy.deepcopy(model)))
+
+
+def shared_roles(model: PreTrainedModel) -> PPORoles:
+    """Policy, value model and reference on one base; the reward source is a rule."""
+    policy = adapted_policy_of(model)
+    assert policy.adapter is not None
+    value = fresh_value_model(policy, policy.adapter, LORA, seed=0)
+    return PPORoles(policy, value, reference_under(policy), LetterShare())
+
+
+def trunk_roles(model: PreTrainedModel, adapted: bool = True) -> PPORoles:
+    """Policy and value head on one trunk, trained by adapters or all of it."""
+    policy = adapted_policy_of(model) if adapted else policy_of(model)
+    reference = reference_under(policy) if adapted else reference_of(model)
+    return PPORoles(policy, TrunkValue(policy), reference, LetterShare())
 
 
 def scorer(folder: Path, seed: int = 0) -> PreTrainedModel:

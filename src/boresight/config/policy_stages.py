@@ -22,6 +22,12 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     `rules`, `answer`, `match`, `length` or `service`, told below; or a list of such mappings, summed by `weight`."""
     prompts: Paths
     """Prompt records."""
+    roles: Literal["separate", "shared"] | None = None
+    """Where the weights of policy, reference and reward models lie. `separate`: a model each. `shared`: one frozen base
+    in memory, and adapters in it for every role that was trained from it. By default `shared` with `lora`, otherwise
+    `separate`."""
+    offload: list[Literal["reference", "reward"]] = Field(default=[])
+    """Frozen roles that wait in the memory of the CPU until they are asked; for models of their own, on a GPU."""
     steps: PositiveInt
     """Rollout batches."""
     prompts_per_step: PositiveInt = 64
@@ -57,8 +63,8 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     with one score below 0 the longer would win."""
     stop_update_above_kl: PositiveFloat | None = None
     """Once a minibatch finds the policy further than this from the one that sampled (`policy/approximate_kl`, nats a
-    token), neither it nor the rest of the step's minibatches trains the policy; about 0.02 is the habit (Achiam 2018).
-    By default all of them do."""
+    token), neither it nor the rest of the step's minibatches trains the policy (nor, on one trunk, the value head);
+    about 0.02 is the habit (Achiam 2018). By default all of them do."""
     importance_correction: Literal["none", "truncated"] = "none"
     """truncated: weigh each token's loss (in `rloo` each response's) by its probability under the trainer over that
     under the sampler, at most `importance_cap`: for samplers whose arithmetic differs (Yao et al. 2025). The gap is
@@ -77,11 +83,21 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     schedule: Literal["cosine", "linear", "constant"] = "linear"
     warmup_fraction: Fraction = 0.0
 
+    @property
+    def layout(self) -> str:
+        """`roles`, or what stands in for it."""
+        return self.roles or ("separate" if self.lora is None else "shared")
+
 
 class PPOStage(PolicyStage):
     """Proximal policy optimisation with a value model, a frozen reference and a frozen reward model."""
 
     kind: Literal["ppo"]
+    roles: Literal["separate", "shared", "one_trunk"] | None = None  # type: ignore[assignment]
+    """Where the weights of policy, value model, reference and reward models lie. `separate`: a model each. `shared`:
+    one frozen base in memory, and adapters in it for every role that was trained from it. `one_trunk`: so, and the
+    value model is a second head on the policy, which halves the work of an update and lets its loss move the policy's
+    weights; without `lora` too. By default `shared` with `lora`, otherwise `separate`."""
     ppo_epochs: PositiveInt = 4
     """Passes over one rollout batch."""
     gamma: Fraction = 1.0
@@ -92,8 +108,12 @@ class PPOStage(PolicyStage):
     """Values may move this far from the rollout's before the clipped loss takes over."""
     value_learning_rate: PositiveFloat | None = None
     """Peak rate of the value model; by default the policy's."""
-    value_start: Literal["reward", "policy"] = "reward"
-    """Weights that the value model starts from (Ouyang et al. 2022: the reward model)."""
+    value_start: Literal["reward", "policy"] | None = None
+    """Weights that the value model starts from; by default the first reward model's (Ouyang et al. 2022). On one trunk
+    always the policy's, with a head of zeros."""
+    value_coefficient: PositiveFloat | None = None
+    """Weight of the value loss beside the policy's on one trunk; by default 0.1 (Huang et al. 2024). Models apart have
+    learning rates of their own instead."""
     value_warmup_steps: NonNegativeInt = 0
     """First rollout batches in which only the value model learns."""
     target_kl_per_sequence: PositiveFloat | None = None
@@ -108,6 +128,16 @@ class PPOStage(PolicyStage):
     long one weighs less. Of the policy's loss and entropy; the value loss is a mean over tokens."""
     entropy_coefficient: NonNegativeFloat = 0.0
     """Weight of the policy's entropy in its objective."""
+
+    @property
+    def value_source(self) -> str:
+        """`value_start`, or what stands in for it."""
+        return "policy" if self.roles == "one_trunk" else self.value_start or "reward"
+
+    @property
+    def trunk_value_coefficient(self) -> float:
+        """`value_coefficient`, or what stands in for it."""
+        return 0.1 if self.value_coefficient is None else self.value_coefficient
 
 
 class RLOOStage(PolicyStage):

@@ -223,6 +223,12 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
             f"{stage.prompts_per_step} x responses_per_prompt {stage.responses_per_prompt}) into equal parts",
         )
     yield from _reward_rules(stage)
+    if stage.roles == "shared" and stage.lora is None:
+        yield Problem(
+            ("roles",), "shared, but roles share a base as adapters in it; add `lora: {}`, or leave roles out"
+        )
+    if stage.offload and stage.layout != "separate" and stage.lora is not None:
+        yield Problem(("offload",), f"{stage.offload}, but roles: {stage.layout} keeps one base; take it out")
     warmup = getattr(stage, "value_warmup_steps", 0)
     if warmup >= stage.steps:
         yield Problem(
@@ -233,7 +239,7 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
 
 def _reward_rules(stage: PolicyStage) -> Iterator[Problem]:
     models, parts = reward_models(stage.reward), reward_parts(stage.reward)
-    if isinstance(stage, PPOStage) and stage.value_start == "reward" and not models:
+    if isinstance(stage, PPOStage) and stage.value_source == "reward" and not models:
         yield Problem(("value_start",), "reward, but the reward names no reward_model stage; set value_start: policy")
     if stage.reward_scale == "certificate" and not (len(parts) == 1 and isinstance(parts[0], ModelReward)):
         yield Problem(
@@ -253,6 +259,32 @@ def _reward_rules(stage: PolicyStage) -> Iterator[Problem]:
             for place, name in enumerate(part.models):
                 if name in part.models[:place]:
                     yield Problem((*path, "models", place), f'"{name}" stands in the list twice; remove one')
+
+
+def _ppo_rules(stage: StageSection) -> Iterator[Problem]:
+    """One trunk has one learning rate and one start; models apart have rates of their own in place of a weight."""
+    assert isinstance(stage, PPOStage)
+    if stage.roles != "one_trunk":
+        if stage.value_coefficient is not None:
+            yield Problem(
+                ("value_coefficient",),
+                f"{stage.value_coefficient:g}, but only roles: one_trunk adds the two losses up; take it out, or set "
+                "value_learning_rate",
+            )
+        return
+    trunk = "but on one trunk"
+    if stage.value_start == "reward":
+        yield Problem(("value_start",), f"reward, {trunk} the value head stands on the policy; take it out")
+    if stage.value_learning_rate is not None:
+        yield Problem(
+            ("value_learning_rate",),
+            f"{stage.value_learning_rate:g}, {trunk} there is one rate; take it out, or set value_coefficient",
+        )
+    if stage.value_warmup_steps:
+        yield Problem(
+            ("value_warmup_steps",),
+            f"{stage.value_warmup_steps}, {trunk} the policy cannot rest while the value head learns; set it to 0",
+        )
 
 
 def _adapter_rules(stage: StageSection) -> Iterator[Problem]:
@@ -318,6 +350,7 @@ FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[P
     (RewardModelStage, _reward_model_rules),
     (StageSection, _adapter_rules),
     (PolicyStage, _policy_rules),
+    (PPOStage, _ppo_rules),
     (SampleStage, _sample_rules),
     (EvaluateStage, _evaluate_rules),
     (GateStage, _gate_rules),

@@ -5,6 +5,7 @@ with the same dropout, so losses and gradients are those of a run without, to th
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,8 +17,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from boresight.errors import ModelError
 
 
-def checkpoint_activations(model: nn.Module) -> None:
+def checkpoint_activations(model: nn.Module, as_now: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
     """Recompute every block of this model in the backward pass from now on.
+
+    `as_now` is called in each forward pass and gives the context in which its blocks are to be recomputed: for models
+    that compute now under one adapter, now under another.
 
     transformers marks its blocks, but recomputes them in training mode alone, and the loops that train without dropout
     are in eval mode. Here the mode makes no difference; passes without gradient are computed as ever. Raises ModelError
@@ -31,7 +35,7 @@ def checkpoint_activations(model: nn.Module) -> None:
             "saves memory."
         )
     for block in found:
-        block.forward = partial(_recomputed, block.forward)
+        block.forward = partial(_recomputed, block.forward, as_now)
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
@@ -39,7 +43,10 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
-def _recomputed(forward: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+def _recomputed(
+    forward: Callable[..., Any], as_now: Callable[[], AbstractContextManager[None]], *arguments: Any, **keywords: Any
+) -> Any:
     if not torch.is_grad_enabled():
         return forward(*arguments, **keywords)
-    return checkpoint(forward, *arguments, use_reentrant=False, **keywords)
+    context = as_now()
+    return checkpoint(forward, *arguments, use_reentrant=False, context_fn=lambda: (nullcontext(), context), **keywords)

@@ -20,22 +20,39 @@ class ScalarHeadModel(nn.Module):
     @classmethod
     def from_reward_model(cls, model: PreTrainedModel, reward_head: nn.Linear, mean: float, deviation: float) -> Any:
         """Body and head of a reward model, so scaled that the output is the normalised score (r - mean) / deviation."""
-        head = nn.Linear(reward_head.in_features, 1, dtype=reward_head.weight.dtype)
-        with torch.no_grad():
-            head.weight.copy_(reward_head.weight / deviation)
-            bias = 0.0 if reward_head.bias is None else reward_head.bias.item()
-            head.bias.fill_((bias - mean) / deviation)
-        return cls(model.base_model, head)
+        return cls(model.base_model, normalised_head(reward_head, mean, deviation))
 
     @classmethod
     def from_language_model(cls, model: PreTrainedModel) -> Any:
         """Body of a language model and a head of zeros: every value starts at 0 (Ziegler et al. 2019)."""
-        head = nn.Linear(model.config.hidden_size, 1, dtype=model.dtype)
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        return cls(model.base_model, head)
+        return cls(model.base_model, zero_head(model.config.hidden_size, model.dtype))
 
     def forward(self, input_ids: Tensor, wanted: Tensor) -> Tensor:
         """Right-padded token ids and bool places, both (rows, tokens) -> (wanted places in row order,) float32."""
-        values: Tensor = self.head(hidden_states(self.body, input_ids, wanted)).squeeze(-1)
-        return values.float()
+        return scalars(self.head, hidden_states(self.body, input_ids, wanted))
+
+
+def scalars(head: nn.Linear, states: Tensor) -> Tensor:
+    """(places, hidden size) -> (places,) float32. Not in lowered arithmetic: one number a token costs nothing, and in
+    bfloat16 a value or a score would have three digits."""
+    with torch.autocast(states.device.type, enabled=False):
+        read: Tensor = head(states.to(head.weight.dtype)).squeeze(-1)
+    return read.float()
+
+
+def zero_head(hidden_size: int, dtype: torch.dtype = torch.float32) -> nn.Linear:
+    """A head that says 0 of everything."""
+    head = nn.Linear(hidden_size, 1, dtype=dtype)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+@torch.no_grad()
+def normalised_head(reward_head: nn.Linear, mean: float, deviation: float) -> nn.Linear:
+    """A head that says (r - mean) / deviation where a reward model's head says r."""
+    head = nn.Linear(reward_head.in_features, 1, dtype=reward_head.weight.dtype, device=reward_head.weight.device)
+    head.weight.copy_(reward_head.weight / deviation)
+    bias = 0.0 if reward_head.bias is None else reward_head.bias.item()
+    head.bias.fill_((bias - mean) / deviation)
+    return head

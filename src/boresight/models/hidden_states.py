@@ -46,14 +46,20 @@ def slices_at_once(input_ids: Tensor) -> list[slice]:
     return [slice(start, start + size) for start in range(0, rows, size)]
 
 
-def whole_logits(model: PreTrainedModel, input_ids: Tensor, wanted: Tensor) -> Tensor:
-    """(wanted places in row order, vocabulary) logits by the model's own forward, whatever its head does to them."""
+def whole_logits(model: PreTrainedModel, input_ids: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits by the model's own forward, whatever its head does to them, and the states that they were made from:
+    (wanted places in row order, vocabulary) and (wanted places in row order, hidden size)."""
     arguments, places = _row_arguments(model.base_model, input_ids, wanted, None)
-    if "spans" in arguments:
-        read: Tensor = model(**arguments, logits_to_keep=places[1]).logits[0]
-        return read
-    whole: Tensor = model(**arguments).logits
-    return whole[places]
+    passed: list[Tensor] = []
+    hook = model.base_model.register_forward_hook(lambda body, given, out: passed.append(out.last_hidden_state))
+    try:
+        if "spans" in arguments:
+            logits: Tensor = model(**arguments, logits_to_keep=places[1]).logits[0]
+        else:
+            logits = model(**arguments).logits[places]
+    finally:
+        hook.remove()
+    return logits, passed[0][places]
 
 
 def _row_arguments(

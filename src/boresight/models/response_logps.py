@@ -22,6 +22,7 @@ class ResponseLogps(NamedTuple):
     logp: Tensor  # (rows, response tokens) nats, 0 where mask is False
     mask: Tensor  # (rows, response tokens) bool
     entropy: Tensor | None  # (rows, response tokens) nats, or None where not asked for
+    states: Tensor | None = None  # (response tokens in row order, hidden size), or None where not asked for
 
 
 def response_logps(
@@ -31,40 +32,43 @@ def response_logps(
     *,
     temperature: float = 1.0,
     with_entropy: bool = False,
+    with_states: bool = False,
 ) -> ResponseLogps:
     """Log-probability of each response token given everything before it, at a sampling temperature.
 
     `input_ids` and `response_mask` are (rows, tokens), right-padded; `response_mask` is True at the tokens whose
-    probability counts (never at the first of a row, which nothing precedes). Float32 whatever the model's dtype.
+    probability counts (never at the first of a row, which nothing precedes). Float32 whatever the model's dtype. The
+    states are those that the tokens were predicted from, for another head to read.
     """
     logps: list[Tensor] = []
     entropies: list[Tensor] = []
+    read: list[Tensor] = []
     head = model.get_output_embeddings()
-    fused = not with_entropy and has_plain_head(model) and can_fuse(head)
+    plain = has_plain_head(model)
+    fused = not with_entropy and plain and can_fuse(head)
     for part in slices_at_once(input_ids):
         ids, counts = input_ids[part], response_mask[part]
         targets = ids[:, 1:][counts[:, 1:]]
-        if fused:
+        if plain:
             states = hidden_states(model.base_model, ids, predicting(counts))
+        else:
+            rows, states = whole_logits(model, ids, predicting(counts))
+        if fused:
             logps.append(head_logps(states, head, targets.to(states.device), temperature=temperature))
         else:
-            rows = response_logits(model, ids, counts)  # (response tokens of these rows, vocabulary)
+            rows = head(states) if plain else rows  # (response tokens of these rows, vocabulary)
             logps.append(token_logps(rows, targets.to(rows.device), temperature=temperature))
             if with_entropy:
                 entropies.append(entropy(rows, temperature=temperature))
+        if with_states:
+            read.append(states)
     mask = left_edge_mask(response_mask).to(logps[0].device)
     return ResponseLogps(
-        to_left_edge(torch.cat(logps), mask), mask, to_left_edge(torch.cat(entropies), mask) if with_entropy else None
+        to_left_edge(torch.cat(logps), mask),
+        mask,
+        to_left_edge(torch.cat(entropies), mask) if with_entropy else None,
+        torch.cat(read) if with_states else None,
     )
-
-
-def response_logits(model: PreTrainedModel, input_ids: Tensor, response_mask: Tensor) -> Tensor:
-    """Logits that predict the response tokens, (response tokens of all rows in order, vocabulary)."""
-    predicts = predicting(response_mask)
-    if has_plain_head(model):
-        logits: Tensor = model.get_output_embeddings()(hidden_states(model.base_model, input_ids, predicts))
-        return logits
-    return whole_logits(model, input_ids, predicts)
 
 
 def predicting(response_mask: Tensor) -> Tensor:

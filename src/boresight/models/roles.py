@@ -18,9 +18,9 @@ from boresight.data.batches import PreferenceBatch, pad_rows
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import encode_prompt, encode_response
 from boresight.errors import DataError, ModelError
-from boresight.models.adapters import Adapter, add_adapter, refuse_new_tokens
+from boresight.models.adapters import OWN, Adapter, add_adapter, refuse_new_tokens
 from boresight.models.generate import Generation, generate
-from boresight.models.heads import ScalarHeadModel
+from boresight.models.heads import ScalarHeadModel, scalars
 from boresight.models.hidden_states import hidden_states, slices_at_once
 from boresight.models.loading import (
     chat_format,
@@ -58,6 +58,7 @@ class Policy:
         self.tokenizer = tokenizer
         self.chat = chat
         self.adapter = adapter
+        self.trained: nn.Module = model if adapter is None else adapter.weights(OWN)
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
         """Response log-probabilities with gradient; see `boresight.models.response_logps`."""
@@ -114,11 +115,7 @@ class UnadaptedPolicy(FrozenPolicy):
 
     def fingerprint(self) -> str:
         """That of the same model loaded by itself: the adapter's parameters and its names for layers left out."""
-        return _digest(
-            (name.replace(".base_layer", ""), parameter)
-            for name, parameter in self.model.named_parameters()
-            if ".lora_" not in name
-        )
+        return digest(self._adapter.parameters_under(None))
 
 
 class StartingPolicy(FrozenPolicy):
@@ -190,6 +187,7 @@ class ValueModel:
 
     def __init__(self, model: ScalarHeadModel) -> None:
         self.model = model
+        self.trained: nn.Module = model
 
     def predict(self, input_ids: Tensor, response_mask: Tensor) -> Tensor:
         """(rows, response tokens) values of the states in which the response tokens were chosen, left-aligned."""
@@ -199,7 +197,7 @@ class ValueModel:
         return to_left_edge(values, left_edge_mask(response_mask).to(values.device))
 
     def parameters(self) -> Iterator[Parameter]:
-        return iter(self.model.parameters())
+        return iter(self.trained.parameters())
 
 
 def freeze(model: M) -> M:
@@ -211,17 +209,18 @@ def freeze(model: M) -> M:
 
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 over names and contents of all parameters."""
-    return _digest(model.named_parameters())
+    return digest(model.named_parameters())
 
 
-def _digest(parameters: Iterable[tuple[str, Parameter]]) -> str:
-    digest = hashlib.sha256()
+def digest(parameters: Iterable[tuple[str, Parameter]]) -> str:
+    """SHA-256 over names and contents, whatever their order."""
+    found = hashlib.sha256()
     for name, parameter in sorted(parameters, key=itemgetter(0)):
-        digest.update(name.encode())
+        found.update(name.encode())
         # Of a copy: memory that numpy has seen cannot be given back, and sharded weights are gathered and given back.
         copied = whole(parameter.detach()).cpu().clone()
-        digest.update(copied.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        found.update(copied.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def pair_logps(policy: Policy | FrozenPolicy, batch: PreferenceBatch) -> tuple[ResponseLogps, ResponseLogps]:
@@ -251,8 +250,7 @@ def score_rows(
     """
     input_ids, last = pad_rows(rows)
     last &= ~torch.nn.functional.pad(last[:, 1:], (0, 1))
-    scores: Tensor = head(hidden_states(model.base_model, input_ids, last, prompt_lengths)).squeeze(-1)
-    return scores.float()
+    return scalars(head, hidden_states(model.base_model, input_ids, last, prompt_lengths))
 
 
 def build_policy(
@@ -300,11 +298,16 @@ def build_value_model(
     """
     if start == "policy":
         return ValueModel(ScalarHeadModel.from_language_model(load_causal_lm(path).to(device)))
-    if load_tokenizer(path).get_vocab() != policy.tokenizer.get_vocab():
+    refuse_another_vocabulary(path, load_tokenizer(path), policy)
+    model = load_reward_model(path).to(device)
+    value = ScalarHeadModel.from_reward_model(model, scalar_head(model), mean, deviation)
+    return ValueModel(value.to(device))
+
+
+def refuse_another_vocabulary(path: str | Path, tokenizer: PreTrainedTokenizerBase, policy: Policy) -> None:
+    """ModelError where a reward model cannot start a value model, since that reads the policy's token ids."""
+    if tokenizer.get_vocab() != policy.tokenizer.get_vocab():
         raise ModelError(
             f"{path}: the reward model's tokenizer is not the policy's, so its weights cannot start the value model. "
             "Set `value_start: policy` in the PPO stage."
         )
-    model = load_reward_model(path).to(device)
-    value = ScalarHeadModel.from_reward_model(model, scalar_head(model), mean, deviation)
-    return ValueModel(value.to(device))

@@ -81,7 +81,7 @@ def check_pipeline(
 ) -> Check:
     """Put together what the files, the models (see `check_models.look_at_models`) and the settings say."""
     machine = machine or this_machine()
-    lines = memory_lines(pipeline, longest or {})
+    lines = memory_lines(pipeline, longest or {}, machine)
     findings = [
         *data.findings,
         *model_findings,

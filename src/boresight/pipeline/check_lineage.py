@@ -6,7 +6,8 @@ from typing import Any
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
-from boresight.config.sections import PretrainStage
+from boresight.config.reward_sections import reward_models
+from boresight.config.sections import PolicyStage, PretrainStage, RewardModelStage, TextStage
 
 TUNED_KINDS = ("sft", "dpo", "orpo", "simpo", "kto", "ppo", "rloo")
 """Stages after which a model knows how to answer. ORPO teaches it by itself: its loss holds the SFT loss."""
@@ -26,6 +27,39 @@ def root_of(pipeline: Pipeline, reference: str) -> str:
         assert start is not None  # every other kind that makes a model has one
         reference = start
     return reference
+
+
+def shared_base(pipeline: Pipeline, config: PolicyStage) -> str | None:
+    """The stage on whose model both the policy's and a reward model's adapter can stand; None where there is none."""
+    if config.layout == "separate" or config.lora is None:
+        return None
+    rewards = reward_models(config.reward)
+    if any(is_adapter_of(pipeline, reward, config.policy, config.quantization) for reward in rewards):
+        return config.policy
+    before = pipeline.stages.get(config.policy)
+    base = adapter_base(pipeline, config.policy)
+    goes_on = base is not None and getattr(before, "lora", None) == config.lora and not config.quantization
+    if not goes_on or not any(is_adapter_of(pipeline, reward, str(base), None) for reward in rewards):
+        return None
+    return base
+
+
+def is_adapter_of(pipeline: Pipeline, reward: str, base: str, quantization: str | None) -> bool:
+    """Whether a reward model is an adapter of the model of the stage `base`, in the precision this is loaded in."""
+    section = pipeline.stages.get(reward)
+    if not isinstance(section, RewardModelStage) or section.lora is None or section.start != base:
+        return False
+    return quantization in (None, section.quantization)
+
+
+def adapter_base(pipeline: Pipeline, stage: str) -> str | None:
+    """The stage whose model the adapter that a stage saves belongs to; None where it saves none."""
+    section = pipeline.stages.get(stage)
+    if not isinstance(section, TextStage | PolicyStage) or section.lora is None or section.quantization:
+        return None
+    if isinstance(section, PolicyStage):
+        return shared_base(pipeline, section) or section.policy
+    return start_of(pipeline, stage)
 
 
 def is_fine_tuned(pipeline: Pipeline, reference: str) -> bool | None:

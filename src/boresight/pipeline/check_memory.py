@@ -11,18 +11,11 @@ from pathlib import Path
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
-from boresight.config.sections import EvaluateStage, PretrainStage, SampleStage, TextStage
+from boresight.config.sections import EvaluateStage, PolicyStage, PretrainStage, SampleStage, TextStage
 from boresight.pipeline.check_findings import Finding
-from boresight.pipeline.check_lineage import local_model, root_of, start_of
-from boresight.planning.memory import (
-    DTYPE_BYTES,
-    GIB,
-    ModelShape,
-    StageMemory,
-    folder_shape,
-    pretrain_shape,
-    stage_memory,
-)
+from boresight.pipeline.check_lineage import local_model, root_of, shared_base, start_of
+from boresight.planning.memory import DTYPE_BYTES, GIB, StageMemory, stage_memory
+from boresight.planning.shapes import ModelShape, folder_shape, pretrain_shape
 
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 UNKNOWN_LENGTH = 1024
@@ -57,7 +50,7 @@ def this_machine() -> Machine:
     return Machine("memory", memory)
 
 
-def memory_lines(pipeline: Pipeline, longest: Mapping[str, int]) -> list[MemoryLine]:
+def memory_lines(pipeline: Pipeline, longest: Mapping[str, int], machine: Machine) -> list[MemoryLine]:
     """Bytes by part of every stage that loads a model whose shape is known; `longest` as in `ModelFindings`."""
     lines = []
     for name, stage in pipeline.stages.items():
@@ -69,7 +62,14 @@ def memory_lines(pipeline: Pipeline, longest: Mapping[str, int]) -> list[MemoryL
             limit = stage.max_length if isinstance(stage, TextStage) else None
             tokens = limit or min(shape.context_length or UNKNOWN_LENGTH, UNKNOWN_LENGTH)
         number_bytes = DTYPE_BYTES[pipeline.sections.model.dtype]
-        memory = stage_memory(stage, shape, number_bytes=number_bytes, tokens=tokens)
+        memory = stage_memory(
+            stage,
+            shape,
+            number_bytes=number_bytes,
+            tokens=tokens,
+            shares_reward=isinstance(stage, PolicyStage) and shared_base(pipeline, stage) is not None,
+            offloads=machine.kind == "GPU",
+        )
         if memory is not None:
             lines.append(MemoryLine(name, stage.kind, tokens, memory))
     return lines

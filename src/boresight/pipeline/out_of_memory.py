@@ -41,7 +41,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _needed(pipeline: Pipeline, name: str) -> str:
     machine = this_machine()
     has = f"this machine has {machine.available / GIB:.1f} GiB of {machine.kind}. "
-    for line in memory_lines(pipeline, {}):
+    for line in memory_lines(pipeline, {}, machine):
         if line.stage == name:
             need = line.memory
             return (

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from boresight.config.sections import PolicyStage, PPOStage, RLOOStage
-from boresight.models.roles import FrozenPolicy, Policy
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.inputs import Records, read_stage_prompts
-from boresight.pipeline.reward_roles import RewardRole, certified_scale, load_reward
-from boresight.pipeline.trained_models import frozen_reference, save_policy, trained_policy, trained_value_model
+from boresight.pipeline.policy_roles import PolicyRoles, load_policy_roles, load_value_model
+from boresight.pipeline.reward_roles import certified_scale
+from boresight.pipeline.trained_models import save_policy
 from boresight.pipeline.training_stages import Result, check_unmoved, counts, final_metrics
 from boresight.records import Prompt
 from boresight.training.ppo import PPORoles, train_ppo
@@ -19,8 +19,8 @@ from boresight.training.run import Run
 
 def ppo(context: StageContext, config: PPOStage) -> Result:
     stage = _policy_stage(context, config)
-    value = trained_value_model(context, config, stage.policy, mean=stage.scale.mean, deviation=stage.scale.deviation)
-    roles = PPORoles(stage.policy, value, stage.reference, stage.reward.source)
+    value = load_value_model(context, config, stage.roles, stage.scale)
+    roles = PPORoles(stage.roles.policy, value, stage.roles.reference, stage.roles.reward.source)
     before = stage.fingerprints()
     train_ppo(config, roles, stage.scale, stage.read.records, stage.run)
     return _finish_policy(context, config, stage, before)
@@ -28,7 +28,7 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
 
 def rloo(context: StageContext, config: RLOOStage) -> Result:
     stage = _policy_stage(context, config)
-    roles = RLOORoles(stage.policy, stage.reference, stage.reward.source)
+    roles = RLOORoles(stage.roles.policy, stage.roles.reference, stage.roles.reward.source)
     before = stage.fingerprints()
     train_rloo(config, roles, stage.scale, stage.read.records, stage.run)
     return _finish_policy(context, config, stage, before)
@@ -38,39 +38,35 @@ def rloo(context: StageContext, config: RLOOStage) -> Result:
 class PolicyParts:
     """What the stages that sample from their policy have in common."""
 
-    policy: Policy
-    reference: FrozenPolicy
-    reward: RewardRole
+    roles: PolicyRoles
     scale: RewardScale
     read: Records[Prompt]
     run: Run
 
     def fingerprints(self) -> dict[str, str]:
         """Of everything that must not move."""
-        named = {f"reward model {name}": found for name, found in self.reward.fingerprints().items()}
-        return {"reference": self.reference.fingerprint()} | named
+        named = {f"reward model {name}": found for name, found in self.roles.reward.fingerprints().items()}
+        return {"reference": self.roles.reference.fingerprint()} | named
 
 
 def _policy_stage(context: StageContext, config: PolicyStage) -> PolicyParts:
     read = read_stage_prompts(context)
-    reward = load_reward(context, config, read.records)
-    policy = trained_policy(context, config, config.policy)
-    reference = frozen_reference(context, config, policy)
-    refuse_long_prompts(policy, read.records, config.max_new_tokens)
+    roles = load_policy_roles(context, config, read.records)
+    refuse_long_prompts(roles.policy, read.records, config.max_new_tokens)
     run = context.run()
     scale = (
         certified_scale(context, config)
         if config.reward_scale == "certificate"
-        else measure_reward_scale(config, reference, reward.source, read.records, run)
+        else measure_reward_scale(config, roles.reference, roles.reward.source, read.records, run)
     )
-    return PolicyParts(policy, reference, reward, scale, read, run)
+    return PolicyParts(roles, scale, read, run)
 
 
 def _finish_policy(context: StageContext, config: PolicyStage, stage: PolicyParts, before: dict[str, str]) -> Result:
     """Prove that the frozen roles stayed frozen, save the policy, and say how it ended."""
     for role, found in stage.fingerprints().items():
         check_unmoved(before[role], found, role)
-    saved = save_policy(context, stage.policy, config.policy)
+    saved = save_policy(context, stage.roles.policy, stage.roles.base)
     return {
         "steps": config.steps,
         "responses": config.steps * config.prompts_per_step * config.responses_per_prompt,
@@ -81,7 +77,8 @@ def _finish_policy(context: StageContext, config: PolicyStage, stage: PolicyPart
             if config.reward_scale != "running"
             else {}
         ),
-        **stage.reward.served_models(),
+        **stage.roles.reward.served_models(),
+        "roles": stage.roles.said,
         **saved,
         **counts(stage.read),
     }

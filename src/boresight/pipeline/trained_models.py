@@ -2,9 +2,11 @@
 kept or computed again, in one process or over several. The loops see none of it."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from boresight.config.reward_sections import reward_models
@@ -20,6 +22,7 @@ from boresight.config.sections import (
 from boresight.errors import ModelError
 from boresight.models.activation_checkpointing import checkpoint_activations
 from boresight.models.adapters import Adapter, add_adapter, merge_saved, refuse_new_tokens
+from boresight.models.backbone import adapted_reference
 from boresight.models.heads import ScalarHeadModel
 from boresight.models.lean_modules import make_lean
 from boresight.models.loading import default_device, fit_to_tokenizer, save_model, scalar_head, start_reward_model
@@ -48,11 +51,18 @@ def trained_policy(context: StageContext, config: TextStage | PolicyStage, start
     return policy
 
 
-def frozen_reference(context: StageContext, config: DPOStage | KTOStage | PolicyStage, policy: Policy) -> FrozenPolicy:
-    """The anchor. Where a policy with an adapter starts as its own reference, that is the model under the adapter."""
-    if policy.adapter is not None and config.policy == config.reference:
+def frozen_reference(
+    context: StageContext, config: DPOStage | KTOStage | PolicyStage, policy: Policy, base: str | None = None
+) -> FrozenPolicy:
+    """The anchor. Where a policy with an adapter starts as its own reference, that is the model under the adapter, or
+    under a frozen copy of the adapter where it goes on with one on the model of the stage `base`."""
+    base = base or config.policy
+    if policy.adapter is not None and config.reference == base:
         context.say(f"reference: {config.reference}, the policy's own weights with the adapter switched off")
         return UnadaptedPolicy(policy, policy.adapter)
+    if policy.adapter is not None and config.reference == config.policy:
+        context.say(f"reference: {config.reference}, a frozen copy of the adapter that the policy starts from")
+        return adapted_reference(policy, policy.adapter)
     path, template = context.model_path(config.reference), context.chat_template(config.reference)
     reference = build_frozen_policy(path, template, default_device())
     context.processes.shard_policy(reference.model)
@@ -78,13 +88,13 @@ def trained_reward_model(
     return model, adapter
 
 
-def trained_value_model(
+def separate_value_model(
     context: StageContext, config: PPOStage, policy: Policy, *, mean: float, deviation: float
 ) -> ValueModel:
-    """The value model beside a policy; adapted like it, its head trained whole."""
+    """A value model with a body of its own; adapted like the policy, its head trained whole."""
     value = build_value_model(
-        context.model_path(reward_models(config.reward)[0] if config.value_start == "reward" else config.policy),
-        start=config.value_start,
+        context.model_path(reward_models(config.reward)[0] if config.value_source == "reward" else config.policy),
+        start=config.value_source,
         policy=policy,
         mean=mean,
         deviation=deviation,
@@ -96,15 +106,22 @@ def trained_value_model(
     return value
 
 
-def spare_memory(model: PreTrainedModel | ScalarHeadModel, config: OptimizedStage) -> None:
+def spare_memory(
+    model: PreTrainedModel | ScalarHeadModel, config: OptimizedStage, adapter: Adapter | None = None
+) -> None:
+    """Keep less for the backward pass; recompute activations where the stage says so, under the adapters that they were
+    computed with."""
     make_lean(model.body if isinstance(model, ScalarHeadModel) else model.base_model)
     if config.activation_checkpointing:
-        checkpoint_activations(model)
+        checkpoint_activations(model, nullcontext if adapter is None else adapter.as_now)
 
 
 def save_policy(context: StageContext, policy: Policy, start: str) -> dict[str, Any]:
-    """Write `model/`, and of an adapted policy `adapter/`; returns what the stage's result says of it."""
-    said = _trained_share(policy.model, policy.adapter)
+    """Write `model/`, and of an adapted policy `adapter/`; returns what the stage's result says of it.
+
+    `start` is the stage whose model the policy was loaded from.
+    """
+    said = _trained_share(policy.model, policy.trained, policy.adapter)
     state = context.processes.whole_state(policy.model)
     if not context.processes.first:
         return said
@@ -130,7 +147,7 @@ def save_reward_model(
     tokenizer: PreTrainedTokenizerBase,
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The same for a reward model; the model that was saved comes back, for its certificate."""
-    said = _trained_share(model, adapter)
+    said = _trained_share(model, model, adapter)
     state = context.processes.whole_state(model)
     if not context.processes.first:
         return model, said
@@ -170,7 +187,7 @@ def _unsharded_policy(
         quantization=config.quantization,
         seed=context.seed,
     )
-    spare_memory(policy.model, config)
+    spare_memory(policy.model, config, policy.adapter)
     return policy
 
 
@@ -218,10 +235,10 @@ def _merged(
     return adapter.merge()
 
 
-def _trained_share(model: PreTrainedModel, adapter: Adapter | None) -> dict[str, Any]:
+def _trained_share(model: PreTrainedModel, trained: nn.Module, adapter: Adapter | None) -> dict[str, Any]:
     if adapter is None:
         return {}
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "trained_parameters": sum(p.numel() for p in trained.parameters() if p.requires_grad),
     }

@@ -35,10 +35,7 @@ from boresight.models.loading import (
     load_tokenizer,
     save_model,
 )
-from boresight.models.roles import (
-    Policy,
-    StartingPolicy,
-)
+from boresight.models.roles import Policy, StartingPolicy
 from boresight.models.tiny import build_llama, train_tokenizer
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.inputs import (

@@ -4,13 +4,8 @@ Weights, gradients and moments are exact for a known number of parameters. Activ
 a decoder block whose attention keeps no square matrix, every row as long as the longest.
 """
 
-import json
 import math
-import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from boresight.config.reward_sections import reward_models
 from boresight.config.section_bases import BatchedStage, OptimizedStage
@@ -22,13 +17,13 @@ from boresight.config.sections import (
     PolicyStage,
     PPOStage,
     PreferenceStage,
-    PretrainStage,
     RewardModelJudge,
     RewardModelStage,
     SampleStage,
     StageSection,
     TextStage,
 )
+from boresight.planning.shapes import ModelShape
 
 GIB = 2**30
 WEIGHT_BYTES = 4  # weights, gradients and moments are float32 whatever the arithmetic
@@ -36,29 +31,6 @@ FOUR_BIT_BYTES = 0.5 + 0.127 / 8  # a number and its share of the doubly quantis
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
 ROLLOUT_ROWS = 128
 """Responses that a stage which samples from its policy decodes at once."""
-
-# Names that families of models have for one and the same number of their config.
-NAMES = {
-    "hidden_size": ("hidden_size", "n_embd", "d_model"),
-    "layers": ("num_hidden_layers", "n_layer", "num_layers"),
-    "heads": ("num_attention_heads", "n_head", "num_heads"),
-    "vocabulary_size": ("vocab_size",),
-}
-CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "seq_length")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelShape:
-    """The numbers of a decoder that memory depends on; `parameters` are those of the language model."""
-
-    parameters: int
-    vocabulary_size: int
-    hidden_size: int
-    intermediate_size: int
-    layers: int
-    key_value_size: int
-    """Width of all keys of one token (heads of keys times their width); values have the same."""
-    context_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,79 +53,26 @@ class StageMemory:
         return self.certain + self.activations
 
 
-def llama_shape(
+def stage_memory(
+    stage: StageSection,
+    shape: ModelShape,
     *,
-    vocabulary_size: int,
-    hidden_size: int,
-    intermediate_size: int,
-    layers: int,
-    key_value_size: int | None = None,
-    tied: bool,
-    context_length: int | None = None,
-) -> ModelShape:
-    """Shape and exact parameters of a Llama-architecture model without biases (Touvron et al. 2023)."""
-    key_value_size = hidden_size if key_value_size is None else key_value_size
-    attention = 2 * hidden_size * hidden_size + 2 * hidden_size * key_value_size
-    block = attention + 3 * hidden_size * intermediate_size + 2 * hidden_size
-    embeddings = vocabulary_size * hidden_size * (1 if tied else 2)
-    return ModelShape(
-        parameters=embeddings + layers * block + hidden_size,
-        vocabulary_size=vocabulary_size,
-        hidden_size=hidden_size,
-        intermediate_size=intermediate_size,
-        layers=layers,
-        key_value_size=key_value_size,
-        context_length=context_length,
-    )
-
-
-def pretrain_shape(stage: PretrainStage) -> ModelShape:
-    """The model that a pretrain stage makes; its embeddings are tied."""
-    return llama_shape(
-        vocabulary_size=stage.vocabulary_size,
-        hidden_size=stage.hidden_size,
-        intermediate_size=stage.intermediate_size,
-        layers=stage.layers,
-        tied=True,
-        context_length=stage.context_length,
-    )
-
-
-def folder_shape(folder: Path) -> ModelShape | None:
-    """The shape of a model folder: parameters counted in the headers of its weights, or else computed as for Llama.
-
-    None where config.json cannot be read or does not hold the numbers of a decoder.
-    """
-    config = _read_object(folder / "config.json")
-    config = config.get("text_config", config)
-    numbers = {key: _first_number(config, names) for key, names in NAMES.items()}
-    if any(value is None for value in numbers.values()):
-        return None
-    hidden, layers, heads, vocabulary = (
-        numbers[key] or 0 for key in ("hidden_size", "layers", "heads", "vocabulary_size")
-    )
-    head_size = _first_number(config, ("head_dim",)) or hidden // max(1, heads)
-    shape = llama_shape(
-        vocabulary_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=_first_number(config, ("intermediate_size", "n_inner", "ffn_dim")) or 4 * hidden,
-        layers=layers,
-        key_value_size=(_first_number(config, ("num_key_value_heads",)) or heads) * head_size,
-        tied=config.get("tie_word_embeddings", True) is not False,
-        context_length=_first_number(config, CONTEXT_NAMES),
-    )
-    counted = _stored_parameters(folder)
-    return shape if counted is None else _with_parameters(shape, counted)
-
-
-def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, tokens: int) -> StageMemory | None:
+    number_bytes: int,
+    tokens: int,
+    shares_reward: bool = False,
+    offloads: bool = False,
+) -> StageMemory | None:
     """Memory at the peak of a stage; None for a stage that loads no model.
 
     `number_bytes`: of one number that the blocks keep. `tokens`: prompt and response of the longest row. Every role is
-    taken to have the given shape, and to be in memory at once, as it is in these loops.
+    taken to have the given shape, and to be in memory at once, as it is in these loops. `shares_reward`: the reward
+    model is an adapter of the policy's base. `offloads`: there is a GPU, so that what the stage offloads is on it for a
+    visit only.
     """
     one = shape.parameters * WEIGHT_BYTES
-    if isinstance(stage, TextStage | PolicyStage) and stage.lora is not None:
+    if isinstance(stage, PolicyStage):
+        return _policy_memory(stage, shape, number_bytes, tokens, shares_reward=shares_reward, offloads=offloads)
+    if isinstance(stage, TextStage) and stage.lora is not None:
         return _adapted_memory(stage, stage.lora, shape, number_bytes=number_bytes, tokens=tokens)
     if isinstance(stage, SampleStage | EvaluateStage):
         judge = isinstance(stage, EvaluateStage) and isinstance(stage.judge, RewardModelJudge)
@@ -161,14 +80,6 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
             frozen=one * (2 if judge else 1),
             activations=_sampling(shape, number_bytes, rows=stage.batch_size, tokens=tokens),
         )
-    if isinstance(stage, PolicyStage):
-        rows = math.ceil(stage.prompts_per_step * stage.responses_per_prompt / stage.minibatches)
-        trained = 2 if isinstance(stage, PPOStage) else 1  # the value model learns beside the policy
-        passed = _passed(stage, rows * tokens, tokens)
-        update = trained * _block_activations(stage, shape, number_bytes, passed) + _logits(shape, passed)
-        rollout = _sampling(shape, number_bytes, rows=min(ROLLOUT_ROWS, rows * stage.minibatches), tokens=tokens)
-        frozen = 1 + len(reward_models(stage.reward))  # the reference, and what pays the policy
-        return _trained(one, trained, frozen=frozen * one, activations=max(update, rollout))
     if isinstance(stage, BatchedStage):
         examples = min(stage.micro_batch_size or stage.batch_size, stage.batch_size)
         paired = isinstance(stage, PreferenceStage)
@@ -181,21 +92,65 @@ def stage_memory(stage: StageSection, shape: ModelShape, *, number_bytes: int, t
     return None
 
 
+def _policy_memory(
+    stage: PolicyStage, shape: ModelShape, number_bytes: int, tokens: int, *, shares_reward: bool, offloads: bool
+) -> StageMemory:
+    """Of the stages that sample from their policy. With P a model's weights, A those of one adapter, in bytes:
+
+        layout                    trained T        frozen
+        separate                  2 P (RLOO: P)    2 P                 reference, reward model
+        separate, lora            2 A (RLOO: A)    3 P (RLOO: 2 P)     bases of policy and value model, reward model
+        shared, lora              2 A (RLOO: A)    P + A               one base, the reward model's adapter
+        one_trunk, lora           A                P + A
+        one_trunk                 P                2 P
+
+    and in all 4 T for weights, gradients and AdamW's two moments. A reference that the policy did not start from takes
+    a P more, and so does, for its A, a reward model of another base; each further reward model takes as much as the
+    first. Policy and value model are passed through one after the other, or as one, so that the activations of one are
+    there at a time.
+    """
+    one = shape.parameters * WEIGHT_BYTES
+    values = isinstance(stage, PPOStage) and stage.roles != "one_trunk"
+    rows = math.ceil(stage.prompts_per_step * stage.responses_per_prompt / stage.minibatches)
+    passed = _passed(stage, rows * tokens, tokens)
+    update = _block_activations(stage, shape, number_bytes, passed) + _logits(shape, passed)
+    rollout = _sampling(shape, number_bytes, rows=min(ROLLOUT_ROWS, rows * stage.minibatches), tokens=tokens)
+    rewards = len(reward_models(stage.reward))
+    roles = {"reference": one, "reward": rewards * one}
+    base = 0
+    trained = one
+    if stage.lora is not None:
+        trained = _adapter_bytes(stage.lora, shape)
+        base = int(shape.parameters * FOUR_BIT_BYTES) if stage.quantization else one
+        if stage.policy == stage.reference:
+            roles["reference"] = 0
+        if stage.layout != "separate":
+            roles["reward"] = rewards * (trained if shares_reward else one)
+        elif values:
+            base += one
+    trained *= 2 if values else 1
+    visiting = max((roles.pop(role) for role in set(stage.offload)), default=0) if offloads else 0
+    return StageMemory(
+        weights=trained,
+        gradients=trained,
+        moments=2 * trained,
+        frozen=base + sum(roles.values()),
+        activations=max(update, rollout, visiting),
+    )
+
+
 def _adapted_memory(
-    stage: TextStage | PolicyStage, lora: LoRASection, shape: ModelShape, *, number_bytes: int, tokens: int
+    stage: TextStage, lora: LoRASection, shape: ModelShape, *, number_bytes: int, tokens: int
 ) -> StageMemory | None:
     """As without adapters, but that gradients and moments are theirs alone, and that a reference which is the policy's
-    own start takes no room. Adapters are counted as if every linear layer of Llama's blocks had one."""
+    own start takes no room."""
     unadapted = stage.model_copy(update={"lora": None})
     whole = stage_memory(unadapted, shape, number_bytes=number_bytes, tokens=tokens)
     if whole is None:
         return None
     base = shape.parameters * WEIGHT_BYTES
-    trained = whole.gradients // base  # models
-    # Queries and output 4 h, keys and values 2 h + 2 kv, gate, up and down 3 h + 3 i
-    widths = 9 * shape.hidden_size + 2 * shape.key_value_size + 3 * shape.intermediate_size
-    adapters = trained * lora.rank * widths * shape.layers * WEIGHT_BYTES
-    shares = isinstance(stage, KTOStage | PolicyStage) and stage.policy == stage.reference
+    adapters = whole.gradients // base * _adapter_bytes(lora, shape)
+    shares = isinstance(stage, KTOStage) and stage.policy == stage.reference
     spared = base - int(shape.parameters * FOUR_BIT_BYTES) if stage.quantization else 0  # of the policy alone
     return StageMemory(
         weights=adapters,
@@ -204,6 +159,13 @@ def _adapted_memory(
         frozen=whole.weights - spared + whole.frozen - (base if shares else 0),
         activations=whole.activations,
     )
+
+
+def _adapter_bytes(lora: LoRASection, shape: ModelShape) -> int:
+    """One adapter, counted as if every linear layer of Llama's blocks had its part."""
+    # Queries and output 4 h, keys and values 2 h + 2 kv, gate, up and down 3 h + 3 i
+    widths = 9 * shape.hidden_size + 2 * shape.key_value_size + 3 * shape.intermediate_size
+    return lora.rank * widths * shape.layers * WEIGHT_BYTES
 
 
 def _passed(stage: OptimizedStage, batch: int, example: int) -> int:
@@ -241,43 +203,3 @@ def _sampling(shape: ModelShape, number_bytes: int, *, rows: int, tokens: int) -
     """Keys and values of all tokens, and the logits of one."""
     cache = 2 * shape.layers * shape.key_value_size * number_bytes * rows * tokens
     return cache + _logits(shape, rows)
-
-
-def _with_parameters(shape: ModelShape, parameters: int) -> ModelShape:
-    return ModelShape(**{name: getattr(shape, name) for name in shape.__slots__} | {"parameters": parameters})
-
-
-def _stored_parameters(folder: Path) -> int | None:
-    """Numbers in the tensors of a folder's safetensors files, read off their headers; None without such files."""
-    index = _read_object(folder / "model.safetensors.index.json").get("weight_map")
-    names = sorted(set(index.values())) if isinstance(index, dict) else ["model.safetensors"]
-    total = 0
-    for name in names:
-        header = _safetensors_header(folder / name)
-        if header is None:
-            return None
-        total += sum(math.prod(tensor["shape"]) for key, tensor in header.items() if key != "__metadata__")
-    return total
-
-
-def _safetensors_header(path: Path) -> dict[str, Any] | None:
-    """The format: 8 bytes little-endian length, then that many bytes of JSON."""
-    try:
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length))
-    except (OSError, struct.error, ValueError, MemoryError, OverflowError):
-        return None  # a damaged file is told by whoever loads it; here only its size was asked
-    return header if isinstance(header, dict) else None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # the same: absent and damaged files are told when the model is loaded
-    return value if isinstance(value, dict) else {}
-
-
-def _first_number(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((value for name in names if isinstance(value := config.get(name), int) and value > 0), None)

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from boresight.config.sections import PPOStage
+from boresight.models.backbone import TrunkValue
+from boresight.models.response_logps import ResponseLogps
 from boresight.models.roles import FrozenPolicy, Policy, ValueModel
 from boresight.objectives.advantages import explained_variance, gae, kl_shaped_reward
 from boresight.objectives.aggregation import token_weights
@@ -37,7 +40,7 @@ from boresight.training.step import MetricSums, Updater
 @dataclass(frozen=True)
 class PPORoles:
     policy: Policy  # trained
-    value: ValueModel  # trained
+    value: ValueModel | TrunkValue  # trained, by itself or with the policy whose states it reads
     reference: FrozenPolicy  # anchor of the KL term; always loaded from the artifact named in the manifest
     reward: AnySource  # frozen
 
@@ -55,23 +58,16 @@ class PPOBatch:
 def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Sequence[Prompt], run: Run) -> None:
     """Train policy and value model for `config.steps` rollout batches; dropout is off throughout."""
     roles.policy.model.eval()
-    roles.value.model.eval()
-    updates = config.ppo_epochs * config.minibatches
-    policy_updater = Updater(
-        [roles.policy.model], config, total=max(1, updates * (config.steps - config.value_warmup_steps))
-    )
-    value_updater = Updater(
-        [roles.value.model], config, total=updates * config.steps, learning_rate=config.value_learning_rate
-    )
+    roles.value.trained.eval()
+    updaters = build_updaters(config, roles)
     kl = KLCoefficient(config.kl_coefficient, target=config.target_kl_per_sequence, horizon=config.kl_horizon)
     scaling, scaling_state = stepwise_scale(config, scale)
     watch = watch_over(config, roles.policy, roles.reference, roles.reward)
     run.resume(
-        policy=roles.policy.model,
-        value=roles.value.model,
-        policy_updater=policy_updater,
-        value_updater=value_updater,
+        policy=roles.policy.trained,
+        value=roles.value.trained,
         kl_coefficient=kl,
+        **updaters.by_name(),
         **scaling_state,
     )
     for step in run.steps(config.steps):
@@ -90,11 +86,33 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
             batch = as_batch(config, roles, experience, shaped)
         metrics = experience_metrics(experience, shaped, kl.value) | value_metrics(batch)
         with run.usage.phase("update"):
-            metrics |= update(config, roles, batch, policy_updater, value_updater, run, step)
+            metrics |= update(config, roles, batch, updaters, run, step)
         kl.adapt(experience)
         run.log(step, metrics)
         run.log_samples(step, logged_samples(config, experience, shaped))
         run.save_if_due(step)
+
+
+@dataclass(frozen=True)
+class PPOUpdaters:
+    policy: Updater  # of policy and value head together where they stand on one trunk
+    value: Updater | None  # None there
+
+    def by_name(self) -> dict[str, Updater]:
+        named = {"policy_updater": self.policy}
+        return named if self.value is None else named | {"value_updater": self.value}
+
+
+def build_updaters(config: PPOStage, roles: PPORoles) -> PPOUpdaters:
+    updates = config.ppo_epochs * config.minibatches
+    if isinstance(roles.value, TrunkValue):
+        both = [roles.policy.trained, roles.value.trained]
+        return PPOUpdaters(Updater(both, config, total=updates * config.steps), None)
+    resting = config.value_warmup_steps
+    policy = Updater([roles.policy.trained], config, total=max(1, updates * (config.steps - resting)))
+    rate = config.value_learning_rate
+    value = Updater([roles.value.trained], config, total=updates * config.steps, learning_rate=rate)
+    return PPOUpdaters(policy, value)
 
 
 @torch.no_grad()
@@ -110,49 +128,36 @@ def as_batch(config: PPOStage, roles: PPORoles, experience: Experience, shaped: 
 
 
 def update(
-    config: PPOStage,
-    roles: PPORoles,
-    batch: PPOBatch,
-    policy_updater: Updater,
-    value_updater: Updater,
-    run: Run,
-    step: int,
+    config: PPOStage, roles: PPORoles, batch: PPOBatch, updaters: PPOUpdaters, run: Run, step: int
 ) -> dict[str, float]:
     """`ppo_epochs` passes over the batch in random minibatches; the metrics average over all of them, by token."""
     sums = MetricSums()
-    trains_policy = step >= config.value_warmup_steps
     skipped = 0
-    rate = policy_updater.learning_rate
+    rate = updaters.policy.learning_rate
     norms: list[float] = []
     value_norms: list[float] = []
     for epoch in range(config.ppo_epochs):
         generator = run.generator(f"minibatches {epoch}", step)
         for rows in minibatch_rows(len(batch.value), config.minibatches, generator):
-            ids = [batch.experience.rollout.prompts[int(row)].id for row in rows]
-            tokens = int(batch.experience.mask[rows].sum())
-            pieces = rollout_pieces(config, batch.experience.rollout, rows)
-            for piece in pieces:
-                value_loss = _value_loss(config, roles, batch, piece, sums)
-                value_updater.accumulate({"loss/value": value_loss}, count=tokens, step=step, ids=ids)
-            value_norms.append(value_updater.apply(step=step, ids=ids))
-            if trains_policy and skipped:
+            minibatch = Minibatch.of(config, batch, rows, step)
+            one_trunk = updaters.value is None
+            if updaters.value is not None:
+                value_norms.append(_update_value(config, roles, minibatch, updaters.value, sums))
+                if step < config.value_warmup_steps:
+                    continue
+            if skipped:
                 skipped += 1
-                policy_updater.skip()
-            elif trains_policy:
-                weights = loss_weights(config, batch.experience, rows)
-                moved = 0.0  # nats, k2 summed over the minibatch's tokens
-                for piece in pieces:
-                    losses, kl = _policy_losses(
-                        config, roles, batch, piece, sums, first=not norms, step=step, weights=weights
-                    )
-                    policy_updater.accumulate(losses, count=tokens, step=step, ids=ids)
-                    moved += kl
-                if is_too_far(config, moved / tokens):
-                    skipped = 1
-                    policy_updater.skip()
-                else:
-                    norms.append(policy_updater.apply(step=step, ids=ids))
-    metrics = sums.means() | {"optim/value_grad_norm": sum(value_norms) / len(value_norms)}
+                updaters.policy.skip()
+                continue
+            change = _update_both if one_trunk else _update_policy
+            norm = change(config, roles, minibatch, updaters.policy, sums, first=not norms)
+            if norm is None:
+                skipped = 1
+            else:
+                norms.append(norm)
+    metrics = sums.means()
+    if value_norms:
+        metrics |= {"optim/value_grad_norm": sum(value_norms) / len(value_norms)}
     if config.stop_update_above_kl is not None:
         metrics["policy/skipped_minibatches"] = float(skipped)
     if norms:
@@ -167,22 +172,88 @@ def loss_weights(config: PPOStage, experience: Experience, rows: Tensor) -> Tens
     return weights
 
 
+@dataclass(frozen=True, slots=True)
+class Minibatch:
+    """What one optimizer step learns from: rows of a batch, cut into what goes through the model at once."""
+
+    batch: PPOBatch
+    pieces: list[Tensor]  # row numbers
+    weights: Tensor  # (responses, response tokens) of the policy's losses
+    tokens: int  # response tokens of all pieces, by which every loss is divided
+    ids: list[str]
+    step: int
+
+    @classmethod
+    def of(cls, config: PPOStage, batch: PPOBatch, rows: Tensor, step: int) -> "Minibatch":
+        rollout = batch.experience.rollout
+        return cls(
+            batch=batch,
+            pieces=rollout_pieces(config, rollout, rows),
+            weights=loss_weights(config, batch.experience, rows),
+            tokens=int(batch.experience.mask[rows].sum()),
+            ids=[rollout.prompts[int(row)].id for row in rows],
+            step=step,
+        )
+
+    def accumulate(self, updater: Updater, losses: dict[str, Tensor]) -> None:
+        updater.accumulate(losses, count=self.tokens, step=self.step, ids=self.ids)
+
+    def apply(self, updater: Updater) -> float:
+        """The gradient norm of the step."""
+        return updater.apply(step=self.step, ids=self.ids)
+
+    def apply_where_near(self, updater: Updater, config: PPOStage, moved: float) -> float | None:
+        """The same, but None and no step where the policy has gone too far from the one that sampled."""
+        if is_too_far(config, moved / self.tokens):
+            updater.skip()
+            return None
+        return self.apply(updater)
+
+
+def _update_value(config: PPOStage, roles: PPORoles, minibatch: Minibatch, updater: Updater, sums: MetricSums) -> float:
+    for piece in minibatch.pieces:
+        value = roles.value.predict(*minibatch.batch.experience.rollout.rows(piece))
+        minibatch.accumulate(updater, {"loss/value": _value_loss(config, minibatch.batch, piece, value, sums)})
+    return minibatch.apply(updater)
+
+
+def _update_policy(
+    config: PPOStage, roles: PPORoles, minibatch: Minibatch, updater: Updater, sums: MetricSums, *, first: bool
+) -> float | None:
+    moved = 0.0  # nats, k2 summed over the minibatch's tokens
+    for piece in minibatch.pieces:
+        now = roles.policy.logps(*minibatch.batch.experience.rollout.rows(piece), **_policy_options(config))
+        losses, kl = _policy_losses(config, minibatch, piece, now, sums, first=first)
+        minibatch.accumulate(updater, losses)
+        moved += kl
+    return minibatch.apply_where_near(updater, config, moved)
+
+
+def _update_both(
+    config: PPOStage, roles: PPORoles, minibatch: Minibatch, updater: Updater, sums: MetricSums, *, first: bool
+) -> float | None:
+    """One forward and backward pass for both losses, policy and value head standing on one trunk."""
+    assert isinstance(roles.value, TrunkValue)
+    moved = 0.0
+    for piece in minibatch.pieces:
+        rows = minibatch.batch.experience.rollout.rows(piece)
+        now, value = roles.value.logps_and_values(*rows, **_policy_options(config))
+        losses, kl = _policy_losses(config, minibatch, piece, now, sums, first=first)
+        moved += kl
+        value_loss = _value_loss(config, minibatch.batch, piece, value, sums)
+        minibatch.accumulate(updater, losses | {"loss/value": config.trunk_value_coefficient * value_loss})
+    return minibatch.apply_where_near(updater, config, moved)
+
+
+def _policy_options(config: PPOStage) -> dict[str, Any]:
+    return {"temperature": config.temperature, "with_entropy": config.entropy_coefficient > 0}
+
+
 def _policy_losses(
-    config: PPOStage,
-    roles: PPORoles,
-    batch: PPOBatch,
-    rows: Tensor,
-    sums: MetricSums,
-    *,
-    first: bool,
-    step: int,
-    weights: Tensor,
+    config: PPOStage, minibatch: Minibatch, rows: Tensor, now: ResponseLogps, sums: MetricSums, *, first: bool
 ) -> tuple[dict[str, Tensor], float]:
     """The losses of a piece, and how far the policy has moved on it (nats, k2 summed over tokens)."""
-    input_ids, response_mask = batch.experience.rollout.rows(rows)
-    now = roles.policy.logps(
-        input_ids, response_mask, temperature=config.temperature, with_entropy=config.entropy_coefficient > 0
-    )
+    batch = minibatch.batch
     width = now.mask.shape[1]
     terms = ppo_policy_loss(
         policy_logp=now.logp,
@@ -192,22 +263,20 @@ def _policy_losses(
         clip_range=config.clip_range,
     )
     if first:
-        check_starts_on_policy(terms.ratio, step)
+        check_starts_on_policy(terms.ratio, minibatch.step)
     tokens = float(now.mask.sum())
     sums.add("loss/policy", terms.loss, tokens)
     sums.add("policy/clip_fraction", terms.clipped, tokens)
     sums.add("policy/approximate_kl", terms.approximate_kl, tokens)
     sums.add("policy/ratio_mean", terms.ratio * now.mask, tokens)
-    weight = weights[rows, :width]
+    weight = minibatch.weights[rows, :width]
     losses = {"loss/policy": terms.loss * weight}
     if now.entropy is not None and config.entropy_coefficient > 0:
         losses["policy/entropy"] = -config.entropy_coefficient * now.entropy * weight
     return losses, float(terms.approximate_kl.sum())
 
 
-def _value_loss(config: PPOStage, roles: PPORoles, batch: PPOBatch, rows: Tensor, sums: MetricSums) -> Tensor:
-    input_ids, response_mask = batch.experience.rollout.rows(rows)
-    value = roles.value.predict(input_ids, response_mask)
+def _value_loss(config: PPOStage, batch: PPOBatch, rows: Tensor, value: Tensor, sums: MetricSums) -> Tensor:
     width = value.shape[1]
     mask = batch.experience.mask[rows, :width]
     terms = ppo_value_loss(

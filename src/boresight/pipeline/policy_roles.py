@@ -1,0 +1,129 @@
+"""The roles of the stages that sample from their policy: four models, or adapters and heads on one base.
+
+Which of them share a base is read off the pipeline: a reward model that a stage trained as an adapter of the model that
+the policy starts from, or of the model that the policy's own adapter stands on, loads straight into the policy's base.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from boresight.config.reward_sections import reward_models
+from boresight.config.sections import PolicyStage, PPOStage
+from boresight.models.backbone import (
+    AdaptedRewardModel,
+    TrunkValue,
+    adapted_reward_model,
+    fresh_value_model,
+    value_model_on,
+    with_room_for_a_value_model,
+)
+from boresight.models.loading import chat_format, default_device, load_tokenizer
+from boresight.models.offload import OffloadedPolicy, OffloadedRewardModel
+from boresight.models.roles import (
+    FrozenPolicy,
+    Policy,
+    RewardModel,
+    UnadaptedPolicy,
+    ValueModel,
+    build_reward_model,
+    refuse_another_vocabulary,
+)
+from boresight.pipeline.check_lineage import is_adapter_of, shared_base
+from boresight.pipeline.context import StageContext
+from boresight.pipeline.reward_roles import RewardRole, load_reward
+from boresight.pipeline.trained_models import frozen_reference, separate_value_model, spare_memory, trained_policy
+from boresight.records import Prompt
+from boresight.training.experience import RewardScale
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRoles:
+    """`base` is the stage whose model the policy is, its adapter aside; `said` is for the stage's result."""
+
+    policy: Policy
+    reference: FrozenPolicy
+    reward: RewardRole
+    base: str
+    said: dict[str, str]
+
+
+def load_policy_roles(context: StageContext, config: PolicyStage, prompts: Sequence[Prompt]) -> PolicyRoles:
+    """Policy, reference and reward in the layout that `roles` asks for; where each lies is said."""
+    base = shared_base(context.pipeline, config) or config.policy
+    policy = trained_policy(context, config, base)
+    said = {"layout": config.layout}
+    if policy.adapter is not None and base != config.policy:
+        policy.adapter.load(context.stage_file(config.policy, "adapter"))
+        said["policy"] = f"goes on with the adapter of {config.policy} on {base}"
+    reference = _offloaded_reference(context, config, frozen_reference(context, config, policy, base))
+
+    def build(stage: str) -> RewardModel:
+        model, said[f"reward model {stage}"] = load_reward_model(context, config, policy, base, stage)
+        return model
+
+    reward = load_reward(context, config, prompts, build)
+    for role, where in said.items():
+        context.say(f"roles: {role}: {where}")
+    return PolicyRoles(policy, reference, reward, base, said)
+
+
+def load_value_model(
+    context: StageContext, config: PPOStage, roles: PolicyRoles, scale: RewardScale
+) -> ValueModel | TrunkValue:
+    """The value model that `roles` and `value_start` ask for; its head is trained whole."""
+    if config.roles == "one_trunk":
+        return TrunkValue(roles.policy)
+    if config.layout == "separate" or config.lora is None or roles.policy.adapter is None:
+        return separate_value_model(context, config, roles.policy, mean=scale.mean, deviation=scale.deviation)
+    first = next(iter(reward_models(config.reward)), None)
+    start = roles.reward.models[first] if first is not None else None
+    if config.value_source == "policy" or first is None or not isinstance(start, AdaptedRewardModel):
+        return fresh_value_model(roles.policy, roles.policy.adapter, config.lora, context.seed)
+    refuse_another_vocabulary(context.model_path(first), start.tokenizer, roles.policy)
+    value = value_model_on(start, mean=scale.mean, deviation=scale.deviation)
+    if start.adapter is not roles.policy.adapter:
+        spare_memory(value.model.body, config, start.adapter)
+    return value
+
+
+def load_reward_model(
+    context: StageContext, config: PolicyStage, policy: Policy, base: str, stage: str
+) -> tuple[RewardModel, str]:
+    """The reward model of a stage, on the policy's base where it is an adapter of that; and where it lies."""
+    folder = context.stage_file(stage, "model")
+    shares = config.layout != "separate" and is_adapter_of(context.pipeline, stage, base, config.quantization)
+    if shares and policy.adapter is not None:
+        tokenizer = load_tokenizer(folder)
+        chat = chat_format(tokenizer, "tokenizer")
+        saved = context.stage_file(stage, "adapter")
+        reward = adapted_reward_model(policy, policy.adapter, saved, tokenizer, chat, name=f"reward_{stage}")
+        return reward, f"the adapter of {stage} on {base}"
+    alone = _offloaded_reward(config, build_reward_model(folder, device=default_device()))
+    if config.layout == "separate" or config.lora is None:
+        return alone, "a model of its own"
+    where = f"a model of its own, since {stage} is no adapter of what the policy stands on"
+    if isinstance(config, PPOStage) and config.roles != "one_trunk" and config.value_source == "reward":
+        if stage != reward_models(config.reward)[0]:
+            return alone, where
+        where += "; the value model is an adapter in it"
+        return with_room_for_a_value_model(alone, config.lora, context.seed), where
+    return alone, where
+
+
+def _offloaded_reference(context: StageContext, config: PolicyStage, reference: FrozenPolicy) -> FrozenPolicy:
+    """The same, waiting on the CPU where `offload` says so."""
+    device = default_device()
+    if config.offload and device == "cpu":
+        context.say("offload: there is no GPU here, so everything is in the memory of the CPU anyway")
+        return reference
+    if "reference" not in config.offload:
+        return reference
+    if isinstance(reference, UnadaptedPolicy):
+        context.say("offload: the reference is the policy's own weights and takes no room of its own")
+        return reference
+    return OffloadedPolicy(reference, device)
+
+
+def _offloaded_reward(config: PolicyStage, reward: RewardModel) -> RewardModel:
+    device = default_device()
+    return OffloadedRewardModel(reward, device) if "reward" in config.offload and device != "cpu" else reward
