@@ -53,9 +53,9 @@ def test_with_adapters_the_roles_share_a_base_by_themselves_and_the_result_says_
     pipeline = tiny.load(built / "data", LORA["scorer"], LORA[name])
     stages, said = build(scored, tmp_path, pipeline, name)
     found = result(stages, name)
-    assert found["roles"] == {"layout": "shared", "reward": "the adapter of scorer on demo"}
+    assert found["roles"] == {"layout": "shared", "reward model scorer": "the adapter of scorer on demo"}
     assert found["reference_unchanged"]
-    assert any("roles: reward: the adapter of scorer on demo" in line for line in said)
+    assert any("roles: reward model scorer: the adapter of scorer on demo" in line for line in said)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is about to change
         loaded = PeftModel.from_pretrained(load_causal_lm(stages / "demo/model"), stages / name / "adapter")
@@ -95,14 +95,14 @@ def test_one_trunk_with_adapters_or_all_weights(changes: list[str], scored: Path
     stages, _ = build(scored, tmp_path, pipeline, "ppo")
     found = result(stages, "ppo")
     assert found["roles"]["layout"] == "one_trunk" and found["reference_unchanged"]
-    assert found["roles"]["reward"] == ("the adapter of scorer on demo" if changes else "a model of its own")
+    assert found["roles"]["reward model scorer"] == ("the adapter of scorer on demo" if changes else "a model of its own")
     assert (stages / "ppo/adapter").is_dir() == bool(changes)
     assert fingerprint(load_causal_lm(stages / "ppo/model")) != fingerprint(load_causal_lm(stages / "demo/model"))
 
 
 def test_a_reward_model_that_is_no_adapter_stays_a_model_of_its_own(built: Path, tmp_path: Path) -> None:
     stages, said = build(built / "run", tmp_path, tiny.load(built / "data", LORA["ppo"]), "ppo")
-    where = result(stages, "ppo")["roles"]["reward"]
+    where = result(stages, "ppo")["roles"]["reward model scorer"]
     assert where.startswith("a model of its own, since scorer is no adapter of what the policy stands on; the value")
     assert any(where in line for line in said)
 
@@ -115,7 +115,7 @@ def test_a_policy_goes_on_with_its_adapter_where_that_lets_it_share_the_reward_m
     stages, said = build(scored, tmp_path, pipeline, "dpo", "ppo")
     found = result(stages, "ppo")
     assert found["roles"]["policy"] == "goes on with the adapter of dpo on demo"
-    assert found["roles"]["reward"] == "the adapter of scorer on demo" and found["reference_unchanged"]
+    assert found["roles"]["reward model scorer"] == "the adapter of scorer on demo" and found["reference_unchanged"]
     assert any("reference: dpo, a frozen copy of the adapter that the policy starts from" in line for line in said)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
