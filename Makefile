@@ -69,6 +69,7 @@ bench: setup
 	$(BIN)/python bench/versus_trl_ppo.py --peer $(PEER)/bin/python --trl-path $(PEER_PPO) --json docs/figures/versus_trl_ppo.json
 	$(BIN)/python bench/scaling.py --peer $(PEER)/bin/python --json docs/figures/scaling.json --plot docs/figures/scaling.svg
 	$(BIN)/python bench/memory.py --json docs/figures/memory.json
+	$(BIN)/python bench/traps.py --json docs/figures/traps.json
 	$(BIN)/python bench/spared_memory.py --json docs/figures/spared_memory.json
 	$(BIN)/python bench/report.py --json docs/figures/report.json
 	$(BIN)/python bench/rollout.py --json docs/figures/rollout.json --plot docs/figures/rollout.svg

@@ -7,9 +7,18 @@ from typing import Any
 from boresight.storage import read_json
 
 FIGURES = Path(__file__).parent / "figures"
-VERSUS, PPO, SAME_LOSSES, SCALING, MEMORY, SPARED, ROLLOUT = (
+VERSUS, PPO, SAME_LOSSES, SCALING, MEMORY, SPARED, ROLLOUT, TRAPS = (
     FIGURES / f"{name}.json"
-    for name in ("versus_trl", "versus_trl_ppo", "same_losses", "scaling", "memory", "spared_memory", "rollout")
+    for name in (
+        "versus_trl",
+        "versus_trl_ppo",
+        "same_losses",
+        "scaling",
+        "memory",
+        "spared_memory",
+        "rollout",
+        "traps",
+    )
 )
 Figures = Mapping[str, Any]
 
@@ -24,7 +33,7 @@ def benchmarks_page() -> str:
     ]
     sections = (
         (PPO, _ppo), (SAME_LOSSES, _same_losses), (SCALING, _growth), (MEMORY, _memory), (SPARED, _spared),
-        (ROLLOUT, _rollout),
+        (ROLLOUT, _rollout), (TRAPS, _traps),
     )  # fmt: skip
     for path, section in sections:
         if path.exists():
@@ -185,6 +194,33 @@ def _spared(found: Figures) -> list[str]:
         told = [f"{figures[name]['train_delta_mb']:.0f} MB, {figures[name]['cpu_s']:.0f} s" for name in figures]
         lines.append(f"| {way} | " + " | ".join(told) + " |")
     return lines
+
+
+def _traps(found: Figures) -> list[str]:
+    lines = [
+        "",
+        "## Traps",
+        "",
+        "Ways that are slower or take more than they seem to, beside ours (`bench/traps.py`). Attention, forward and",
+        "backward, on rows of 1,024 tokens of bfloat16 (8 heads of 64, conversations of two responses, log-normal",
+        "lengths), and what the process holds more after 60 rows of other lengths: kernels of bfloat16 are kept for",
+        "every shape that they meet.",
+        "",
+        "| attention | ms a row | MB kept |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {way} | {one['ms']:.1f} | {one['grown_mb']:.0f} |" for way, one in found["attention"].items()]
+    lines += ["", "| a bfloat16 layer on 200 batches, rows | MB kept |", "|---|---|"]
+    lines += [f"| {way} | {one['grown_mb']:.0f} |" for way, one in found["products"].items()]
+    lines += [
+        "",
+        "The pass over the reference, and any pass over pairs: tokens computed for each that is there, prompts counted",
+        "for each response. What the allocator holds back is in the table of activation checkpointing.",
+        "",
+        "| pairs | tokens computed |",
+        "|---|---|",
+    ]
+    return lines + [f"| {way} | {share:.2f} |" for way, share in found["padding"].items()]
 
 
 def _rollout(measured: Figures) -> list[str]:

@@ -95,7 +95,8 @@ def test_one_trunk_with_adapters_or_all_weights(changes: list[str], scored: Path
     stages, _ = build(scored, tmp_path, pipeline, "ppo")
     found = result(stages, "ppo")
     assert found["roles"]["layout"] == "one_trunk" and found["reference_unchanged"]
-    assert found["roles"]["reward model scorer"] == ("the adapter of scorer on demo" if changes else "a model of its own")
+    where = "the adapter of scorer on demo" if changes else "a model of its own"
+    assert found["roles"]["reward model scorer"] == where
     assert (stages / "ppo/adapter").is_dir() == bool(changes)
     assert fingerprint(load_causal_lm(stages / "ppo/model")) != fingerprint(load_causal_lm(stages / "demo/model"))
 
