@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedModel
 
 from boresight.config.sections import (
@@ -21,11 +20,15 @@ from boresight.config.sections import (
     StageSection,
 )
 from boresight.data.chat_template import ChatFormat
+from boresight.models import head_logps
 from boresight.models.adapters import add_adapter
 from boresight.models.backbone import fresh_value_model
+from boresight.models.hidden_states import packs
+from boresight.models.lean_modules import make_lean
+from boresight.models.response_logps import has_plain_head, response_logps
 from boresight.models.roles import Policy
 from boresight.models.tiny import build_llama, tiny_tokenizer
-from boresight.planning.memory import GIB, StageMemory, stage_memory
+from boresight.planning.memory import GIB, LOGITS_AT_ONCE, StageMemory, stage_memory
 from boresight.planning.shapes import ModelShape, folder_shape, llama_shape, pretrain_shape
 
 PRETRAIN = PretrainStage(kind="pretrain", data="docs.txt", steps=1, vocabulary_size=260, hidden_size=48, heads=4)
@@ -129,15 +132,17 @@ def test_activations_are_an_upper_estimate_of_what_autograd_keeps() -> None:
             held.append(tensor)  # a freed storage would lend its address to the next
         return tensor
 
-    ids = torch.zeros(SFT.batch_size, 40, dtype=torch.long)
+    make_lean(model.base_model)
+    ids = torch.randint(1, 200, (SFT.batch_size, 40), generator=torch.Generator().manual_seed(0))
+    everywhere = torch.ones_like(ids, dtype=torch.bool)
+    everywhere[:, 0] = False
+    assert packs(model.base_model) and has_plain_head(model)  # which are found out by passes of their own
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        logits = model(ids).logits
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids.flatten())
-    assert loss.requires_grad
+        assert response_logps(model, ids, everywhere).logp.requires_grad
     shape = pretrain_shape(stage.model_copy(update={"vocabulary_size": model.config.vocab_size}))
     memory = stage_memory(SFT, shape, number_bytes=4, tokens=40)
     assert memory is not None
-    assert 0.9 * sum(kept.values()) < memory.activations < 2.0 * sum(kept.values())
+    assert sum(kept.values()) < memory.activations < 1.3 * sum(kept.values())
 
 
 SHAPE = llama_shape(vocabulary_size=100, hidden_size=8, intermediate_size=16, layers=2, tied=True)
@@ -260,9 +265,16 @@ def test_dpo_holds_a_reference_that_is_not_its_own_start_and_an_evaluation_one_m
 
 
 def test_smaller_micro_batches_take_less_and_change_nothing_else() -> None:
-    whole = memory_of(SFT)
-    cut = memory_of(SFT.model_copy(update={"micro_batch_size": 2}))
+    whole = memory_of(SFT, number_bytes=4)
+    cut = memory_of(SFT.model_copy(update={"micro_batch_size": 2}), number_bytes=4)
     assert cut.activations * 3 == whole.activations and cut.certain == whole.certain
+
+
+def test_logits_are_counted_in_the_blocks_that_the_fused_head_takes() -> None:
+    assert head_logps.BLOCK == LOGITS_AT_ONCE
+    wide = llama_shape(vocabulary_size=10_000_000, hidden_size=8, intermediate_size=16, layers=1, tied=True)
+    more = memory_of(SFT.model_copy(update={"batch_size": 12}), wide).activations - memory_of(SFT, wide).activations
+    assert 0 < more < 100_000  # of the blocks alone
 
 
 def test_checkpointed_activations_are_the_inputs_of_the_blocks_and_one_block() -> None:

@@ -29,6 +29,8 @@ GIB = 2**30
 WEIGHT_BYTES = 4  # weights, gradients and moments are float32 whatever the arithmetic
 FOUR_BIT_BYTES = 0.5 + 0.127 / 8  # a number and its share of the doubly quantised scales (Dettmers et al. 2023)
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
+LOGITS_AT_ONCE = 1 << 25
+"""Of tokens times vocabulary: what the fused head holds of them together."""
 ROLLOUT_ROWS = 128
 """Responses that a stage which samples from its policy decodes at once."""
 
@@ -180,23 +182,27 @@ def _trained(one: int, models: int, *, frozen: int, activations: int) -> StageMe
 
 
 def _block_activations(stage: OptimizedStage, shape: ModelShape, number_bytes: int, tokens: int) -> int:
-    """What the blocks keep for the backward pass, counted off LlamaDecoderLayer; with activation checkpointing the
-    input of each (h in float32), and all of the one that is computed again.
+    """What the blocks keep for the backward pass, counted off LlamaDecoderLayer with lean norms and feed-forward parts;
+    with activation checkpointing the input of each (h in float32), and all of the one that is computed again.
 
-    A token and layer: inputs of two norms and of what follows them (4 h, and 4 h in float32 within the norms), queries
-    before and after rotation (2 h), attention's result (1 h), keys before and after rotation and values (3 kv), and
-    gate, its activation, up and their product (4 i).
+    A token and layer, in float32: inputs of two norms (2 h), queries and keys after rotation (h + kv). In the format of
+    products: what the norms give and attention gives (3 h), values (kv), gate, up and their product (3 i). Weights of
+    the blocks once more where that format is another.
     """
-    kept = 7 * shape.hidden_size + 3 * shape.key_value_size + 4 * shape.intermediate_size
-    block = kept * number_bytes + 4 * shape.hidden_size * 4
+    wide = 3 * shape.hidden_size + shape.key_value_size
+    narrow = 3 * shape.hidden_size + shape.key_value_size + 3 * shape.intermediate_size
+    lowered = number_bytes < WEIGHT_BYTES
+    products = 2 * shape.hidden_size + 2 * shape.key_value_size + 3 * shape.intermediate_size
+    copies = shape.hidden_size * products * number_bytes if lowered else 0
+    block = tokens * (wide * 4 + narrow * number_bytes) + copies
     if stage.activation_checkpointing:
-        return tokens * (shape.layers * shape.hidden_size * 4 + block)
-    return tokens * shape.layers * block
+        return tokens * shape.layers * shape.hidden_size * 4 + block
+    return shape.layers * block
 
 
 def _logits(shape: ModelShape, tokens: int) -> int:
-    """Logits, their log-probabilities and the gradient of them, float32."""
-    return 3 * 4 * tokens * shape.vocabulary_size
+    """Logits, their log-probabilities and the gradient of them, float32, of so many tokens as are projected at once."""
+    return 3 * 4 * min(tokens * shape.vocabulary_size, max(LOGITS_AT_ONCE, shape.vocabulary_size))
 
 
 def _sampling(shape: ModelShape, number_bytes: int, *, rows: int, tokens: int) -> int:
