@@ -106,7 +106,7 @@ def settings(options: argparse.Namespace) -> PPOStage:
         kind="ppo", policy="start", reference="start", reward="random", prompts="none", roles=options.roles,
         lora=LoRASection(rank=options.lora) if options.lora else None, steps=options.examples // options.batch_size,
         prompts_per_step=options.batch_size, max_new_tokens=options.response_length, ppo_epochs=options.ppo_epochs,
-        minibatches=1, normalize_reward=False, learning_rate=options.learning_rate,
+        minibatches=1, reward_scale="none", learning_rate=options.learning_rate,
         micro_batch_tokens=options.micro_batch_tokens,
     )  # fmt: skip
 

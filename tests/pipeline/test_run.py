@@ -10,7 +10,7 @@ from boresight.data.jsonl import read_records, write_records
 from boresight.errors import CheckpointError, ConfigError, DataError, TrainingError
 from boresight.models.response_logps import ResponseLogps
 from boresight.models.roles import FrozenPolicy
-from boresight.pipeline import reward_roles, trained_models
+from boresight.pipeline import policy_roles, trained_models
 from boresight.pipeline.artifacts import RunFolder
 from boresight.pipeline.context import identify
 from boresight.pipeline.run import Outcome, run_pipeline
@@ -270,7 +270,7 @@ def test_reference_that_moves_voids_the_stage(stage: str, copy: Path, monkeypatc
 
 
 def test_reward_model_that_moves_voids_the_stage(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = reward_roles.build_reward_model
+    sound = policy_roles.build_reward_model
 
     def drifting(*arguments: Any, **options: Any) -> Any:
         reward = sound(*arguments, **options)
@@ -284,7 +284,7 @@ def test_reward_model_that_moves_voids_the_stage(copy: Path, monkeypatch: pytest
         reward.score = moved
         return reward
 
-    monkeypatch.setattr(reward_roles, "build_reward_model", drifting)
+    monkeypatch.setattr(policy_roles, "build_reward_model", drifting)
     with pytest.raises(TrainingError, match="the reward model scorer changed during training"):
         run(copy / "data", copy / "run", start="rloo", only="rloo")
 

@@ -18,7 +18,7 @@ SUBVERBS = {
 
 
 def command() -> None:
-    """Win rates, agreement, a reward model's certificate, behaviour probes.
+    """Win rates, agreement, a reward model's certificate, probes.
 
     They are computed from files of verdicts, labels and scores, our own and those of others.
 

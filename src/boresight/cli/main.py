@@ -23,7 +23,7 @@ VERBS = {
     "check": "Find what is wrong before any computing is paid for.",
     "run": "Run a pipeline file, or go on with a run that was interrupted.",
     "diagnose": "Find out what is wrong with a run, from its log.",
-    "report": "Write the report of a run: one self-contained HTML page.",
+    "report": "Write the report of a run, or of two runs side by side: one self-contained HTML page.",
     "chat": "Talk to a model in the terminal.",
     "data": "Look into preference and demonstration data, and convert it.",
     "eval": "Win rates, agreement, a reward model's certificate, probes.",

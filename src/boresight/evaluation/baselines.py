@@ -6,16 +6,15 @@ vocabulary, or the pairs carry nothing else.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from boresight.errors import DataError
 from boresight.records import Messages, PreferencePair
+from boresight.stats.calibration import sigmoid
 from boresight.storage import hash_text
 
 Array = NDArray[np.float64]
@@ -23,6 +22,8 @@ Array = NDArray[np.float64]
 _WORD = re.compile(r"\w+|[^\w\s]")
 _MINIMUM_RESPONSES = 3  # a word in fewer training responses is left out of the vocabulary
 _PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3)  # L2 strengths a pair that are tried
+_NEWTON_STEPS = 50
+_GRADIENT_BOUND = 1e-9
 _TUNING_SHARE = 0.2  # of the training prompts, held back to choose among them
 
 
@@ -41,22 +42,26 @@ class BagOfWords(NamedTuple):
 
 
 class WordDifferences(NamedTuple):
-    """Damped counts of chosen minus rejected: a sparse (pairs, words) matrix as its entries."""
+    """Damped counts of chosen minus rejected: a sparse (pairs, words) matrix X as its entries."""
 
-    pairs: Tensor  # (entries,) int64, row of each
-    words: Tensor  # (entries,) int64, column of each
-    values: Tensor  # (entries,) float64
-    total: int  # pairs
+    pairs: NDArray[np.int64]  # (entries,) row of each
+    words: NDArray[np.int64]  # (entries,) column of each
+    values: Array  # (entries,)
+    shape: tuple[int, int]
 
-    def margins(self, weights: Tensor) -> Tensor:
-        """Matrix times (words,) weights, (pairs,)."""
-        return weights.new_zeros(self.total).index_add(0, self.pairs, self.values * weights[self.words])
+    def times(self, weights: Array) -> Array:
+        """X w, (pairs,)."""
+        return np.asarray(np.bincount(self.pairs, self.values * weights[self.words], minlength=self.shape[0]), np.float64)
+
+    def transposed_times(self, amounts: Array) -> Array:
+        """X' a, (words,)."""
+        return np.asarray(np.bincount(self.words, self.values * amounts[self.pairs], minlength=self.shape[1]), np.float64)
 
     def select(self, wanted: NDArray[np.bool_]) -> "WordDifferences":
         """The rows of some pairs."""
-        chosen = torch.from_numpy(wanted)
-        entries, place = chosen[self.pairs], chosen.cumsum(0) - 1
-        return WordDifferences(place[self.pairs[entries]], self.words[entries], self.values[entries], int(chosen.sum()))
+        entries, place = wanted[self.pairs], np.cumsum(wanted) - 1
+        shape = int(wanted.sum()), self.shape[1]
+        return WordDifferences(place[self.pairs[entries]], self.words[entries], self.values[entries], shape)
 
 
 class Baselines(NamedTuple):
@@ -99,15 +104,14 @@ def fit_bag_of_words(training: Sequence[PreferencePair]) -> BagOfWords:
     penalty = _PENALTIES[-1]
     if tuning.any() and not tuning.all():
         tried, judged = features.select(~tuning), features.select(tuning)
-        losses = [_loss(judged, _fit_weights(tried, len(vocabulary), candidate)) for candidate in _PENALTIES]
+        losses = [_loss(judged, _fit_weights(tried, candidate)) for candidate in _PENALTIES]
         penalty = _PENALTIES[int(np.argmin(losses))]
-    return BagOfWords(vocabulary, _fit_weights(features, len(vocabulary), penalty).numpy(), penalty)
+    return BagOfWords(vocabulary, _fit_weights(features, penalty), penalty)
 
 
 def bag_of_words_margins(model: BagOfWords, pairs: Sequence[PreferencePair]) -> Array:
     """Chosen minus rejected score in nats (pairs,); 0 where no known word differs."""
-    margins: Array = _features(pairs, model.vocabulary).margins(torch.from_numpy(model.weights)).numpy()
-    return margins
+    return _features(pairs, model.vocabulary).times(model.weights)
 
 
 def response_text(messages: Messages) -> str:
@@ -139,12 +143,8 @@ def _features(pairs: Sequence[PreferencePair], vocabulary: dict[str, int]) -> Wo
                 rows.append(row)
                 columns.append(column)
                 values.append(float(difference))
-    return WordDifferences(
-        torch.tensor(rows, dtype=torch.long),
-        torch.tensor(columns, dtype=torch.long),
-        torch.tensor(values, dtype=torch.float64),
-        len(pairs),
-    )
+    shape = len(pairs), len(vocabulary)
+    return WordDifferences(np.array(rows, np.int64), np.array(columns, np.int64), np.array(values), shape)
 
 
 def _in_tuning_part(pair: PreferencePair) -> bool:
@@ -152,24 +152,48 @@ def _in_tuning_part(pair: PreferencePair) -> bool:
     return int(hash_text(prompt)[:8], 16) < _TUNING_SHARE * 2**32
 
 
-def _fit_weights(features: WordDifferences, words: int, penalty: float) -> Tensor:
-    weights = torch.zeros(words, dtype=torch.float64, requires_grad=True)
-    if words == 0:  # no word is frequent enough: every margin is 0
-        return weights.detach()
-    optimizer = torch.optim.LBFGS(
-        [weights], max_iter=500, tolerance_grad=1e-7, tolerance_change=1e-12, line_search_fn="strong_wolfe"
-    )
+def _fit_weights(features: WordDifferences, penalty: float) -> Array:
+    """Newton's method, each step by conjugate gradients (Lin, Weng & Keerthi 2008, section 3, without their trust
+    region: the penalty keeps the problem strongly convex, and a step that does not descend is halved)."""
+    pairs, words = features.shape
+    weights = np.zeros(words)
+    for _ in range(_NEWTON_STEPS if words else 0):
+        losing = sigmoid(-features.times(weights))
+        gradient = penalty * weights - features.transposed_times(losing) / pairs
+        if np.abs(gradient).max() < _GRADIENT_BOUND:
+            break
+        curvature = losing * (1.0 - losing) / pairs
 
-    def objective() -> Tensor:
-        optimizer.zero_grad()
-        margins = features.margins(weights)
-        loss = torch.nn.functional.softplus(-margins).mean() + penalty / 2 * weights.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        def hessian_times(v: Array, curvature: Array = curvature) -> Array:
+            return features.transposed_times(curvature * features.times(v)) + penalty * v
 
-    optimizer.step(objective)  # type: ignore[no-untyped-call]
-    return weights.detach()
+        step, before = _solve(hessian_times, gradient), _penalised_loss(features, weights, penalty)
+        while _penalised_loss(features, weights - step, penalty) > before and np.abs(step).max() > _GRADIENT_BOUND:
+            step /= 2
+        weights -= step
+    return weights
 
 
-def _loss(features: WordDifferences, weights: Tensor) -> float:
-    return float(torch.nn.functional.softplus(-features.margins(weights)).mean())
+def _solve(matrix_times: Callable[[Array], Array], target: Array) -> Array:
+    """Conjugate gradients (Hestenes & Stiefel 1952) for a symmetric positive matrix."""
+    found, residual = np.zeros_like(target), target.copy()
+    direction, size = residual.copy(), float(residual @ residual)
+    bound = 1e-16 * size
+    for _ in range(len(target)):
+        if size <= bound:
+            break
+        image = matrix_times(direction)
+        length = size / float(direction @ image)
+        found += length * direction
+        residual -= length * image
+        size, before = float(residual @ residual), size
+        direction = residual + size / before * direction
+    return found
+
+
+def _penalised_loss(features: WordDifferences, weights: Array, penalty: float) -> float:
+    return _loss(features, weights) + penalty / 2 * float(weights @ weights)
+
+
+def _loss(features: WordDifferences, weights: Array) -> float:
+    return float(np.logaddexp(0.0, -features.times(weights)).mean())

@@ -46,12 +46,14 @@ def slices_at_once(input_ids: Tensor) -> list[slice]:
     return [slice(start, start + size) for start in range(0, rows, size)]
 
 
-def whole_logits(model: PreTrainedModel, input_ids: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits by the model's own forward, whatever its head does to them, and the states that they were made from:
-    (wanted places in row order, vocabulary) and (wanted places in row order, hidden size)."""
+def whole_logits(model: PreTrainedModel, input_ids: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Logits by the model's own forward, whatever its head does to them, and the states that they were made from, where
+    the model tells them: (wanted places in row order, vocabulary) and (wanted places in row order, hidden size)."""
     arguments, places = _row_arguments(model.base_model, input_ids, wanted, None)
-    passed: list[Tensor] = []
-    hook = model.base_model.register_forward_hook(lambda body, given, out: passed.append(out.last_hidden_state))
+    passed: list[Tensor | None] = []
+    hook = model.base_model.register_forward_hook(
+        lambda body, given, out: passed.append(getattr(out, "last_hidden_state", None))
+    )
     try:
         if "spans" in arguments:
             logits: Tensor = model(**arguments, logits_to_keep=places[1]).logits[0]
@@ -59,7 +61,8 @@ def whole_logits(model: PreTrainedModel, input_ids: Tensor, wanted: Tensor) -> t
             logits = model(**arguments).logits[places]
     finally:
         hook.remove()
-    return logits, passed[0][places]
+    states = passed[0] if passed else None
+    return logits, None if states is None else states[places]
 
 
 def _row_arguments(

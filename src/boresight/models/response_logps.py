@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from boresight.errors import ModelError
 from boresight.models.head_logps import can_fuse, head_logps
 from boresight.models.hidden_states import hidden_states, slices_at_once, whole_logits
 from boresight.objectives.logprobs import entropy, token_logps
@@ -46,6 +47,7 @@ def response_logps(
     head = model.get_output_embeddings()
     plain = has_plain_head(model)
     fused = not with_entropy and plain and can_fuse(head)
+    states: Tensor | None
     for part in slices_at_once(input_ids):
         ids, counts = input_ids[part], response_mask[part]
         targets = ids[:, 1:][counts[:, 1:]]
@@ -53,7 +55,7 @@ def response_logps(
             states = hidden_states(model.base_model, ids, predicting(counts))
         else:
             rows, states = whole_logits(model, ids, predicting(counts))
-        if fused:
+        if fused and states is not None:
             logps.append(head_logps(states, head, targets.to(states.device), temperature=temperature))
         else:
             rows = head(states) if plain else rows  # (response tokens of these rows, vocabulary)
@@ -61,6 +63,11 @@ def response_logps(
             if with_entropy:
                 entropies.append(entropy(rows, temperature=temperature))
         if with_states:
+            if states is None:
+                raise ModelError(
+                    f"{type(model).__name__}: its body does not tell its last hidden states, on which a value head "
+                    "could stand. Set `roles: separate`."
+                )
             read.append(states)
     mask = left_edge_mask(response_mask).to(logps[0].device)
     return ResponseLogps(
