@@ -51,17 +51,22 @@ class WordDifferences(NamedTuple):
 
     def times(self, weights: Array) -> Array:
         """X w, (pairs,)."""
-        return np.asarray(np.bincount(self.pairs, self.values * weights[self.words], minlength=self.shape[0]), np.float64)
+        return _sums(self.pairs, self.values * weights[self.words], self.shape[0])
 
     def transposed_times(self, amounts: Array) -> Array:
         """X' a, (words,)."""
-        return np.asarray(np.bincount(self.words, self.values * amounts[self.pairs], minlength=self.shape[1]), np.float64)
+        return _sums(self.words, self.values * amounts[self.pairs], self.shape[1])
 
     def select(self, wanted: NDArray[np.bool_]) -> "WordDifferences":
         """The rows of some pairs."""
         entries, place = wanted[self.pairs], np.cumsum(wanted) - 1
         shape = int(wanted.sum()), self.shape[1]
         return WordDifferences(place[self.pairs[entries]], self.words[entries], self.values[entries], shape)
+
+
+def _sums(places: NDArray[np.int64], amounts: Array, size: int) -> Array:
+    """(size,) sums of the amounts that fall into each place."""
+    return np.asarray(np.bincount(places, amounts, minlength=size), np.float64)
 
 
 class Baselines(NamedTuple):
