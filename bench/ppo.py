@@ -34,6 +34,7 @@ from boresight.models.backbone import (
     value_model_on,
 )
 from boresight.models.heads import ScalarHeadModel
+from boresight.models.lean_modules import make_lean
 from boresight.models.loading import chat_format, load_tokenizer, scalar_head
 from boresight.models.precision import arithmetic
 from boresight.models.roles import FrozenPolicy, Policy, RewardModel, ValueModel
@@ -72,6 +73,7 @@ def build_roles(
     options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, config: PPOStage
 ) -> ppo.PPORoles:
     policy = Policy(make_model(options.make_model, tokenizer), tokenizer, chat)
+    make_lean(policy.model.base_model)  # as every model that is trained
     if config.lora is None:
         reference = FrozenPolicy(make_model(options.make_model, tokenizer), tokenizer, chat)
         scorer = make_scorer(policy.model, seed=1)
@@ -79,6 +81,7 @@ def build_roles(
         if config.roles == "one_trunk":
             return ppo.PPORoles(policy, TrunkValue(policy), reference, reward)
         value = make_scorer(policy.model, seed=2)
+        make_lean(value.base_model)
         head = ScalarHeadModel.from_reward_model(value, scalar_head(value), 0.0, 1.0)
         return ppo.PPORoles(policy, ValueModel(head), reference, reward)
     adapter = add_adapter(policy.model, config.lora, task="CAUSAL_LM", seed=0)
