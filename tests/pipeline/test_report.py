@@ -391,6 +391,21 @@ def test_drawn_examples_depend_on_the_seed_and_not_on_the_order_of_rows() -> Non
     assert len(draws) > 5
 
 
+def test_findings_of_the_doctor_stand_beside_each_training(copy: Path) -> None:
+    def findings() -> list[bool]:
+        return ["open" in attrs for tag, attrs in read_page(copy).elements if attrs.get("class") == "finding"]
+
+    assert findings() == [False, False, True, True]  # the scorer is at chance, and dpo's reference is another model
+    steps = [
+        {"step": step, "split": "train", "loss/policy": 0.1, "policy/kl_to_reference": 0.02 * 1.3**step,
+         "policy/entropy": 60.0 * 0.8**step, "policy/clip_fraction": 0.1, "reward/score": 0.05 * step}
+        for step in range(40)
+    ]  # fmt: skip
+    write_lines(copy / "stages/ppo/metrics.jsonl", steps)
+    assert findings() == [False, False, True, True, True]
+    assert "entropy collapse." in read_page(copy).text and "To do: " in read_page(copy).text
+
+
 def test_lineage_holds_full_hashes_and_versions_of_every_stage(run_folder: Path, page: Page) -> None:
     for name in STAGES:
         manifest = read_json(run_folder / "stages" / name / "manifest.json")

@@ -12,6 +12,7 @@ from boresight.pipeline.evidence_card import write_cards
 from boresight.pipeline.report_curves import MANY, course
 from boresight.pipeline.report_data import build_data
 from boresight.pipeline.report_examples import chosen_examples
+from boresight.pipeline.report_findings import examine
 from boresight.pipeline.report_lineage import build_lineage
 from boresight.pipeline.report_parts import BASE_SERIES, model_series
 from boresight.pipeline.report_reading import RunRecord, read_run
@@ -62,6 +63,7 @@ def render(run: RunRecord) -> str:
             run=run,
             verdict=build_verdict(run),
             chapters=tell(run),
+            examined=examine(run),
             courses=courses,
             examples=examples,
             data=build_data(run),
