@@ -13,7 +13,7 @@ import json
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -213,7 +213,8 @@ def at_powers_of_two(resident: list[float]) -> dict[int, float]:
     return {step: round(resident[step - 1], 1) for step in sorted(steps)}
 
 
-def main() -> None:
+def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line's, or those given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", choices=["sft", "reward_model", "dpo", "orpo"], required=True)
     model = parser.add_mutually_exclusive_group(required=True)
@@ -238,7 +239,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, or cuda: then times are of the clock, memory the GPU's")
     parser.add_argument("--padded", action="store_true", help="the plain way: rows padded, prompts computed twice")
     parser.add_argument("--json", action="store_true", help="the JSON line alone")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    options = read_options()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         work = prepare(options, Path(folder))

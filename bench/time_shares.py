@@ -1,0 +1,90 @@
+"""Where the time of a training step goes, and what rows of other sizes cost.
+
+    python bench/time_shares.py [--json FILE]
+
+Shares: SFT, reward model, ORPO and DPO of `small` in bfloat16 on one thread under torch's profiler, the processor
+seconds of each operator by itself, by what it is for. Rows: DPO of `tiny` with other `micro_batch_tokens`, each in a
+process of its own: seconds and peak memory.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+import train
+from torch.profiler import ProfilerActivity, profile
+
+from boresight.models.precision import arithmetic
+
+HERE = Path(__file__).parent
+METHODS = ("sft", "reward_model", "orpo", "dpo")
+EXAMPLES = 16
+BUDGETS = (512, 768, 1024, 2048)
+PURPOSES = {
+    "matrix products": ("mm", "addmm", "linear"),
+    "attention": ("bmm", "baddbmm_", "_softmax", "_softmax_backward_data", "triu", "tril"),
+    "copies and casts": ("copy_", "clone", "cat", "fill_", "zero_", "contiguous", "index", "index_put_"),
+    "optimizer": ("_fused_adamw_", "linalg_vector_norm", "_foreach_norm", "_foreach_mul_"),
+}
+ELEMENTWISE = "norms, activations, rotary positions, log-softmax, sums"
+OUTSIDE = "outside of operators (Python, allocation)"
+
+
+def shares(method: str, work: Path) -> dict[str, float]:
+    """Shares of the processor seconds of one run."""
+    same = ["--method", method, "--make-model", "small", "--tokenizer", str(work / "tokenizer")]
+    options = train.read_options([*same, "--data", str(work / "pairs.jsonl"), "--examples", str(EXAMPLES)])
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = train.prepare(options, Path(folder))
+        started = time.process_time()
+        with arithmetic("bfloat16", "cpu"), profile(activities=[ProfilerActivity.CPU]) as seen:
+            prepared.train()
+        whole = time.process_time() - started
+    purpose = {f"aten::{name}": kind for kind, names in PURPOSES.items() for name in names}
+    seconds: Counter[str] = Counter()
+    for event in seen.key_averages():
+        if event.key.startswith("aten::"):
+            seconds[purpose.get(event.key, ELEMENTWISE)] += event.self_cpu_time_total / 1e6
+    seconds[OUTSIDE] = max(0.0, whole - sum(seconds.values()))
+    return {kind: value / whole for kind, value in seconds.most_common()}
+
+
+def rows(budget: int, work: Path) -> dict[str, float]:
+    command = [sys.executable, str(HERE / "train.py"), "--method", "dpo", "--make-model", "tiny", "--json"]
+    command += ["--tokenizer", str(work / "tokenizer"), "--data", str(work / "pairs.jsonl"), "--dtype", "bfloat16"]
+    done = subprocess.run([*command, "--micro-batch-tokens", str(budget)], capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout)
+    return {name: figures[name] for name in ("cpu_s", "peak_rss_mb")}
+
+
+def make_work(model: str, folder: str) -> Path:
+    subprocess.run([sys.executable, HERE / "work.py", "--model", model, "--out", folder], check=True)
+    return Path(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {"examples": EXAMPLES}
+    with tempfile.TemporaryDirectory() as folder:
+        work = make_work("small", folder)
+        found["shares"] = {method: shares(method, work) for method in METHODS}
+    with tempfile.TemporaryDirectory() as folder:
+        work = make_work("tiny", folder)
+        found["rows"] = {str(budget): rows(budget, work) for budget in BUDGETS}
+    print(json.dumps(found, indent=1))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
