@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 from boresight.config.reward_sections import REWARD_CLASSES, RewardSection
 from boresight.config.sections import STAGE_CLASSES, DataSection, LoRASection, ModelSection, RunSection, Section
 from boresight.data.lint.catalogue import CATALOGUE
+from boresight.diagnosis.rules.responses import RESPONSE_RULES
 from boresight.diagnosis.rules.table import RULES
 from boresight.diagnosis.signals import FOREIGN
 from boresight.runlog.names import markdown_table
@@ -86,6 +87,9 @@ def findings_page() -> str:
     for rule in RULES:
         needs = " and ".join(" or ".join(f"`{name}`" for name in group) for group in rule.needs)
         lines.append(f"| `{rule.id}` | {rule.looks_for} | {needs} | {', '.join(rule.methods) or 'all'} |")
+    lines += ["", "Over the responses that a run keeps (`samples.jsonl`), from 24 of them on:", ""]
+    lines += ["| Id | Fires on |", "|---|---|"]
+    lines += [f"| `{rule.id}` | {rule.looks_for} |" for rule in RESPONSE_RULES]
     lines += ["", "Signals beyond [our own metrics](metrics.md):", "", "| Signal | Meaning | Unit |", "|---|---|---|"]
     lines += [f"| `{name}` | {meaning} | {unit} |" for name, (meaning, unit) in FOREIGN.items()]
     return "\n".join(lines) + "\n"
