@@ -223,6 +223,10 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
             f"{stage.prompts_per_step} x responses_per_prompt {stage.responses_per_prompt}) into equal parts",
         )
     yield from _reward_rules(stage)
+    if stage.on_finding == "adapt_kl" and not stage.kl_coefficient:
+        yield Problem(
+            ("on_finding",), "adapt_kl, but kl_coefficient is 0, and no multiple of it is more; give it a value"
+        )
     warmup = getattr(stage, "value_warmup_steps", 0)
     if warmup >= stage.steps:
         yield Problem(

@@ -28,6 +28,7 @@ from boresight.training.experience import (
     rollout_pieces,
     watch_over,
 )
+from boresight.training.guard import Guard
 from boresight.training.reward_scale import stepwise_scale
 from boresight.training.reward_sources import AnySource
 from boresight.training.run import Run
@@ -65,6 +66,7 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
     )
     kl = KLCoefficient(config.kl_coefficient, target=config.target_kl_per_sequence, horizon=config.kl_horizon)
     scaling, scaling_state = stepwise_scale(config, scale)
+    guard = Guard(config, run, kl)
     watch = watch_over(config, roles.policy, roles.reference, roles.reward)
     run.resume(
         policy=roles.policy.model,
@@ -72,6 +74,7 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
         policy_updater=policy_updater,
         value_updater=value_updater,
         kl_coefficient=kl,
+        guard=guard,
         **scaling_state,
     )
     for step in run.steps(config.steps):
@@ -94,6 +97,7 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
         kl.adapt(experience)
         run.log(step, metrics)
         run.log_samples(step, logged_samples(config, experience, shaped))
+        guard.look(step)
         run.save_if_due(step)
 
 

@@ -29,6 +29,9 @@ LONGEST_PHRASE = 4
 PHRASE_Z = 3.3
 """|z| that chance gives in 1 of 1,000: very many phrases are looked at."""
 
+MOST_PHRASES = 20
+"""Phrases that are held against the reward: they are in order, and a text has many."""
+
 STUFFED = 3.0
 """Times in one answer from which a phrase is stuffing."""
 
@@ -119,7 +122,7 @@ def exploited_phrases(samples: Window) -> Finding | None:
     if found is None or welch(scores(found[0]), scores(found[1])) < SURE:
         return None
     early, late = found
-    phrases = [phrase for phrase in _risen(early, late) if _pays(phrase.text, samples)]
+    phrases = [phrase for phrase in _risen(early, late)[:MOST_PHRASES] if _pays(phrase.text, samples)]
     if not phrases:
         return None
     told = [phrases[0], *(phrase for phrase in phrases[1:] if phrase.text not in phrases[0].text)][:SHOWN]
