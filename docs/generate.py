@@ -1,6 +1,6 @@
 """Writes the pages that are made from code or from measured figures, so that they cannot differ from them.
 
-python docs/generate.py            # writes settings, metrics, lint, demo_figures, ppo_figures and benchmarks
+python docs/generate.py            # writes settings, metrics, lint, findings, figures, benchmarks, a table of doctor.md
 python docs/generate.py --check    # exit 1 where a page is not what the code says
 """
 
@@ -25,6 +25,8 @@ from boresight.storage import read_json, write_text
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures" / "demo_seeds.json"
+BESIDE = DOCS / "figures" / "doctor_beside_rldoctor.json"
+BESIDE_MARKS = ("<!-- made by docs/generate.py -->\n", "<!-- end -->\n")
 OPTIMUM, FRONTIER = DOCS / "figures" / "exact_optimum.json", DOCS / "figures" / "reward_kl_frontier.json"
 
 
@@ -147,6 +149,13 @@ def policy_figures_page() -> str:
     )
 
 
+def doctor_page() -> str:
+    """The page of the doctor, with its table beside rldoctor from the figures that were measured."""
+    begin, end = BESIDE_MARKS
+    before, rest = (DOCS / "doctor.md").read_text(encoding="utf-8").split(begin)
+    return f"{before}{begin}{read_json(BESIDE)['table']}\n{end}{rest.split(end)[1]}"
+
+
 def _section(title: str, section: type[Section]) -> list[str]:
     lines = ["", f"## {title}", ""]
     if section.__doc__ and section.__doc__ != Section.__doc__:
@@ -210,6 +219,8 @@ if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page
 if OPTIMUM.exists() and FRONTIER.exists():
     PAGES["ppo_figures.md"] = policy_figures_page
+if BESIDE.exists():
+    PAGES["doctor.md"] = doctor_page
 if VERSUS.exists():
     PAGES["benchmarks.md"] = benchmarks_page
 
