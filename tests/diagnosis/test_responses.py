@@ -164,3 +164,9 @@ def test_lines_that_are_no_responses_are_passed_over_and_counted(tmp_path: Path)
     assert len(samples) == 1 and samples[0].tokens is None and "3 lines" in remarks[0]
     assert "3 lines" in read_stage(tmp_path / "align").run.remarks[-1]
     assert read_samples(tmp_path / "absent") == ((), ())
+
+
+def test_half_a_surrogate_pair_can_be_printed(tmp_path: Path) -> None:
+    file = tmp_path / "samples.jsonl"
+    file.write_text('{"step": 1, "response": "a \\ud83d b"}\n')
+    assert read_samples(file)[0][0].response == "a ? b"

@@ -39,7 +39,7 @@ def _sample(line: str) -> Sample | None:
     return Sample(
         step=int(step),
         prompt=str(row.get("prompt", "")),
-        response=row["response"],
+        response=row["response"].encode("utf-8", "replace").decode("utf-8"),  # half a surrogate pair cannot be printed
         score=as_number(row.get("score")),
         tokens=int(tokens) if tokens is not None and math.isfinite(tokens) else None,
         stopped=stopped if isinstance(stopped, bool) else None,
