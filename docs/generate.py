@@ -1,6 +1,6 @@
 """Writes the pages that are made from code or from measured figures, so that they cannot differ from them.
 
-python docs/generate.py            # writes settings, metrics, lint, demo_figures, ppo_figures and benchmarks
+python docs/generate.py            # writes settings, metrics, lint, findings, figures, benchmarks, a table of doctor.md
 python docs/generate.py --check    # exit 1 where a page is not what the code says
 """
 
@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 from boresight.config.reward_sections import REWARD_CLASSES, RewardSection
 from boresight.config.sections import STAGE_CLASSES, DataSection, LoRASection, ModelSection, RunSection, Section
 from boresight.data.lint.catalogue import CATALOGUE
+from boresight.diagnosis.rules.responses import RESPONSE_RULES
 from boresight.diagnosis.rules.table import RULES
 from boresight.diagnosis.signals import FOREIGN
 from boresight.runlog.names import markdown_table
@@ -24,6 +25,8 @@ from boresight.storage import read_json, write_text
 
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures" / "demo_seeds.json"
+BESIDE = DOCS / "figures" / "doctor_beside_rldoctor.json"
+BESIDE_MARKS = ("<!-- made by docs/generate.py -->\n", "<!-- end -->\n")
 OPTIMUM, FRONTIER = DOCS / "figures" / "exact_optimum.json", DOCS / "figures" / "reward_kl_frontier.json"
 
 
@@ -86,6 +89,9 @@ def findings_page() -> str:
     for rule in RULES:
         needs = " and ".join(" or ".join(f"`{name}`" for name in group) for group in rule.needs)
         lines.append(f"| `{rule.id}` | {rule.looks_for} | {needs} | {', '.join(rule.methods) or 'all'} |")
+    lines += ["", "Over the responses that a run keeps (`samples.jsonl`), from 24 of them on:", ""]
+    lines += ["| Id | Fires on |", "|---|---|"]
+    lines += [f"| `{rule.id}` | {rule.looks_for} |" for rule in RESPONSE_RULES]
     lines += ["", "Signals beyond [our own metrics](metrics.md):", "", "| Signal | Meaning | Unit |", "|---|---|---|"]
     lines += [f"| `{name}` | {meaning} | {unit} |" for name, (meaning, unit) in FOREIGN.items()]
     return "\n".join(lines) + "\n"
@@ -141,6 +147,13 @@ def policy_figures_page() -> str:
             "",
         ]
     )
+
+
+def doctor_page() -> str:
+    """The page of the doctor, with its table beside rldoctor from the figures that were measured."""
+    begin, end = BESIDE_MARKS
+    before, rest = (DOCS / "doctor.md").read_text(encoding="utf-8").split(begin)
+    return f"{before}{begin}{read_json(BESIDE)['table']}\n{end}{rest.split(end)[1]}"
 
 
 def _section(title: str, section: type[Section]) -> list[str]:
@@ -206,6 +219,8 @@ if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page
 if OPTIMUM.exists() and FRONTIER.exists():
     PAGES["ppo_figures.md"] = policy_figures_page
+if BESIDE.exists():
+    PAGES["doctor.md"] = doctor_page
 if VERSUS.exists():
     PAGES["benchmarks.md"] = benchmarks_page
 

@@ -59,3 +59,41 @@ def test_promises_of_the_frontier_are_held_against_its_points(from_the_root: Non
     assert faults([sft, ppo[0], ppo[1]._replace(kl=0.4)]) == ["PPO: KL 0.50 at beta 0.8, 0.40 at 0.4"]
     assert faults([sft, ppo[0]._replace(gold=1.2)]) == ["PPO 0.8: gold 1.20, SFT 1.00"]
     assert "experiments" in str(Path(sys.modules["experiments"].__path__[0]))
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    return loaded("doctor_beside_rldoctor")
+
+
+def test_words_of_the_peer_are_matched_in_its_favour(beside: dict[str, Any]) -> None:
+    case = beside["Case"](
+        "a", "high", ["missing_eos"], ["no_learning"], "missing_eos", "failing", ["missing_eos"], None
+    )
+    told = beside["as_told"]
+    info = told({"problems": [["plateau", "INFO"]], "passed": 1})
+    assert info == ("plateau", (), None) and beside["is_right"](case, info)
+    wrong = told({"problems": [["reward_hacking", "CRITICAL"], ["plateau", "WARNING"]], "passed": 1})
+    assert wrong.alarms == ("reward_hacking", "plateau") and not beside["is_right"](case, wrong)
+    healthy = case.__class__("b", "high", ["healthy"], [], "healthy", "healthy", [], None)
+    silent = told({"problems": [], "passed": 0})
+    assert beside["is_right"](healthy, silent) and not beside["is_right"](case, silent)
+    unread = told({"failure": "ValueError: no"})
+    assert not beside["is_right"](healthy, unread)
+    assert beside["counted"]([case, healthy], [wrong, unread], ["a"]) == {
+        "scored": 2, "right": 0, "policy_scored": 1, "policy_right": 0, "healthy": 1, "healthy_with_alarm": 0,
+        "unreadable": 1, "logs": 2,
+    }  # fmt: skip
+
+
+def test_log_is_translated_into_names_that_the_peer_reads(beside: dict[str, Any], tmp_path: Path) -> None:
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"step": 3, "reward/score": 1.5, "rollout/stop_rate": 0.75, "policy/entropy": 2.0}\n')
+    rows = beside["translated"](beside["read_logs"](log)[0].run)
+    assert rows == [{"step": 3.0, "reward": 1.5, "completions/clipped_ratio": 0.25, "entropy": 2.0}]
+
+
+def test_peer_without_the_package_is_told(beside: dict[str, Any]) -> None:
+    with pytest.raises(SystemExit, match="pip install rldoctor"):
+        beside["ask"](sys.executable, [])

@@ -47,6 +47,12 @@ class TrainingError(BoresightError):
     label = "training error"
 
 
+class PausedError(BoresightError):
+    """A run that waits for somebody to look at a finding; run again, it goes on."""
+
+    label = "paused"
+
+
 class ServiceError(BoresightError):
     """A service over HTTP that stays out of reach, or answers otherwise than agreed."""
 

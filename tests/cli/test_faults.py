@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from boresight.cli.faults import RefusedError, as_storage_error, told
-from boresight.errors import ConfigError, DataError, StorageError
+from boresight.errors import ConfigError, DataError, PausedError, StorageError
 from boresight.pipeline.check_findings import Finding
 
 FULL = Path("/dev/full")
@@ -20,6 +20,10 @@ def test_each_problem_of_a_config_has_a_line_and_the_label() -> None:
         "config error: a.yaml:1: x",
         "config error: a.yaml:2: y",
     ]
+
+
+def test_a_paused_run_is_told_as_that_and_not_as_an_error() -> None:
+    assert told(PausedError("after step 9: kl_runaway")) == ["paused: after step 9: kl_runaway"]
 
 
 def test_errors_of_a_check_keep_the_family_they_belong_to() -> None:

@@ -271,6 +271,12 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
             "candidates: [ppo, orpo], measures",
             '3: stages.gate.candidates[1]: "orpo" is not a candidate of compare; it has: ppo, dpo',
         ),
+        (
+            "kl_coefficient: 0.05",
+            "kl_coefficient: 0.0\n    on_finding: adapt_kl",
+            "18: stages.ppo.on_finding: adapt_kl, but kl_coefficient is 0, and no multiple of it is more; give it a "
+            "value",
+        ),
     ],
 )
 def test_fields_must_fit_each_other(problems_of_change: Change, old: str, new: str, expected: str) -> None:

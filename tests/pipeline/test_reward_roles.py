@@ -73,8 +73,11 @@ def test_samples_stand_beside_the_metrics(built: Path) -> None:
         rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
         assert [row["step"] for row in rows] == [step for step in range(4) for _ in range(4)]
         assert set(rows[0]) == {
-            "step", "prompt", "response", "tokens", "stopped", "score", "score_normalized", "kl", "shaped_reward",
+            "step", "prompt", "kind", "response", "tokens", "stopped", "score", "score_normalized", "kl",
+            "shaped_reward",
         }  # fmt: skip
+        findings = read_json(folder / "result.json")["findings"]
+        assert [finding["id"] for finding in findings][:1] == ["missing_eos"]  # nearly untrained, it seldom ends
         assert "samples.jsonl" in read_json(folder / "manifest.json")["outputs"]
         names = {name for line in (folder / "timings.jsonl").read_text().splitlines() for name in json.loads(line)}
         for phase in ("generate", "score", "update"):

@@ -73,6 +73,15 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     """Largest of these weights."""
     logged_samples: NonNegativeInt = 4
     """Responses of each step that are written to `samples.jsonl` in the stage's folder, with their scores."""
+    on_finding: Literal["note", "warn", "pause", "stop", "adapt_kl"] = "warn"
+    """What the run doctor does while the stage trains, about a finding above a note that is new. note: it goes into the
+    stage's result. warn: it is printed too. pause: a checkpoint is written and the run ends with exit code 2; running
+    again takes note of the finding and goes on. stop: a checkpoint is written and the stage fails for good. adapt_kl:
+    as warn, and where the cure is a larger KL coefficient it is raised by half at each look, up to `adapt_kl_limit`."""
+    guard_every: PositiveInt = 10
+    """Steps from one look of the doctor to the next; the last step has one too."""
+    adapt_kl_limit: PositiveFloat = 10.0
+    """Largest KL coefficient under `on_finding: adapt_kl`, in multiples of `kl_coefficient`."""
     minibatches: PositiveInt = 2
     """Optimizer steps over one rollout batch and epoch."""
     clip_range: PositiveFloat = 0.2

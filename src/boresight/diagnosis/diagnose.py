@@ -5,8 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from boresight.diagnosis.four_signals import explain
+from boresight.diagnosis.responses import examples_of
 from boresight.diagnosis.rules.hacking import monitors
 from boresight.diagnosis.rules.movement import LIKELY, SURE, rose
+from boresight.diagnosis.rules.responses import RESPONSE_RULES
 from boresight.diagnosis.rules.rule import SEVERITIES, Finding, Rule, evidence
 from boresight.diagnosis.rules.table import RULES
 from boresight.diagnosis.signals import PAIR_METHODS, RL_METHODS, LoggedRun, Series
@@ -40,8 +42,30 @@ def diagnose(run: LoggedRun) -> Diagnosis:
     """Apply every rule of the method to a run."""
     rules = [rule for rule in RULES if rule.applies(run)]
     with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest there are: NaN compares as not so
-        found = [finding for rule in rules if (finding := rule.check(run)) is not None]
-        return _judged(run, found, rules)
+        return _judged(run, findings_of(run), rules)
+
+
+def findings_of(run: LoggedRun) -> list[Finding]:
+    """What the rules over logged numbers and those over responses find, a finding for each id, not yet in order."""
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest there are: NaN compares as not so
+        found = {rule.id: finding for rule in RULES if rule.applies(run) and (finding := rule.check(run)) is not None}
+    found = {name: finding._replace(examples=examples_of(name, run.samples)) for name, finding in found.items()}
+    for rule in RESPONSE_RULES if run.method in RL_METHODS else ():
+        seen = rule.check(run.samples)
+        if seen is not None:
+            found[rule.id] = _joined(found[rule.id], seen) if rule.id in found else seen
+    return list(found.values())
+
+
+def _joined(logged: Finding, seen: Finding) -> Finding:
+    """One fault found in the numbers and in the responses: the graver one tells it, with the evidence of both."""
+    graver = min(logged, seen, key=lambda finding: SEVERITIES.index(finding.severity))
+    other = seen if graver is logged else logged
+    return graver._replace(
+        cause=f"{graver.cause} {other.cause}",
+        evidence=(*graver.evidence, *other.evidence),
+        examples=seen.examples or logged.examples,
+    )
 
 
 def _judged(run: LoggedRun, found: list[Finding], rules: list[Rule]) -> Diagnosis:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from boresight.diagnosis.responses import Sample
 from boresight.runlog.names import METRICS
 
 Numbers = NDArray[np.float64]
@@ -124,6 +125,8 @@ class LoggedRun:
     """Names whose unit or meaning cannot be told -> why."""
     remarks: tuple[str, ...] = ()
     """What the reader passed over or put right."""
+    samples: tuple[Sample, ...] = ()
+    """Responses that the run keeps, in the order of steps."""
 
     def get(self, name: str) -> Series | None:
         """The finite values of a signal; None where there are none."""

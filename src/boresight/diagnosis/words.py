@@ -1,14 +1,19 @@
 """A diagnosis as text for people and as the object of the contract."""
 
+import json
 import math
 import textwrap
 from typing import Any
 
 from boresight.diagnosis.diagnose import Diagnosis
 from boresight.diagnosis.readers.folders import Log
+from boresight.diagnosis.responses import Behaviour, Sample, by_kind
 from boresight.diagnosis.signals import Evidence
 
 WIDTH = 100
+LONGEST_QUOTED = 240
+"""Characters of a response that the text shows; the object has all of them."""
+
 GRAVITY = ("failing", "warning", "unclear", "healthy")
 """Verdicts, the worst first."""
 
@@ -34,9 +39,11 @@ def as_object(log: Log, diagnosis: Diagnosis) -> dict[str, Any]:
                 "evidence": [_evidence(one) for one in finding.evidence],
                 "action": finding.action,
                 "reference": finding.reference,
+                **({"examples": [_example(sample) for sample in finding.examples]} if finding.examples else {}),
             }
             for finding in diagnosis.findings
         ],
+        "by_kind": [behaviour._asdict() for behaviour in by_kind(run.samples)],
         "signals_missing": list(diagnosis.signals_missing),
         "signals_unknown": dict(run.unknown),
         "remarks": list(run.remarks),
@@ -54,9 +61,15 @@ def as_text(log: Log, diagnosis: Diagnosis) -> str:
     for finding in diagnosis.findings:
         lines += ["", f"  {finding.severity}: {finding.id}", *_wrapped(finding.cause)]
         lines += [f"      {_seen(one)}" for one in finding.evidence[:MOST_SHOWN]]
+        for sample in finding.examples:
+            lines += _wrapped(_quoted(sample), "      ")
         lines += [*_wrapped(f"Do: {finding.action}"), *_wrapped(f"Source: {finding.reference}")]
     if diagnosis.explanation:
         lines += ["", "  KL, reward, entropy and clip fraction together", *_wrapped(diagnosis.explanation)]
+    kinds = by_kind(run.samples)
+    if kinds:
+        lines += ["", "  By kind of prompt, first third of its kept responses to last third"]
+        lines += [line for behaviour in kinds for line in _wrapped(_behaviour(behaviour))]
     if diagnosis.signals_missing:
         lines += ["", *_wrapped(f"Not logged, so not looked at: {', '.join(diagnosis.signals_missing)}", "  ")]
     for name, why in run.unknown.items():
@@ -69,6 +82,33 @@ def as_text(log: Log, diagnosis: Diagnosis) -> str:
 def worst(diagnoses: list[Diagnosis]) -> int:
     """Place of the gravest diagnosis, the first of several."""
     return min(range(len(diagnoses)), key=lambda place: (GRAVITY.index(diagnoses[place].verdict), place))
+
+
+def _example(sample: Sample) -> dict[str, Any]:
+    return sample._asdict() | {"score": None if sample.score is None else _number(sample.score)}
+
+
+def _quoted(sample: Sample) -> str:
+    """A response on one line, with what it was paid."""
+    text = json.dumps(sample.response[:LONGEST_QUOTED], ensure_ascii=False)
+    more = " …" if len(sample.response) > LONGEST_QUOTED else ""
+    kind = f", {sample.kind}" if sample.kind else ""
+    paid = "" if sample.score is None else f", score {sample.score:.3g}"
+    return f"step {sample.step:,}, {sample.prompt or 'prompt unknown'}{kind}{paid}: {text}{more}"
+
+
+def _behaviour(one: Behaviour) -> str:
+    parts = [
+        f"{word} {pair[0]:{form}} → {pair[1]:{form}}"
+        for word, pair, form in (
+            ("score", one.score, ".3g"), ("tokens", one.tokens, ".0f"), ("ended", one.stop_share, ".0%"),
+            ("repeated", one.repetition, ".0%"),
+        )
+        if pair[0] is not None and pair[1] is not None
+    ]  # fmt: skip
+    if one.opening:
+        parts.append(f'begin with "{one.opening}" {one.opening_share[0]:.0%} → {one.opening_share[1]:.0%}')
+    return f"{one.kind} ({one.samples:,}): {', '.join(parts)}"
 
 
 def _evidence(one: Evidence) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from boresight.pipeline.reward_roles import certified_scale
 from boresight.pipeline.trained_models import save_policy
 from boresight.pipeline.training_stages import Result, check_unmoved, counts, final_metrics
 from boresight.records import Prompt
+from boresight.training.guard import findings_told
 from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.reward_scale import RewardScale, measure_reward_scale
 from boresight.training.rloo import RLOORoles, train_rloo
@@ -72,6 +73,7 @@ def _finish_policy(context: StageContext, config: PolicyStage, stage: PolicyPart
         "responses": config.steps * config.prompts_per_step * config.responses_per_prompt,
         "final": final_metrics(context.folder),
         "reference_unchanged": True,
+        "findings": findings_told(context.folder),
         **(
             {"reward_mean": stage.scale.mean, "reward_deviation": stage.scale.deviation}
             if config.reward_scale != "running"

@@ -167,6 +167,7 @@ def logged_samples(config: PolicyStage, experience: Experience, shaped: Tensor) 
     return [
         {
             "prompt": rollout.prompts[row].id,
+            **({"kind": rollout.prompts[row].kind} if rollout.prompts[row].kind else {}),
             "response": rollout.texts[row],
             "tokens": int(rollout.lengths[row]),
             "stopped": bool(rollout.stopped[row]),

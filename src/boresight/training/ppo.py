@@ -31,6 +31,7 @@ from boresight.training.experience import (
     rollout_pieces,
     watch_over,
 )
+from boresight.training.guard import Guard
 from boresight.training.reward_scale import stepwise_scale
 from boresight.training.reward_sources import AnySource
 from boresight.training.run import Run
@@ -62,11 +63,13 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
     updaters = build_updaters(config, roles)
     kl = KLCoefficient(config.kl_coefficient, target=config.target_kl_per_sequence, horizon=config.kl_horizon)
     scaling, scaling_state = stepwise_scale(config, scale)
+    guard = Guard(config, run, kl)
     watch = watch_over(config, roles.policy, roles.reference, roles.reward)
     run.resume(
         policy=roles.policy.trained,
         value=roles.value.trained,
         kl_coefficient=kl,
+        guard=guard,
         **updaters.by_name(),
         **scaling_state,
     )
@@ -90,6 +93,7 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
         kl.adapt(experience)
         run.log(step, metrics)
         run.log_samples(step, logged_samples(config, experience, shaped))
+        guard.look(step)
         run.save_if_due(step)
 
 

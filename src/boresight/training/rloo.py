@@ -12,6 +12,7 @@ from boresight.objectives.rloo import leave_one_out_advantage, rloo_loss
 from boresight.records import Prompt
 from boresight.training.experience import (
     Experience,
+    KLCoefficient,
     RewardScale,
     check_starts_on_policy,
     experience_metrics,
@@ -23,6 +24,7 @@ from boresight.training.experience import (
     rollout_pieces,
     watch_over,
 )
+from boresight.training.guard import Guard
 from boresight.training.reward_scale import stepwise_scale
 from boresight.training.reward_sources import AnySource
 from boresight.training.run import Run
@@ -41,8 +43,10 @@ def train_rloo(config: RLOOStage, roles: RLOORoles, scale: RewardScale, prompts:
     roles.policy.model.eval()
     updater = Updater([roles.policy.model], config, total=config.rloo_epochs * config.minibatches * config.steps)
     scaling, scaling_state = stepwise_scale(config, scale)
+    kl = KLCoefficient(config.kl_coefficient, target=None, horizon=1.0)  # only the guard moves it
+    guard = Guard(config, run, kl)
     watch = watch_over(config, roles.policy, roles.reference, roles.reward)
-    run.resume(policy=roles.policy.model, updater=updater, **scaling_state)
+    run.resume(policy=roles.policy.model, updater=updater, kl_coefficient=kl, guard=guard, **scaling_state)
     for step in run.steps(config.steps):
         experience = gather_experience(
             config, roles.policy, roles.reference, roles.reward, scaling, prompts, run, step, watch
@@ -52,12 +56,12 @@ def train_rloo(config: RLOOStage, roles: RLOORoles, scale: RewardScale, prompts:
             experience.logp,
             experience.reference_logp,
             experience.mask,
-            kl_coefficient=config.kl_coefficient,
+            kl_coefficient=kl.value,
             estimator=config.kl_estimator,
         )
         reward = shaped.sum(dim=1).view(config.prompts_per_step, config.responses_per_prompt)
         advantage = leave_one_out_advantage(reward).flatten()  # (responses,)
-        metrics = experience_metrics(experience, shaped, config.kl_coefficient) | {
+        metrics = experience_metrics(experience, shaped, kl.value) | {
             "advantage/mean": float(advantage.mean()),
             "advantage/deviation": float(advantage.std(correction=0)),
         }
@@ -65,6 +69,7 @@ def train_rloo(config: RLOOStage, roles: RLOORoles, scale: RewardScale, prompts:
             metrics |= update(config, roles.policy, experience, advantage, updater, run, step)
         run.log(step, metrics)
         run.log_samples(step, logged_samples(config, experience, shaped))
+        guard.look(step)
         run.save_if_due(step)
 
 

@@ -136,7 +136,7 @@ class Run:
             self._save(step + 1)
 
     @contextmanager
-    def saved_before(self, fault: type[BaseException], step: int) -> Iterator[None]:
+    def saved_before(self, fault: type[BaseException] | tuple[type[BaseException], ...], step: int) -> Iterator[None]:
         """Where `fault` comes up within, before anything of the step was trained, write a checkpoint from which a later
         run goes on with that step, and let it pass."""
         try:

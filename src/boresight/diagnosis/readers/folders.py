@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from boresight.diagnosis.readers.align import align
 from boresight.diagnosis.readers.files import read_raw
+from boresight.diagnosis.readers.samples import read_samples
 from boresight.diagnosis.signals import LoggedRun
 from boresight.errors import DataError
-from boresight.runlog.writer import METRICS_FILE
+from boresight.runlog.writer import METRICS_FILE, SAMPLES_FILE
 
 FOREIGN_LOGS = (
     "trainer_state.json", "trainer_log.jsonl", "logging.jsonl", METRICS_FILE, "log.jsonl", "train.jsonl", "log.json",
@@ -38,12 +40,12 @@ def read_logs(path: Path) -> list[Log]:
     if not path.is_dir():
         return [Log(str(path), path, align(read_raw(path)))]
     if (path / "run.json").is_file():
-        logs = [_stage(folder) for folder in _stages(path)]
+        logs = [read_stage(folder) for folder in _stages(path)]
         if not logs:
             raise DataError(f"{path}: none of its stages has logged metrics yet. Wait for its first steps.")
         return logs
     if (path / METRICS_FILE).is_file() and (path / "config.json").is_file():
-        return [_stage(path)]
+        return [read_stage(path)]
     file = _foreign(path)
     return [Log(str(file), file, align(read_raw(file)))]
 
@@ -55,17 +57,22 @@ def _stages(run: Path) -> Iterator[Path]:
             yield folder
 
 
-def _stage(folder: Path) -> Log:
-    """A stage says itself which method it is."""
-    kind = ""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = str(config.get("kind", "")) if isinstance(config, dict) else ""
-    except (OSError, ValueError):
-        pass  # a stage that was killed before it wrote its config still has metrics that tell the method
+def read_stage(folder: Path, kind: str = "") -> Log:
+    """A stage of ours with the responses that it keeps; it says itself of which kind it is, where that is not given."""
+    kind = kind or _kind(folder)
     raw = read_raw(folder / METRICS_FILE)
     run = align(raw, framework="boresight", method=METHODS.get(kind, kind))
+    samples, remarks = read_samples(folder / SAMPLES_FILE)
+    run = replace(run, samples=samples, remarks=(*run.remarks, *remarks))
     return Log(str(folder), folder / METRICS_FILE, run)
+
+
+def _kind(folder: Path) -> str:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""  # a stage that was killed before it wrote its config still has metrics that tell the method
+    return str(config.get("kind", "")) if isinstance(config, dict) else ""
 
 
 def _foreign(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+from boresight.diagnosis.responses import Sample
 from boresight.diagnosis.signals import Evidence, LoggedRun, Series
 
 Severity = Literal["note", "warning", "error"]
@@ -12,7 +13,8 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 class Finding(NamedTuple):
-    """One thing found. `cause` says what was seen and why it happens, `action` what to do, `reference` who says so."""
+    """One thing found. `cause` says what was seen and why it happens, `action` what to do, `reference` who says so;
+    `examples` are responses that show it, where the run keeps any."""
 
     id: str
     severity: Severity
@@ -20,6 +22,7 @@ class Finding(NamedTuple):
     evidence: tuple[Evidence, ...]
     action: str
     reference: str
+    examples: tuple[Sample, ...] = ()
 
 
 class Rule(NamedTuple):
