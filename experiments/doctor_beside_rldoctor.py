@@ -95,7 +95,10 @@ def ask(peer: str, paths: Sequence[Path]) -> tuple[str, list[Told]]:
     if done.returncode:
         raise SystemExit(f"{peer}: cannot run rldoctor; install it there (pip install rldoctor==0.2.0).\n{done.stderr}")
     answer = json.loads(done.stdout.splitlines()[-1])
-    return answer["version"], [as_told(one) for one in answer["told"]]
+    told = [as_told(one) for one in answer["told"]]
+    # Messages name the file by its whole path, which is another one on each machine.
+    bare = [one.failure and one.failure.replace(str(path), path.name) for path, one in zip(paths, told, strict=True)]
+    return answer["version"], [one._replace(failure=text) for one, text in zip(told, bare, strict=True)]
 
 
 def translated(run: LoggedRun) -> list[dict[str, float]]:
