@@ -2,8 +2,8 @@
 
     python bench/time_shares.py [--json FILE]
 
-Shares: SFT, reward model, ORPO and DPO of `small` in bfloat16 on one thread under torch's profiler, the processor
-seconds of each operator by itself, by what it is for. Rows: DPO of `tiny` with other `micro_batch_tokens`, each in a
+Shares: SFT, reward model, ORPO and DPO of `small` in bfloat16 on one thread under torch's profiler, the time of each
+operator by itself, by what it is for. Rows: DPO of `tiny` with other `micro_batch_tokens`, each in a
 process of its own: seconds and peak memory.
 """
 
@@ -38,15 +38,15 @@ OUTSIDE = "outside of operators (Python, allocation)"
 
 
 def shares(method: str, work: Path) -> dict[str, float]:
-    """Shares of the processor seconds of one run."""
+    """Shares of the time of one run."""
     same = ["--method", method, "--make-model", "small", "--tokenizer", str(work / "tokenizer")]
     options = train.read_options([*same, "--data", str(work / "pairs.jsonl"), "--examples", str(EXAMPLES)])
     with tempfile.TemporaryDirectory() as folder:
         prepared = train.prepare(options, Path(folder))
-        started = time.process_time()
+        started = time.perf_counter()
         with arithmetic("bfloat16", "cpu"), profile(activities=[ProfilerActivity.CPU]) as seen:
             prepared.train()
-        whole = time.process_time() - started
+        whole = time.perf_counter() - started
     purpose = {f"aten::{name}": kind for kind, names in PURPOSES.items() for name in names}
     seconds: Counter[str] = Counter()
     for event in seen.key_averages():
@@ -75,12 +75,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, Any] = {"examples": EXAMPLES}
+    with tempfile.TemporaryDirectory() as folder:  # first: the peak of a process begins at that of its parent
+        work = make_work("tiny", folder)
+        found["rows"] = {str(budget): rows(budget, work) for budget in BUDGETS}
     with tempfile.TemporaryDirectory() as folder:
         work = make_work("small", folder)
         found["shares"] = {method: shares(method, work) for method in METHODS}
-    with tempfile.TemporaryDirectory() as folder:
-        work = make_work("tiny", folder)
-        found["rows"] = {str(budget): rows(budget, work) for budget in BUDGETS}
     print(json.dumps(found, indent=1))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

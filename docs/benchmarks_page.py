@@ -7,7 +7,7 @@ from typing import Any
 from boresight.storage import read_json
 
 FIGURES = Path(__file__).parent / "figures"
-VERSUS, PPO, SAME_LOSSES, SCALING, MEMORY, SPARED, ROLLOUT, TRAPS = (
+VERSUS, PPO, SAME_LOSSES, SCALING, MEMORY, SPARED, ROLLOUT, TRAPS, TIME = (
     FIGURES / f"{name}.json"
     for name in (
         "versus_trl",
@@ -18,6 +18,7 @@ VERSUS, PPO, SAME_LOSSES, SCALING, MEMORY, SPARED, ROLLOUT, TRAPS = (
         "spared_memory",
         "rollout",
         "traps",
+        "time_shares",
     )
 )
 Figures = Mapping[str, Any]
@@ -33,7 +34,7 @@ def benchmarks_page() -> str:
     ]
     sections = (
         (PPO, _ppo), (SAME_LOSSES, _same_losses), (SCALING, _growth), (MEMORY, _memory), (SPARED, _spared),
-        (ROLLOUT, _rollout), (TRAPS, _traps),
+        (ROLLOUT, _rollout), (TRAPS, _traps), (TIME, _time),
     )  # fmt: skip
     for path, section in sections:
         if path.exists():
@@ -221,6 +222,34 @@ def _traps(found: Figures) -> list[str]:
         "|---|---|",
     ]
     return lines + [f"| {way} | {share:.2f} |" for way, share in found["padding"].items()]
+
+
+def _time(found: Figures) -> list[str]:
+    methods = list(found["shares"])
+    kinds = list(dict.fromkeys(kind for shares in found["shares"].values() for kind in shares))
+    lines = [
+        "",
+        "## Where the time goes",
+        "",
+        f"Shares of the time of {found['examples']} examples of small in bfloat16",
+        "(`bench/time_shares.py`, under torch's profiler, which itself takes some of what is outside of operators).",
+        "Utilisation, above, counts the products alone as useful, and at the speed of the fastest.",
+        "",
+        "| | " + " | ".join(methods) + " |",
+        "|---" * (len(methods) + 1) + "|",
+    ]
+    for kind in kinds:
+        lines.append(f"| {kind} | " + " | ".join(f"{found['shares'][m].get(kind, 0):.0%}" for m in methods) + " |")
+    lines += [
+        "",
+        "Rows of other sizes: DPO of tiny, 128 examples (`micro_batch_tokens`).",
+        "",
+        "| tokens at once | seconds | peak MB |",
+        "|---|---|---|",
+    ]
+    return lines + [
+        f"| {budget} | {row['cpu_s']:.1f} | {row['peak_rss_mb']:.0f} |" for budget, row in found["rows"].items()
+    ]
 
 
 def _rollout(measured: Figures) -> list[str]:
