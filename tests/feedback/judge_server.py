@@ -9,6 +9,7 @@ right`.
 import hashlib
 import json
 import re
+import socket
 import threading
 import time
 from collections import Counter
@@ -135,8 +136,7 @@ class JudgeServer:
         time.sleep(self.faults.delay)
         fault = self._fault(question)
         if fault == "drop":
-            handler.close_connection = True
-            handler.connection.close()
+            drop(handler)
             return None
         if fault is not None:
             return send(handler, fault)
@@ -206,6 +206,12 @@ class JudgeServer:
 def _quality(text: str) -> float:
     found = re.search(r"quality=([\d.]+)", text)
     return float(found[1]) if found else 0.0
+
+
+def drop(handler: BaseHTTPRequestHandler) -> None:
+    """Hang up without a word."""
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
 
 
 def send(handler: BaseHTTPRequestHandler, said: Said) -> None:

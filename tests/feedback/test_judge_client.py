@@ -17,7 +17,7 @@ from boresight.feedback.chat_endpoint import HIDDEN, ChatEndpoint, Reply
 from boresight.feedback.judge_cache import JudgeCache
 from boresight.feedback.judge_client import OVER_BUDGET, Failure, JudgeClient, Prices, Question
 
-from .judge_server import Faults, JudgeServer, Said, completion, verdict
+from .judge_server import Faults, JudgeServer, Said, completion, drop, verdict
 
 KEY = "sk-very-secret-0123456789"
 MATERIAL = "<<<RESPONSE A>>>\nquality=0.9 {0}\n<<<RESPONSE B>>>\nquality=0.1\n<<<END OF MATERIAL>>>"
@@ -29,7 +29,7 @@ def questions(n: int, sample: int = 0) -> list[Question]:
 
 def client(server: JudgeServer, folder: Path, **more: Any) -> JudgeClient:
     endpoint = ChatEndpoint(server.url, "tiny-judge", **more.pop("endpoint", {}))
-    settings = {"first_wait": 0.01, "patience": 20.0} | more
+    settings = {"first_wait": 0.01, "patience": 60.0} | more
     return JudgeClient(endpoint, JudgeCache(folder / "replies.sqlite"), **settings)
 
 
@@ -133,10 +133,6 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
         return
 
 
-def silent(handler: BaseHTTPRequestHandler) -> None:
-    handler.connection.close()
-
-
 @pytest.mark.parametrize(
     ("always", "said"),
     [
@@ -155,7 +151,7 @@ def silent(handler: BaseHTTPRequestHandler) -> None:
         (Said(200, b"[1, 2]"), ("no chat completion",)),
         (Said(200, b'{"choices": []}'), ("no chat completion",)),
         (endless, ("an answer without end",)),
-        (silent, ("out of reach",)),
+        (drop, ("out of reach",)),
     ],
 )
 def test_endpoint_that_can_answer_nothing_is_named_with_what_to_do(tmp_path: Path, always: Any, said: Any) -> None:
@@ -223,7 +219,7 @@ def test_budget_is_never_passed_and_what_is_left_is_counted(tmp_path: Path) -> N
         spent = asking.cost()
         # As long as one more might fit, it is asked: at most 64 + 82 bytes and 30 tokens, or 0.18 dollars, are left.
         assert spent is not None and 1.0 - 0.18 < spent <= 1.0
-        left = outcomes.count(Failure(OVER_BUDGET))
+        left = outcomes.count(OVER_BUDGET)
         assert left == 50 - asking.ledger.asked > 0
         asked = len(server.requests)
         again = client(server, tmp_path, prices=prices, budget=1.0, endpoint={"max_tokens": 30})

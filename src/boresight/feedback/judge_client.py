@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from boresight.errors import JudgeError
 from boresight.feedback.chat_endpoint import (
@@ -31,7 +31,6 @@ FAILURES_IN_A_ROW = 20
 """After so many, the fault is taken to be the endpoint's, and no more is asked."""
 LONGEST_WAIT = 60.0  # seconds between two tries, where the endpoint does not say how long
 TOKENS_OF_THE_FORM = 64  # at most, around the messages of a chat
-OVER_BUDGET = "not asked: the budget is spent"
 
 
 class Question(NamedTuple):
@@ -42,13 +41,14 @@ class Question(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """`own`: the fault is of this one question, and says nothing of the endpoint."""
+    """`refused`: the fault is of this one question, and says nothing of the endpoint."""
 
+    kind: Literal["out_of_reach", "broken_answer", "refused", "over_budget"]
     reason: str
-    own: bool = False
 
 
 Outcome = Reply | Failure
+OVER_BUDGET = Failure("over_budget", "not asked: the budget is spent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class _Asking:
             await asyncio.gather(*(self._work() for _ in range(workers)))
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
-        tried = [o for o in self._outcomes.values() if o != Failure(OVER_BUDGET)]
+        tried = [o for o in self._outcomes.values() if o != OVER_BUDGET]
         if self._fault is None and tried and self._client.ledger.asked + self._client.ledger.known == 0:
             self._fault = self._gives_up(len(tried), tried[-1])
         if self._fault is not None:
@@ -193,7 +193,7 @@ class _Asking:
                 self._freed.clear()
                 await self._freed.wait()
             if not self._affordable(most):
-                self._outcomes[key] = Failure(OVER_BUDGET)
+                self._outcomes[key] = OVER_BUDGET
                 continue
             self._reserved += most
             try:
@@ -216,7 +216,7 @@ class _Asking:
             self._answered += 1
             self._last_reply = client.clock()
             self._failed_in_a_row = 0
-        elif not outcome.own or client.ledger.asked + client.ledger.known == 0:
+        elif outcome.kind != "refused" or client.ledger.asked + client.ledger.known == 0:
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= FAILURES_IN_A_ROW and self._fault is None:
                 self._fault = self._gives_up(self._failed_in_a_row, outcome)
@@ -239,18 +239,18 @@ class _Asking:
             try:
                 return await self._try(question)
             except RefusedRequestError as fault:
-                return Failure(f"refused with {fault}", own=True)
+                return Failure("refused", f"refused with {fault}")
             except BrokenAnswerError as fault:
                 broken += 1
                 if broken >= TRIES_OF_BROKEN_ANSWERS:
-                    return Failure(f"{fault} ({broken} tries)")
+                    return Failure("broken_answer", f"{fault} ({broken} tries)")
                 pause = wait * random.uniform(0.5, 1.0)
             except OutOfReachError as fault:
                 pause = wait * random.uniform(0.5, 1.0) if fault.wait is None else fault.wait
                 # Whoever is only asked to be slower has hope as long as others are answered.
                 waited = client.clock() - (max(started, self._last_reply) if fault.overloaded else started)
                 if waited + pause > client.patience:
-                    return Failure(f"out of reach: {fault} (tried for {waited:.0f} s)")
+                    return Failure("out_of_reach", f"out of reach: {fault} (tried for {waited:.0f} s)")
                 if fault.overloaded:
                     self._throttle.overloaded(pause)
                     pause = 0.0  # the throttle makes all wait
