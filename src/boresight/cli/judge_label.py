@@ -11,12 +11,30 @@ if TYPE_CHECKING:
     from boresight.feedback.judge_client import JudgeClient, Ledger, Prices
     from boresight.feedback.rubric_judge import RubricJudge
 
+Address = Annotated[
+    str, typer.Option("--base-url", metavar="URL", help="Up to where /chat/completions begins, often in /v1.")
+]
+PromptPrice = Annotated[
+    float | None, typer.Option("--price-prompt", min=0.0, metavar="USD", help="A million prompt tokens.")
+]
+ReplyPrice = Annotated[
+    float | None, typer.Option("--price-completion", min=0.0, metavar="USD", help="A million reply tokens.")
+]
+Budget = Annotated[
+    float | None, typer.Option("--budget", min=0.0, metavar="USD", help="Stop before it is passed; needs prices.")
+]
+Route = Annotated[
+    Path | None, typer.Option("--route", metavar="FILE", help="Couples for people: orders disagree, or no verdict.")
+]
+Replies = Annotated[Path | None, typer.Option("--cache", metavar="FILE", help="Replies; by default beside --out.")]
+KeyVariable = Annotated[
+    str, typer.Option("--key-variable", metavar="NAME", help="Environment variable with the API key.")
+]
+
 
 def label(
     responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="Response records, as `sample` writes them.")],
-    base_url: Annotated[
-        str, typer.Option("--base-url", metavar="URL", help="Up to where /chat/completions begins, often in /v1.")
-    ],
+    base_url: Address,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="The model's name there.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the preference pairs go.")],
     rubric: Annotated[
@@ -28,27 +46,15 @@ def label(
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest reply.")] = 512,
     clip: Annotated[float, typer.Option("--clip", min=0.0, max=0.49, help="No label is surer than 1 - clip.")] = 0.05,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; ask nothing.")] = False,
-    price_prompt: Annotated[
-        float | None, typer.Option("--price-prompt", min=0.0, metavar="USD", help="A million prompt tokens.")
-    ] = None,
-    price_completion: Annotated[
-        float | None, typer.Option("--price-completion", min=0.0, metavar="USD", help="A million reply tokens.")
-    ] = None,
-    budget: Annotated[
-        float | None, typer.Option("--budget", min=0.0, metavar="USD", help="Stop before it is passed; needs prices.")
-    ] = None,
-    route: Annotated[
-        Path | None, typer.Option("--route", metavar="FILE", help="Couples for people: orders disagree, or no verdict.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", metavar="FILE", help="Replies; by default beside --out.")
-    ] = None,
+    price_prompt: PromptPrice = None,
+    price_completion: ReplyPrice = None,
+    budget: Budget = None,
+    route: Route = None,
+    cache: Replies = None,
     most_at_once: Annotated[int, typer.Option("--most-at-once", min=1, max=512, help="Requests on the way.")] = 32,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for one request.")] = 60.0,
     patience: Annotated[float, typer.Option("--patience", min=0.0, help="Seconds that one is tried again.")] = 300.0,
-    key_variable: Annotated[
-        str, typer.Option("--key-variable", metavar="NAME", help="Environment variable with the API key.")
-    ] = "OPENAI_API_KEY",
+    key_variable: KeyVariable = "OPENAI_API_KEY",
     seed: Annotated[int, typer.Option("--seed", help="Of the draw of couples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
