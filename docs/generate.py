@@ -15,7 +15,15 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from boresight.config.reward_sections import REWARD_CLASSES, RewardSection
-from boresight.config.sections import STAGE_CLASSES, DataSection, LoRASection, ModelSection, RunSection, Section
+from boresight.config.sections import (
+    STAGE_CLASSES,
+    DataSection,
+    LoRASection,
+    ModelSection,
+    OpenAIJudge,
+    RunSection,
+    Section,
+)
 from boresight.data.lint.catalogue import CATALOGUE
 from boresight.diagnosis.rules.responses import RESPONSE_RULES
 from boresight.diagnosis.rules.table import RULES
@@ -42,6 +50,7 @@ def settings_page() -> str:
     for kind, section in STAGE_CLASSES.items():
         parts += _section(f"stage kind `{kind}`", section)
     parts += _section("`lora` of a stage", LoRASection)
+    parts += _section("`judge` of the kind `openai`", OpenAIJudge)
     for kind, section in REWARD_CLASSES.items():
         parts += _section(f"`reward` of the kind `{kind}`", section)
     return "\n".join(parts) + "\n"

@@ -26,6 +26,7 @@ VERBS = {
     "report": "Write the report of a run, or of two runs side by side: one self-contained HTML page.",
     "chat": "Talk to a model in the terminal.",
     "data": "Look into preference and demonstration data, and convert it.",
+    "judge": "Preference labels by a language model, with what they cost and how it is biased.",
     "eval": "Win rates, agreement, a reward model's certificate, probes.",
 }
 """Each verb is the function `command` of the module of its name; the line is what the list of verbs shows. A module

@@ -65,7 +65,8 @@ def _sample(result: Json) -> list[str]:
 
 def _ai_labels(result: Json) -> list[str]:
     flips = result["verdict_flips"]
-    return [f"{result['pairs']:,} pairs, {result['ties']:,} ties, {flips:,} verdicts turned with the order"]
+    failed = f", {result['failed']:,} failed" if "failed" in result else ""
+    return [f"{result['pairs']:,} pairs, {result['ties']:,} ties, {flips:,} verdicts turned with the order{failed}"]
 
 
 def _preferences(result: Json) -> list[str]:

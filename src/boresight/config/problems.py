@@ -26,7 +26,7 @@ TYPE_NAMES = {
 BOUND_NAMES = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 MOST_NAMES = 12
 """Names that one message lists."""
-KINDS = {"judge": ["rules", "reward_model"], "reward": list(REWARD_CLASSES)}
+KINDS = {"judge": ["rules", "reward_model", "openai"], "reward": list(REWARD_CLASSES)}
 """Kinds of the sections that a field holds; other sections with a kind are stages."""
 WORDS_OF_BOOL = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 NAME_RULES = {

@@ -72,6 +72,9 @@ def _each(found: Iterable[tuple[KeyPath, object]], *, mappings: bool = False) ->
 
 
 def _inside(value: object, name: str) -> object:
+    """A field of a section; None where the section says that it is a plain word (a model's name at an API)."""
+    if name in getattr(value, "PLAIN", ()):
+        return None
     return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 

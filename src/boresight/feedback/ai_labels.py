@@ -1,14 +1,45 @@
 """Preference pairs from sampled responses: every two are shown to the judge in both orders, and only agreement counts.
 
-Lee et al. 2023 (arXiv:2309.00267) average the two orders; here a verdict that turns with the order is no label.
+Lee et al. 2023 (arXiv:2309.00267) average the two orders; here a verdict that turns with the order is no label, as
+Zheng et al. 2023 (arXiv:2306.05685, section 3.4) have it, and of verdicts that agree the mean is the soft label.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 from boresight.feedback.judge import Answer, Comparison, Judge, Verdict
 from boresight.records import Message, PreferencePair, Response
+
+Couple = tuple[Response, Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two responses and what the judge said: `given` with `a` shown first, `swapped` with `b` shown first."""
+
+    a: Response
+    b: Response
+    given: Verdict
+    swapped: Verdict
+
+    @property
+    def failure(self) -> str:
+        """Why there is no verdict in one of the orders; empty where there are both."""
+        return self.given.failure or self.swapped.failure
+
+    @property
+    def p_a(self) -> float:
+        """The mean of both orders: how likely `a` is the better one."""
+        return (self.given.value + 1.0 - self.swapped.value) / 2
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both orders prefer the same response, or neither."""
+        return _side(self.given.value) == -_side(self.swapped.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,51 +48,99 @@ class Labels:
     prompts: int
     ties: int  # comparisons that the judge called a tie in both orders
     verdict_flips: int  # comparisons whose verdict turned with the order
+    failed: Counter[str] = field(default_factory=Counter)  # comparisons without a verdict in both orders, by the reason
+    compared: Sequence[Compared] = ()
 
 
-def label_responses(responses: Sequence[Response], judge: Judge, *, pairs_per_prompt: int) -> Labels:
-    """At most `pairs_per_prompt` pairs of different texts from each prompt, the widest score difference first."""
+def choose_couples(responses: Sequence[Response], most_per_prompt: int | None = None, *, seed: int = 0) -> list[Couple]:
+    """Couples of different texts to one prompt: all, or as many of each prompt as are to be paid for.
+
+    Which ones is drawn by a hash of the seed and the responses' ids, so that more responses change no other prompt.
+    """
     by_prompt: dict[str, list[Response]] = {}
     for response in responses:
         known = by_prompt.setdefault(response.prompt.id, [])
         if all(response.text != other.text for other in known):
             known.append(response)
-    couples = [couple for group in by_prompt.values() for couple in combinations(group, 2)]
-    comparisons = [Comparison(a.prompt, Answer(a.text, a.stopped), Answer(b.text, b.stopped)) for a, b in couples]
-    given = judge.compare(comparisons)
-    swapped = judge.compare([c.swapped() for c in comparisons])
+    chosen: list[Couple] = []
+    for group in by_prompt.values():
+        couples = list(combinations(group, 2))
+        if most_per_prompt is not None and len(couples) > most_per_prompt:
+            couples = sorted(couples, key=lambda couple: _drawn(seed, couple))[:most_per_prompt]
+        chosen += couples
+    return chosen
 
+
+def comparisons_of(couples: Sequence[Couple]) -> list[Comparison]:
+    """Each couple in both orders, one after the other, so that whatever is cut short has whole couples."""
+    given = [Comparison(a.prompt, Answer(a.text, a.stopped), Answer(b.text, b.stopped)) for a, b in couples]
+    return [order for one in given for order in (one, one.swapped())]
+
+
+def label_responses(
+    responses: Sequence[Response],
+    judge: Judge,
+    *,
+    pairs_per_prompt: int,
+    couples: Sequence[Couple] | None = None,
+    clip: float = 0.0,
+    meta: Mapping[str, Any] | None = None,
+) -> Labels:
+    """At most `pairs_per_prompt` pairs of different texts from each prompt, the widest difference first.
+
+    `couples` are those to compare, by default all. `p_chosen` is the mean of both orders, at most 1 - `clip`. `meta`
+    goes into each pair.
+    """
+    chosen = choose_couples(responses) if couples is None else couples
+    verdicts = judge.compare(comparisons_of(chosen))
+    compared = [
+        Compared(a, b, given, swapped)
+        for (a, b), given, swapped in zip(chosen, verdicts[::2], verdicts[1::2], strict=True)
+    ]
     labelled: dict[str, list[tuple[float, PreferencePair]]] = {}
     ties = flips = 0
-    for (a, b), verdict, other in zip(couples, given, swapped, strict=True):
-        if verdict.value != 1.0 - other.value:
+    failed: Counter[str] = Counter()
+    for one in compared:
+        if one.failure:
+            failed[one.failure] += 1
+        elif not one.agrees:
             flips += 1
-        elif verdict.value == 0.5:
+        elif one.p_a == 0.5:
             ties += 1
         else:
-            chosen, rejected = (a, b) if verdict.value == 1.0 else (b, a)
-            labelled.setdefault(a.prompt.id, []).append((_gap(verdict), _pair(chosen, rejected)))
+            labelled.setdefault(one.a.prompt.id, []).append((_gap(one), _pair(one, clip, meta or {})))
     pairs = [
         pair
         for found in labelled.values()
         for _, pair in sorted(found, key=lambda item: (-item[0], item[1].id))[:pairs_per_prompt]
     ]
-    return Labels(pairs, len(by_prompt), ties, flips)
+    return Labels(pairs, len({r.prompt.id for r in responses}), ties, flips, failed, compared)
 
 
-def _gap(verdict: Verdict) -> float:
-    if verdict.first_score is None or verdict.second_score is None:
-        return 0.0
-    return abs(verdict.first_score - verdict.second_score)
+def _side(value: float) -> int:
+    return (value > 0.5) - (value < 0.5)
 
 
-def _pair(chosen: Response, rejected: Response) -> PreferencePair:
+def _gap(one: Compared) -> float:
+    """How far apart the responses are: by their scores, or else by the soft label."""
+    if one.given.first_score is None or one.given.second_score is None:
+        return abs(one.p_a - 0.5)
+    return abs(one.given.first_score - one.given.second_score)
+
+
+def _pair(one: Compared, clip: float, meta: Mapping[str, Any]) -> PreferencePair:
+    chosen, rejected = (one.a, one.b) if one.p_a > 0.5 else (one.b, one.a)
     return PreferencePair(
         id=f"{chosen.id}>{rejected.id}",
         prompt=chosen.prompt.messages,
         chosen=(Message("assistant", chosen.text),),
         rejected=(Message("assistant", rejected.text),),
+        p_chosen=min(max(one.p_a, 1.0 - one.p_a), 1.0 - clip),
         kind=chosen.prompt.kind,
         source="ai",
-        meta={"chosen_model": chosen.model, "rejected_model": rejected.model},
+        meta={"chosen_model": chosen.model, "rejected_model": rejected.model, **meta},
     )
+
+
+def _drawn(seed: int, couple: Couple) -> bytes:
+    return hashlib.sha256("\0".join((str(seed), couple[0].id, couple[1].id)).encode()).digest()

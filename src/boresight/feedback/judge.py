@@ -32,11 +32,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """1: the first is better, 0: the second, 0.5: a tie. Scores where the judge gives any."""
+    """1: the first is better, 0: the second, 0.5: a tie; between them where several were combined. Scores where the
+    judge gives any. `failure` names why there is no verdict; `value` is then NaN, never a tie."""
 
     value: float
     first_score: float | None = None
     second_score: float | None = None
+    failure: str = ""
 
 
 class Judge(Protocol):

@@ -97,7 +97,7 @@ class ScoreClient:
                     return ""  # a service without /health
                 if error.code in TRANSIENT:
                     reason = f"status {error.code}"
-                    raise _OutOfReachError(reason, _retry_after(error.headers.get("Retry-After"))) from error
+                    raise _OutOfReachError(reason, retry_after(error.headers.get("Retry-After"))) from error
                 said = error.read().decode("utf-8", errors="replace")
             raise self._broken(f"status {error.code}: {_quoted(said)}") from error
         except (OSError, http.client.HTTPException) as error:  # no connection, cut off, no answer in time
@@ -128,7 +128,7 @@ class ScoreClient:
         )
 
 
-def _retry_after(value: str | None) -> float | None:
+def retry_after(value: str | None) -> float | None:
     """Seconds that the header asks for: a number of them or a date; None where it says nothing that can be read."""
     if value is None:
         return None

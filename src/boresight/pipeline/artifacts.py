@@ -178,7 +178,7 @@ def manifest(identity: Identity, folder: Path) -> dict[str, Any]:
 
 def stage_config(section: StageSection) -> dict[str, Any]:
     """Settings of a stage that decide its result: all but how often it saves, how it spares memory, and how it asks a
-    reward service."""
+    reward service or a judge."""
     config: dict[str, Any] = json.loads(section.model_dump_json())
     for name in ("checkpoint_every", "activation_checkpointing"):
         config.pop(name, None)
@@ -187,6 +187,9 @@ def stage_config(section: StageSection) -> dict[str, Any]:
         if isinstance(part, dict):
             for name in ("batch_size", "timeout_seconds", "patience_seconds"):  # of a service
                 part.pop(name, None)
+    if isinstance(judge := config.get("judge"), dict):
+        for name in ("key_variable", "most_at_once", "timeout_seconds", "patience_seconds"):
+            judge.pop(name, None)
     return config
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from boresight.data.readers import (
     read_prompts,
 )
 from boresight.data.split import hold_out
-from boresight.errors import DataError
+from boresight.errors import DataError, JudgeError
 from boresight.evaluation.probe_sets import read_probes
+from boresight.feedback.rubric import load_rubric
 from boresight.pipeline.check_findings import Finding
 from boresight.records import Demonstration, PreferencePair, Prompt, RatedResponse
 
@@ -76,6 +77,9 @@ def read_data(pipeline: Pipeline) -> PipelineData:
     lines: dict[tuple[Any, ...], FileLine] = {}
     for name, stage in pipeline.stages.items():
         for field_name, paths in pipeline.file_inputs(name).items():
+            if field_name == "judge.rubric_file":  # no data, but as easily broken
+                data.findings.extend(_rubric_faults(name, paths))
+                continue
             for path in paths:
                 key, read = _reader(stage, field_name, path)
                 first_time = key not in known
@@ -92,6 +96,14 @@ def read_data(pipeline: Pipeline) -> PipelineData:
         data.findings.extend(_set_findings(pipeline, name, data.stages[name]))
     data.files.extend(lines.values())
     return data
+
+
+def _rubric_faults(name: str, paths: Sequence[Path]) -> Iterator[Finding]:
+    for path in paths:
+        try:
+            load_rubric(str(path))
+        except JudgeError as fault:
+            yield Finding("data_unusable", "error", name, str(fault), JudgeError)
 
 
 def _reader(stage: StageSection, field_name: str, path: Path) -> tuple[tuple[Any, ...], Callable[[], DataFile]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from boresight.config.sections import (
     AILabelsStage,
+    OpenAIJudge,
     PreferencesStage,
     RewardModelJudge,
     RulesJudge,
@@ -18,9 +19,15 @@ from boresight.data.preferences import join_pairs, longer_share
 from boresight.data.readers import read_pairs
 from boresight.data.split import hold_out
 from boresight.errors import DataError
-from boresight.feedback.ai_labels import label_responses
+from boresight.feedback.ai_labels import Labels, choose_couples, label_responses
+from boresight.feedback.chat_endpoint import ChatEndpoint
 from boresight.feedback.judge import Judge
 from boresight.feedback.judge import RewardModelJudge as ScoringJudge
+from boresight.feedback.judge_cache import JudgeCache
+from boresight.feedback.judge_client import JudgeClient
+from boresight.feedback.label_summary import label_summary, summary_warnings
+from boresight.feedback.rubric import load_rubric
+from boresight.feedback.rubric_judge import RubricJudge
 from boresight.feedback.rule_judge import RuleJudge
 from boresight.models.loading import default_device
 from boresight.models.roles import build_reward_model
@@ -34,6 +41,7 @@ Result = dict[str, Any]
 RESPONSES, DROPPED = "responses.jsonl", "dropped.jsonl"
 NEAR_BOTH = "near_both_parts"
 """Why a pair is neither trained on nor held out: its prompt is a near duplicate of one in either part."""
+JUDGE_REPLIES = "judge_replies.sqlite"
 COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")  # only in these are columns named by the user
 
 
@@ -67,12 +75,12 @@ def sample(context: StageContext, config: SampleStage) -> Result:
 
 def ai_labels(context: StageContext, config: AILabelsStage) -> Result:
     responses = read_records(context.stage_file(config.responses, RESPONSES), Response)
-    judge = build_judge(context, config.judge)
-    labels = label_responses(responses, judge, pairs_per_prompt=config.pairs_per_prompt)
+    labels, figures = _label(context, config, responses)
     if not labels.pairs:
         raise DataError(
             f"stage {context.name}: the judge preferred no response to another ({labels.ties} ties, "
-            f"{labels.verdict_flips} verdicts that turned with the order); expected at least one pair. Sample more "
+            f"{labels.verdict_flips} verdicts that turned with the order, {sum(labels.failed.values())} failed"
+            f"{_reasons(figures)}); expected at least one pair. Sample more "
             "responses a prompt, or at a higher temperature."
         )
     write_records(context.folder / PAIRS, labels.pairs)
@@ -82,7 +90,50 @@ def ai_labels(context: StageContext, config: AILabelsStage) -> Result:
         "pairs": len(labels.pairs),
         "ties": labels.ties,
         "verdict_flips": labels.verdict_flips,
+        **figures,
     }
+
+
+def _label(context: StageContext, config: AILabelsStage, responses: list[Response]) -> tuple[Labels, Result]:
+    """The labels, and what a judge that is paid for tells of itself."""
+    if not isinstance(config.judge, OpenAIJudge):
+        judge = build_judge(context, config.judge)
+        return label_responses(responses, judge, pairs_per_prompt=config.pairs_per_prompt), {}
+    asked = build_rubric_judge(context, config.judge)
+    couples = choose_couples(responses, config.pairs_per_prompt, seed=context.seed)
+    labels = label_responses(
+        responses,
+        asked,
+        pairs_per_prompt=config.pairs_per_prompt,
+        couples=couples,
+        clip=config.judge.clip,
+        meta=asked.identity(),
+    )
+    summary = label_summary(labels, asked)
+    for line in summary_warnings(summary):
+        context.say(f"{context.name}: {line}")
+    return labels, {"failed": summary["failed"], "judging": summary}
+
+
+def _reasons(figures: Result) -> str:
+    examples = figures.get("judging", {}).get("failure_examples", {})
+    return "".join(f"; {reason}" for reason in examples.values())
+
+
+def build_rubric_judge(context: StageContext, config: OpenAIJudge) -> RubricJudge:
+    """What it was answered lies beside the stages, so that a stage that is built anew pays for nothing again."""
+    endpoint = ChatEndpoint(
+        config.base_url,
+        config.model,
+        temperature=config.temperature,
+        max_tokens=config.max_tokens,
+        timeout=config.timeout_seconds,
+        key_variable=config.key_variable,
+    )
+    cache = JudgeCache(context.runs.root / JUDGE_REPLIES)
+    client = JudgeClient(endpoint, cache, most_at_once=config.most_at_once, patience=config.patience_seconds)
+    name = config.rubric if config.rubric_file is None else str(context.pipeline.resolve_path(config.rubric_file))
+    return RubricJudge(client, load_rubric(name), config.samples)
 
 
 def preferences(context: StageContext, config: PreferencesStage) -> Result:

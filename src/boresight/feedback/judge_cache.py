@@ -1,0 +1,44 @@
+"""What a judge said, kept in SQLite by the hash of what it was asked: nothing is asked or paid for twice."""
+
+import sqlite3
+from pathlib import Path
+
+from boresight.errors import JudgeError
+from boresight.feedback.chat_endpoint import Reply
+
+_TABLE = """create table if not exists replies (
+    key text primary key, reply text not null, finish_reason text not null,
+    prompt_tokens integer not null, completion_tokens integer not null, counted integer not null
+) without rowid"""
+
+
+class JudgeCache:
+    """A file that outlives a kill: each reply is on the disk before the next request is sent in its place.
+
+    Keys are hashes, so that a file holds what judges said, and neither prompts nor responses nor any secret.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+            self._connection.execute("pragma journal_mode=wal")
+            self._connection.execute("pragma synchronous=normal")
+            self._connection.execute(_TABLE)
+        except (sqlite3.Error, OSError) as error:
+            raise JudgeError(
+                f"{path}: the file of replies cannot be used ({error}). Give another one, or remove it (what it holds "
+                "would be asked and paid for again)."
+            ) from error
+
+    def get(self, key: str) -> Reply | None:
+        row = self._connection.execute(
+            "select reply, finish_reason, prompt_tokens, completion_tokens, counted from replies where key = ?", (key,)
+        ).fetchone()
+        return None if row is None else Reply(row[0], row[1], row[2], row[3], bool(row[4]))
+
+    def put(self, key: str, reply: Reply) -> None:
+        self._connection.execute("insert or replace into replies values (?, ?, ?, ?, ?, ?)", (key, *reply))
+
+    def close(self) -> None:
+        self._connection.close()
