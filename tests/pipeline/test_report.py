@@ -415,6 +415,13 @@ def test_lineage_holds_full_hashes_and_versions_of_every_stage(run_folder: Path,
         assert all(f"{library} {version}" in page.text for library, version in manifest["versions"].items())
 
 
+def test_time_of_all_stages_is_told_and_its_cost_where_an_hour_has_one(copy: Path, page: Page) -> None:
+    assert "All together 35 s." in page.text
+    summary = read_json(copy / "run.json")
+    write_json(copy / "run.json", summary | {"cost_per_hour": 7.2})
+    assert "All together 35 s, which at 7.2 an hour cost 0.0695." in read_page(copy).text  # 34.75 / 3600 * 7.2
+
+
 def test_dropped_rows_are_shown_with_their_reason(page: Page) -> None:
     assert "duplicate 5 12.2%" in page.text  # 5 / (33 + 8)
     assert "5 dropped (rows in dropped.jsonl and left_out.jsonl)" in page.text

@@ -22,6 +22,8 @@ class RunSection(Section):
     """Root of every random choice; each stage derives its own from it and its name."""
     threads: NonNegativeInt = 0
     """CPU threads of PyTorch; 0 leaves the library's choice. Equal results need an equal number."""
+    cost_per_hour: PositiveFloat | None = None
+    """What an hour of this machine costs, in whatever currency; the report then tells what each stage took of it."""
 
 
 class ModelSection(Section):

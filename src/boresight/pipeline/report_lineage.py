@@ -8,7 +8,7 @@ from markupsafe import Markup
 from boresight.pipeline.report_graph import Edge, Node, draw_graph
 from boresight.pipeline.report_parts import Cell, Table
 from boresight.pipeline.report_reading import Json, RunRecord, StageRecord
-from boresight.pipeline.report_words import data, duration
+from boresight.pipeline.report_words import data, duration, number
 
 SHORT = 8
 _LONGEST_LABEL = 19
@@ -31,6 +31,8 @@ class Lineage:
     seed: int
     times: Sequence[TimeBar]
     untimed: Sequence[str]
+    whole: Markup
+    """Time of all stages, and their cost where the run knows what an hour costs."""
 
 
 def build_lineage(run: RunRecord) -> Lineage:
@@ -45,7 +47,16 @@ def build_lineage(run: RunRecord) -> Lineage:
         seed=run.seed,
         times=[TimeBar(s.name, s.kind, duration(t), t / longest) for s, t in timed if t],
         untimed=[stage.name for stage in run.finished() if not stage.seconds],
+        whole=_whole(run),
     )
+
+
+def _whole(run: RunRecord) -> Markup:
+    seconds = sum(stage.seconds or 0.0 for stage in run.stages)
+    if run.cost_per_hour is None:
+        return duration(seconds)
+    cost = seconds / 3600 * run.cost_per_hour
+    return Markup("{}, which at {} an hour cost {}").format(duration(seconds), number(run.cost_per_hour), number(cost))
 
 
 def short(sha256: str) -> str:

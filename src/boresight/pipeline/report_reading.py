@@ -61,6 +61,7 @@ class RunRecord:
     name: str
     seed: int
     stages: tuple[StageRecord, ...]
+    cost_per_hour: float | None = None
 
     def finished(self, *kinds: str) -> list[StageRecord]:
         """Finished stages of these kinds (of all kinds where none is given), in the order of the run."""
@@ -86,7 +87,10 @@ def read_run(run_folder: Path) -> RunRecord:
     content = _read_object(index)
     stages = [_read_stage(run_folder / "stages", entry) for entry in content["stages"]]
     return RunRecord(
-        name=str(content["name"]), seed=int(content["seed"]), stages=_without_outdated(stages, RunFolder(run_folder))
+        name=str(content["name"]),
+        seed=int(content["seed"]),
+        stages=_without_outdated(stages, RunFolder(run_folder)),
+        cost_per_hour=content.get("cost_per_hour"),
     )
 
 

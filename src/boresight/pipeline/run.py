@@ -179,7 +179,10 @@ def write_summary(pipeline: Pipeline, runs: RunFolder) -> None:
     stages = [
         {"name": name, "kind": stage.kind, "key": runs.built_key(name)} for name, stage in pipeline.stages.items()
     ]
-    write_json(runs.root / "run.json", {"name": pipeline.name, "seed": pipeline.seed, "stages": stages})
+    summary = {"name": pipeline.name, "seed": pipeline.seed, "stages": stages}
+    if pipeline.sections.run.cost_per_hour is not None:
+        summary["cost_per_hour"] = pipeline.sections.run.cost_per_hour
+    write_json(runs.root / "run.json", summary)
 
 
 def _say_stage(say: Callable[[str], None], title: str, text: str) -> None:
