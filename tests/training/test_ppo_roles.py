@@ -95,7 +95,7 @@ def test_one_trunk_learns_from_both_losses_in_the_proportion_asked_for(imitator:
         )
         train_ppo(config, roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
         saved = torch.load(folder / "checkpoint.pt", weights_only=True)
-        assert set(saved["parts"]) == {"policy", "value", "policy_updater", "kl_coefficient"}
+        assert set(saved["parts"]) == {"policy", "value", "policy_updater", "kl_coefficient", "guard"}
         state = saved["parts"]["policy_updater"]["optimizer"]["state"]
         by_shape = {tuple(entry["exp_avg"].shape): entry["exp_avg"] for entry in state.values()}
         moments[coefficient] = by_shape[(1, tiny.fresh_model().config.hidden_size)], state[0]["exp_avg"]

@@ -7,9 +7,9 @@ SUBVERBS = {
 
 
 def command() -> None:
-    """AI feedback: a language model compares responses by a rubric, always in both orders.
+    """AI feedback: a language model compares responses by a rubric.
 
-    The API key is read from the environment and written nowhere. What was answered is kept, so that the same command
+    Each couple is asked about in both orders. The API key is read from the environment and written nowhere. What was answered is kept, so that the same command
     goes on after an interruption without asking or paying twice.
 
     \b

@@ -23,10 +23,10 @@ VERBS = {
     "check": "Find what is wrong before any computing is paid for.",
     "run": "Run a pipeline file, or go on with a run that was interrupted.",
     "diagnose": "Find out what is wrong with a run, from its log.",
-    "report": "Write the report of a run, or of two runs side by side: one self-contained HTML page.",
+    "report": "Write the report of a run, or of two runs side by side.",
     "chat": "Talk to a model in the terminal.",
     "data": "Look into preference and demonstration data, and convert it.",
-    "judge": "Preference labels by a language model, with what they cost and how it is biased.",
+    "judge": "AI feedback: a language model compares responses by a rubric.",
     "eval": "Win rates, agreement, a reward model's certificate, probes.",
 }
 """Each verb is the function `command` of the module of its name; the line is what the list of verbs shows. A module

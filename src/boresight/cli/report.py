@@ -17,10 +17,11 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write the report of a run, or of two runs side by side: one self-contained HTML page.
+    """Write the report of a run, or of two runs side by side.
 
-    Verdict, what each stage did, curves, examples side by side, data, and the lineage by hash. `boresight run` writes
-    it at its end; this writes it again, or for a run that is still going on, and prints its path.
+    One self-contained HTML page: verdict, what each stage did, curves, examples side by side, data, and the lineage by
+    hash. `boresight run` writes it at its end; this writes it again, or for a run that is still going on, and prints
+    its path.
 
     Of two runs: both verdicts, figures with their differences (win rates on the same prompts with an interval), curves
     in one frame, and what was set or read differently. It is written into the second run's folder.
