@@ -9,8 +9,8 @@ SUBVERBS = {
 def command() -> None:
     """AI feedback: a language model compares responses by a rubric.
 
-    Each couple is asked about in both orders. The API key is read from the environment and written nowhere. What was answered is kept, so that the same command
-    goes on after an interruption without asking or paying twice.
+    Each couple is asked about in both orders. The API key is read from the environment and written nowhere. What was
+    answered is kept, so that the same command goes on after an interruption without asking or paying twice.
 
     \b
     Example:
