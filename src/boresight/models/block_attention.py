@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from boresight.models.precision import widened
 from boresight.models.shared_prompt import Span
 
 BLOCK = 64  # queries at a time: of 32 to 256 the fastest
@@ -75,7 +76,7 @@ class _BlockAttention(torch.autograd.Function):
 def _attended(
     query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scale: float, window: int | None
 ) -> Tensor:
-    q, k, v = (_wide(tensor) for tensor in (query, key, value))
+    q, k, v = (widened(tensor[0]) for tensor in (query, key, value))
     q = q * scale
     out = query.new_zeros(query.shape[2], query.shape[1], query.shape[3])  # (tokens, heads, head size)
     for span in spans:
@@ -95,7 +96,7 @@ def _gradients(
     scale: float,
     window: int | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    q, k, v, g = (_wide(tensor) for tensor in (query, key, value, gradient.transpose(1, 2)))
+    q, k, v, g = (widened(tensor[0]) for tensor in (query, key, value, gradient.transpose(1, 2)))
     q = q * scale
     dq, dk, dv = (torch.zeros_like(tensor) for tensor in (q, k, v))
     for span in spans:
@@ -114,11 +115,6 @@ def _gradients(
                 total[:, span.stem_start : span.stem_end] += piece[:, : span.stem]
     dq *= scale
     return dq.to(query.dtype)[None], dk.to(key.dtype)[None], dv.to(value.dtype)[None]
-
-
-def _wide(tokens: Tensor) -> Tensor:
-    """(heads, tokens, head size) in float32 at least."""
-    return tokens[0].to(torch.promote_types(tokens.dtype, torch.float32))
 
 
 def _seen(tokens: Tensor, span: Span) -> Tensor:

@@ -18,6 +18,8 @@ from torch.nn.functional import silu
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
 
+from boresight.models.precision import widened
+
 EPSILON_NAMES = ("variance_epsilon", "eps")
 PROBE_TOKENS = 5
 VIEWS = {"view", "_unsafe_view", "reshape", "t", "transpose", "expand", "detach", "alias"}
@@ -77,7 +79,7 @@ class _RMSNorm(torch.autograd.Function):
     def forward(
         ctx: Any, states: Tensor, factor: Tensor, epsilon: float, between: torch.dtype, dtype: torch.dtype
     ) -> Tensor:
-        wide = _widened(states)
+        wide = widened(states)
         scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)
         ctx.save_for_backward(states, factor, scale)
         return ((wide * scale).to(between) * factor).to(dtype)
@@ -87,7 +89,7 @@ class _RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
         """With n = x scale and g = dy w: dx = scale (g - n mean(g n)), dw = sum over tokens of dy n."""
         states, factor, scale = ctx.saved_tensors
-        normal, pull = _widened(states) * scale, _widened(gradient)
+        normal, pull = widened(states) * scale, widened(gradient)
         to_factor = (pull * normal).flatten(0, -2).sum(dim=0).to(factor.dtype) if ctx.needs_input_grad[1] else None
         pull = pull * factor
         along = (pull * normal).mean(-1, keepdim=True)
@@ -105,10 +107,6 @@ class _SwiGLU(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
         return torch.ops.aten.silu_backward(gradient * up, gate), silu(gate).mul_(gradient)
-
-
-def _widened(tokens: Tensor) -> Tensor:
-    return tokens.to(torch.promote_types(tokens.dtype, torch.float32))
 
 
 def _exchanged(body: nn.Module, lean_form: Callable[[nn.Module], Any]) -> Iterator[Any]:

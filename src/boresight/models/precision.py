@@ -7,6 +7,7 @@ be of the weights before it.
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
 QUANTUM = 128
 """Rows of lowered matrix products are filled up to a multiple of this: a CPU's library keeps a compiled kernel, and
@@ -18,6 +19,11 @@ def arithmetic(dtype: str, device: str) -> AbstractContextManager[object]:
     if dtype == "float32":
         return nullcontext()
     return torch.autocast(device, dtype=torch.bfloat16, cache_enabled=False)
+
+
+def widened(numbers: Tensor) -> Tensor:
+    """The same in float32 at least."""
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
 def is_lowered(device: str) -> bool:

@@ -181,10 +181,10 @@ def dpo(context: StageContext, config: DPOStage) -> Result:
     reference = starting_reference(context, config, policy)
     itself = isinstance(reference, StartingPolicy)
     read, encoded = _encoded_pairs(context, config, policy)
-    before = reference.fingerprint()
+    before = None if itself else reference.fingerprint()
     run = context.run()
     train_dpo(config, policy, reference, encoded.rows, run, cache=context.runs.root / "cache" / "reference_logps")
-    if not itself:
+    if before is not None:
         check_unmoved(before, reference.fingerprint(), "reference")
     saved = save_policy(context, policy, config.policy)
     said = {"reference_is_start": True} if itself else {"reference_unchanged": True}
