@@ -24,6 +24,7 @@ VERBS = {
     "run": "Run a pipeline file, or go on with a run that was interrupted.",
     "diagnose": "Find out what is wrong with a run, from its log.",
     "report": "Write the report of a run, or of two runs side by side.",
+    "monitor": "Watch runs live in the browser.",
     "chat": "Talk to a model in the terminal.",
     "data": "Look into preference and demonstration data, and convert it.",
     "judge": "AI feedback: a language model compares responses by a rubric.",
