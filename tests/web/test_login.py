@@ -63,8 +63,16 @@ def test_after_three_wrong_tries_even_the_right_password_waits(
     assert log_in(client).status_code == 303
 
 
+def test_one_address_cannot_try_many_names(client: TestClient, clock: Clock) -> None:
+    tries = [log_in(client, f"name-{number}", "wrong password").status_code for number in range(7)]
+    assert tries == [403] * 6 + [429]
+    assert log_in(client).status_code == 429, "the right password too, from this address"
+    clock.now += 2
+    assert log_in(client).status_code == 303
+
+
 def test_logging_in_rightly_uses_up_no_tries(client: TestClient) -> None:
-    assert [log_in(client).status_code for _ in range(6)] == [303] * 6
+    assert [log_in(client).status_code for _ in range(9)] == [303] * 9
 
 
 def test_a_name_is_shown_again_as_text(client: TestClient) -> None:

@@ -68,6 +68,7 @@ def tiny_face(
     door = Door(
         accounts=accounts, sessions=Sessions(b"k" * 32, https=https, clock=clock), passwords=PASSWORDS, proxy=proxy,
         login_limit=RateLimit(burst=3, per_second=0.1, clock=clock),
+        address_limit=RateLimit(burst=6, per_second=1.0, clock=clock),
         api_limit=api_limit or RateLimit(burst=100, per_second=10, clock=clock), note=accounts.events.append,
     )  # fmt: skip
     app = build_shell("tiny", hosts=("testserver",), https=https, most_body_bytes=2000, door=door)

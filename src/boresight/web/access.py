@@ -86,7 +86,9 @@ class Door:
     passwords: Passwords = field(default_factory=Passwords)
     proxy: TrustedProxy | None = None
     login_limit: RateLimit = field(default_factory=lambda: RateLimit(burst=10, per_second=1 / 30))
-    """For each address and for each name: ten tries, then two a minute."""
+    """For each name: ten wrong tries, then two a minute."""
+    address_limit: RateLimit = field(default_factory=lambda: RateLimit(burst=30, per_second=1 / 10))
+    """For each address, behind which there may be a whole office: thirty wrong tries, then six a minute."""
     api_limit: RateLimit = field(default_factory=lambda: RateLimit(burst=200, per_second=50.0))
     """For each account."""
     note: Callable[[SecurityEvent], None] = _log

@@ -53,8 +53,8 @@ def _known(request: Request, name: str, password: str) -> Account | None:
     """The account whose password this is. Raises 429 after too many tries from one address or for one name."""
     door = door_of(request)
     address = str(address_of(request))
-    keys = (f"address {address}", f"name {name.lower()}")
-    wait = max(door.login_limit.take(key) for key in keys)
+    limits = ((door.login_limit, name.lower()), (door.address_limit, address))
+    wait = max(limit.take(key) for limit, key in limits)
     if wait:
         door.note(SecurityEvent("too many logins", name, address, request.url.path))
         seconds = int(wait) + 1
@@ -62,7 +62,7 @@ def _known(request: Request, name: str, password: str) -> Account | None:
     account = door.accounts.by_name(name)
     right = door.passwords.match(account.password_hash if account else None, password)
     if right:
-        for key in keys:
-            door.login_limit.give_back(key)
+        for limit, key in limits:
+            limit.give_back(key)
     door.note(SecurityEvent("login" if right else "wrong password", name, address, request.url.path))
     return account if right else None

@@ -1,7 +1,7 @@
 """Which metrics a stage's page draws, in which order, and what stands above each: from the one table of metrics."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from boresight.runlog.names import METRICS, Range
 
@@ -62,10 +62,6 @@ def title_of(name: str) -> str:
     text = " ".join(words)
     text = f"{group} {text}" if group in WITH_GROUP else text
     return text[:1].upper() + text[1:] or name
-
-
-def as_objects(charts: Iterable[Chart]) -> list[dict[str, Any]]:
-    return [chart._asdict() for chart in charts]
 
 
 def _place(name: str) -> tuple[bool, int, str]:

@@ -1,6 +1,7 @@
 """Which runs a folder holds, and how each of their stages stands, by what lies on the disk and nothing else."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,14 +88,15 @@ def find_runs(root: Path) -> list[RunPlace]:
     """The run that a folder is, or the runs that lie in it, those that changed last first."""
     if is_run(root):
         return [read_place(root)]
-    folders = [folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    inside = root.iterdir() if root.is_dir() else ()  # it may be removed while it is watched
+    folders = [folder for folder in inside if folder.is_dir() and not folder.name.startswith(".")]
     runs = [read_place(folder) for folder in folders if is_run(folder)]
     return sorted(runs, key=lambda run: (-max((s.changed or 0.0 for s in run.stages), default=0.0), run.name))
 
 
 def read_place(folder: Path) -> RunPlace:
     """A run's stages: those that its pipeline names, and any other that has a folder."""
-    folder = folder.resolve()
+    folder = Path(os.path.abspath(folder))  # "." has no name, and a link keeps its own
     if (folder / METRICS_FILE).is_file():  # a stage by itself
         kind = str(_json_object(folder / "config.json").get("kind", ""))
         name = folder.name.removesuffix(".partial")

@@ -5,7 +5,7 @@ import math
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -146,12 +146,6 @@ def thinned(steps: list[float], values: list[float], most: int) -> tuple[list[fl
         stretch = range(len(values) * number // stretches, len(values) * (number + 1) // stretches)
         kept += sorted({min(stretch, key=values.__getitem__), max(stretch, key=values.__getitem__)})
     return [steps[place] for place in kept], [values[place] for place in kept]
-
-
-def newest(samples: Iterable[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
-    """The responses of the last step that has any."""
-    held = list(samples)
-    return [sample for sample in held if sample["step"] == held[-1]["step"]][:most]
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

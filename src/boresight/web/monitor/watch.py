@@ -2,15 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from boresight.storage import read_json
-from boresight.web.monitor.charts import FOUR_SIGNALS, SIGNALS, as_objects, charts_of, title_of
+from boresight.web.monitor.charts import FOUR_SIGNALS, SIGNALS, charts_of, title_of
 from boresight.web.monitor.doctor import Doctor, Report
 from boresight.web.monitor.run_folders import RunPlace, StagePlace, State, find_runs
-from boresight.web.monitor.stage_log import StageLog, newest
+from boresight.web.monitor.stage_log import StageLog
 
 GUARD_FILE = "findings.json"
 """What the guard of a stage has told (written by boresight.training.guard, which needs torch)."""
@@ -41,6 +42,13 @@ class Latest(NamedTuple):
     title: str
     value: float | None
     unit: str
+
+
+class Responses(NamedTuple):
+    """The newest responses, and those of the beginning where they are others."""
+
+    now: list[Mapping[str, Any]]
+    begin: list[Mapping[str, Any]]
 
 
 class RunView(NamedTuple):
@@ -77,72 +85,75 @@ class Watch:
             return self._runs
 
     def runs(self) -> list[RunView]:
-        """All runs, without the doctor, which looks at the one that is opened."""
-        return [self.run_view(run, visited=False) for run in self.places().values()]
+        """All runs, without a look at what is finished: the doctor and its log wait until it is opened."""
+        return [self.run_view(run, closely=False) for run in self.places().values()]
 
-    def run_view(self, run: RunPlace, *, visited: bool = True) -> RunView:
-        stages = tuple(self.stage_view(run, stage, visited=visited) for stage in run.stages)
+    def run_view(self, run: RunPlace, *, closely: bool = True) -> RunView:
+        stages = tuple(self.stage_view(run, stage, closely=closely) for stage in run.stages)
         at = next((view for view in stages if run.current is not None and view.name == run.current.name), None)
         changed = max((view.changed for view in stages if view.changed is not None), default=None)
         return RunView(run.name, _state(stages), stages, at, changed)
 
-    def stage_view(self, run: RunPlace, stage: StagePlace, *, visited: bool = True) -> StageView:
-        log = self.log(run, stage)
-        step, steps, share = _progress(stage, log)
-        left = (steps - step - 1) * log.step_seconds if step is not None and steps and log.step_seconds else None
-        return StageView(
-            stage.name, stage.kind, stage.state(log.step_seconds), step, steps, share,
-            None if stage.done else left, stage.changed, self.report(run, stage) if visited else None,
-        )  # fmt: skip
+    def stage_view(self, run: RunPlace, stage: StagePlace, *, closely: bool = True) -> StageView:
+        if stage.done and not closely:
+            return StageView(stage.name, stage.kind, stage.state(), None, None, None, None, stage.changed, None)
+        with self.reading(run, stage) as log:
+            step, steps, share = _progress(stage, log)
+            pace = log.step_seconds
+        left = (steps - step - 1) * pace if step is not None and steps and pace else None
+        report = self.report(run, stage) if closely else None
+        return StageView(stage.name, stage.kind, stage.state(pace), step, steps, share, left, stage.changed, report)
 
-    def log(self, run: RunPlace, stage: StagePlace) -> StageLog:
+    @contextmanager
+    def reading(self, run: RunPlace, stage: StagePlace) -> Iterator[StageLog]:
+        """The log of a stage as it stands now; nobody else reads on while it is looked at."""
         kept = self._kept(run, stage)
-        if stage.folder is not None:
-            with kept.lock:
+        with kept.lock:
+            if stage.folder is not None:
                 kept.log.refresh(stage.folder)
-        return kept.log
+            yield kept.log
 
     def report(self, run: RunPlace, stage: StagePlace) -> Report | None:
         """The doctor's report of a stage that logs metrics."""
-        log = self.log(run, stage)
-        if stage.folder is None or not log.names:
+        with self.reading(run, stage) as log:
+            step, logged = log.last_step, bool(log.names)
+        if stage.folder is None or not logged:
             return None
         told = _told(stage.folder / GUARD_FILE)
-        return self._kept(run, stage).doctor.report(stage.folder, stage.kind, log.last_step, told)
+        return self._kept(run, stage).doctor.report(stage.folder, stage.kind, step, told)
 
     def latest(self, run: RunPlace, stage: StagePlace) -> list[Latest]:
-        """The signals of the stage's kind with their last values, also those that it does not log."""
-        log = self.log(run, stage)
-        charts = {chart.name: chart for chart in charts_of(stage.kind, log.names)}
-        wanted = SIGNALS.get(stage.kind, ())
-        names = [name for name in wanted if name in charts or wanted == FOUR_SIGNALS]
-        found = []
-        for name in names if log.names else ():
-            value = log.last(name)
-            value = value if value is not None else log.last(name, "eval")
-            found.append(Latest(title_of(name), value, charts[name].unit if name in charts else ""))
-        return found
+        """The signals of the stage's kind with their last values, of the four also those that it does not log."""
+        with self.reading(run, stage) as log:
+            charts = {chart.name: chart for chart in charts_of(stage.kind, log.names)}
+            values = {name: log.last(name) for name in charts}
+            values |= {name: log.last(name, "eval") for name, value in values.items() if value is None}
+        wanted = SIGNALS.get(stage.kind, ()) if charts else ()
+        names = wanted if wanted == FOUR_SIGNALS else [name for name in wanted if name in charts]
+        return [Latest(title_of(name), values.get(name), charts[name].unit if name in charts else "") for name in names]
 
-    def responses(self, run: RunPlace, stage: StagePlace) -> dict[str, list[Mapping[str, Any]]]:
-        """The newest responses, and those of the beginning where they are others."""
-        log = self.log(run, stage)
-        with self._kept(run, stage).lock:
+    def responses(self, run: RunPlace, stage: StagePlace) -> Responses:
+        with self.reading(run, stage) as log:
             last, first = list(log.samples_last), list(log.samples_first)
-        now = newest(last, RESPONSES_SHOWN)
+        now = [one for one in last if one["step"] == last[-1]["step"]][:RESPONSES_SHOWN]
         begin = [one for one in first if one["step"] == first[0]["step"]][:RESPONSES_SHOWN]
-        return {"now": now, "begin": begin if now and begin[0]["step"] != now[0]["step"] else []}
+        return Responses(now, begin if now and begin[0]["step"] != now[0]["step"] else [])
 
     def series(self, run: RunPlace, stage: StagePlace, cursor: str) -> dict[str, Any]:
         """The points after a cursor, and the charts that they belong to."""
-        log = self.log(run, stage)
-        with self._kept(run, stage).lock:
+        with self.reading(run, stage) as log:
             fresh, points = log.since(cursor)
             return {
                 "cursor": log.cursor,
                 "fresh": fresh,
-                "charts": as_objects(charts_of(stage.kind, log.names)),
+                "charts": [chart._asdict() for chart in charts_of(stage.kind, log.names)],
                 "series": [series._asdict() for series in points],
             }
+
+    def unreadable(self, run: RunPlace, stage: StagePlace) -> int:
+        """Lines of the stage's log that are no rows."""
+        with self.reading(run, stage) as log:
+            return log.unreadable
 
     def _kept(self, run: RunPlace, stage: StagePlace) -> _Stage:
         with self._lock:
