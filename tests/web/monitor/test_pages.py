@@ -62,6 +62,19 @@ def test_parts_show_what_has_come_since(client: TestClient, run: GrowingRun) -> 
     assert "under way" not in client.get("/part/runs").text
 
 
+def test_a_stage_that_trains_nothing_shows_what_came_of_it(client: TestClient, run: GrowingRun) -> None:
+    gate = run.folder / "stages" / "gate"
+    gate.mkdir()
+    for name, text in (
+        ("manifest", "{}"),
+        ("config", '{"kind": "gate"}'),
+        ("result", '{"passed": false, "of": "compare"}'),
+    ):
+        (gate / f"{name}.json").write_text(text)
+    page = client.get("/runs/helper/stages/gate").text
+    assert "did not hold" in page and "compare" in page and "data-series" not in page and "bokeh" not in page
+
+
 def test_series_come_after_a_cursor(client: TestClient, run: GrowingRun) -> None:
     first = client.get(f"{STAGE}/series").json()
     assert first["fresh"] and {chart["group"] for chart in first["charts"]} == {"signals", "more", "machine"}

@@ -120,6 +120,7 @@ def _stage(watch: Watch, run: RunPlace, stage: StagePlace) -> dict[str, Any]:
         "responses": watch.responses(run, stage),
         "settings": stage.read("config.json"),
         "result": stage.read("result.json"),
+        "trains": view.step is not None or stage.kind in SIGNALS,
         "four": SIGNALS.get(stage.kind) == FOUR_SIGNALS,
         "now": time.time(),
     }
