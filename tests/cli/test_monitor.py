@@ -50,6 +50,16 @@ def test_it_loads_no_torch_and_no_plotting_in_python() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_a_missing_package_is_told_with_the_extra_that_has_it(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['uvicorn'] = None; sys.argv = ['boresight', 'monitor', sys.argv[1]]\n"
+        "from boresight.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "uvicorn" in done.stderr and "pip install 'boresight[web]'" in done.stderr
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["monitor", str(tmp_path / "none")])
     assert done.exit_code == 2 and "no such folder" in done.stderr and "Traceback" not in done.stderr

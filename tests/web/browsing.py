@@ -1,5 +1,6 @@
 """Chromium for tests of pages, and what is asked of every page: no errors, no sideways scrolling, names, contrast."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -7,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from starlette.types import ASGIApp
+
+from boresight.web.serving import bind, link_of
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -74,6 +79,18 @@ class Visit:
         levels = tab.evaluate(LEVELS)
         assert levels[0] == 1 and levels.count(1) == 1
         assert all(b - a <= 1 for a, b in pairwise(levels)), levels
+
+
+@contextmanager
+def served(app: ASGIApp) -> Iterator[str]:
+    """The app on a socket of loopback, answered from a thread of this process; its address."""
+    with bind("127.0.0.1", 0) as bound:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+        thread.start()
+        yield link_of(bound, "127.0.0.1", "")  # the socket listens already: a first request waits until it is answered
+        server.should_exit = True
+        thread.join(10)
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def tiny_face(
         address_limit=RateLimit(burst=6, per_second=1.0, clock=clock),
         api_limit=api_limit or RateLimit(burst=100, per_second=10, clock=clock), note=accounts.events.append,
     )  # fmt: skip
-    app = build_shell("tiny", hosts=("testserver",), https=https, most_body_bytes=2000, door=door)
+    app = build_shell("tiny", hosts=("testserver", "127.0.0.1"), https=https, most_body_bytes=2000, door=door)
     app.include_router(login_routes("/mine"))
 
     @app.get("/open", dependencies=[Depends(open_to_all)])

@@ -38,6 +38,8 @@ def command(
     try:
         from boresight.web.monitor.start import open_monitor
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("boresight"):
+            raise
         raise ServiceError(
             f"the package {error.name}, which the web pages need, is not installed. Install the web extra: "
             "pip install 'boresight[web]'"

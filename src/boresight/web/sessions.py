@@ -21,6 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TWELVE_HOURS = 12 * 3600
 
+CLOCK_SLACK = 60.0
+"""Seconds by which the clock may have been set back since a session began."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -60,7 +63,7 @@ class Sessions:
             session = Session(content["id"], content["user"], content["csrf"], float(content["since"]))
         except (BadData, KeyError, TypeError, ValueError):
             return None
-        return session if 0 <= self._clock() - session.since <= self._seconds else None
+        return session if -CLOCK_SLACK <= self._clock() - session.since <= self._seconds else None
 
     def cookie_header(self, session: Session | None) -> str:
         """The Set-Cookie header of a session; for None, the one that removes the cookie."""

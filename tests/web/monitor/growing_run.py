@@ -22,6 +22,8 @@ class GrowingRun:
         self.folder = root / name
         self.stage = self.folder / "stages" / "align.partial"
         self.steps = 0
+        self.noise = 0.0
+        """Added to the reward: equal steps of another attempt come out otherwise."""
         self.stage.mkdir(parents=True)
         (self.folder / "pipeline.yaml").write_text(PIPELINE)
         settings = {"kind": "ppo", "steps": STEPS, "kl_coefficient": 0.05, "policy": "demo"}
@@ -38,7 +40,8 @@ class GrowingRun:
 
     def grow(self, steps: int = 1, response: str = "Use `kubectl get pods` first.") -> None:
         for step in range(self.steps, self.steps + steps):
-            self.writer.append(step, metrics_at(step))
+            metrics = metrics_at(step)
+            self.writer.append(step, metrics | {"reward/score": metrics["reward/score"] + self.noise})
             self.writer.append_samples(step, [sample_at(step, number, response) for number in range(4)])
         self.steps += steps
 

@@ -15,6 +15,7 @@ from boresight.web.monitor.pages import build_monitor
 from boresight.web.security import HEADERS
 from tests.web.monitor.growing_run import GrowingRun
 
+RESULT = {"passed": False, "checks": [{"passed": False, "reason": "ppo: win_rate is 0.5"}]}
 STAGE = "/runs/helper/stages/align"
 
 
@@ -53,6 +54,13 @@ def test_a_stage_shows_signals_paragraph_findings_responses_and_settings(client:
     assert [text for text in shown if text not in page] == []
 
 
+def test_a_finding_shows_the_responses_that_it_is_about(client: TestClient, run: GrowingRun) -> None:
+    run.grow(40, "Great question, great question, great question, great question, " * 4)
+    page = client.get(f"{STAGE}/part/findings").text
+    assert 'class="finding error"' in page and "identical_outputs" in page and "seen first at step 79" in page
+    assert "Responses that show it (3)" in page and "<blockquote>" in page
+
+
 def test_parts_show_what_has_come_since(client: TestClient, run: GrowingRun) -> None:
     run.grow(5, "Now another answer.")
     assert "45 of 200 steps" in client.get(f"{STAGE}/part/state").text
@@ -68,11 +76,16 @@ def test_a_stage_that_trains_nothing_shows_what_came_of_it(client: TestClient, r
     for name, text in (
         ("manifest", "{}"),
         ("config", '{"kind": "gate"}'),
-        ("result", '{"passed": false, "of": "compare"}'),
+        ("result", json.dumps(RESULT)),
     ):
         (gate / f"{name}.json").write_text(text)
     page = client.get("/runs/helper/stages/gate").text
-    assert "did not hold" in page and "compare" in page and "data-series" not in page and "bokeh" not in page
+    assert (
+        "did not hold" in page
+        and "<b>fails</b> ppo: win_rate is 0.5" in page
+        and "data-series" not in page
+        and "bokeh" not in page
+    )
 
 
 def test_series_come_after_a_cursor(client: TestClient, run: GrowingRun) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,7 +45,8 @@ def test_values_are_those_of_the_log(tmp_path: Path) -> None:
     assert log.last("loss/total") == 1.25 and log.last("loss/total", "eval") == 2.0 and log.last_step == 1
 
 
-def test_a_run_that_went_back_to_a_checkpoint_is_given_whole_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("grown", [1, 3, 9])
+def test_a_run_that_went_back_to_a_checkpoint_is_given_whole_again(tmp_path: Path, grown: int) -> None:
     run, log = GrowingRun(tmp_path), StageLog()
     run.grow(3)
     checkpoint = run.writer.position()
@@ -52,12 +54,14 @@ def test_a_run_that_went_back_to_a_checkpoint_is_given_whole_again(tmp_path: Pat
     log.refresh(run.stage)
     cursor = log.cursor
     run.writer.rewind(checkpoint)
+    run.noise = 0.5
     run.steps = 3
-    run.grow(1)
+    run.grow(grown, "Another answer.")
     log.refresh(run.stage)
     fresh, _ = log.since(cursor)
-    assert fresh and points(log, cursor)["reward/score", "train"][0] == [0, 1, 2, 3]
-    assert [sample["step"] for sample in log.samples_last] == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+    steps = list(range(3 + grown))
+    assert fresh and points(log, cursor)["reward/score", "train"][0] == steps
+    assert [sample["step"] for sample in log.samples_last] == [step for step in steps for _ in range(4)]
 
 
 def test_a_finished_stage_is_read_on_in_its_place(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -85,6 +86,27 @@ def test_the_list_of_runs_does_not_read_logs_of_finished_stages(
     monkeypatch.setattr(module.StageLog, "refresh", lambda log, folder: (read.append(folder), refresh(log, folder)))
     Watch(tmp_path).runs()
     assert {folder.name for folder in read} == {"align.partial"}
+
+
+def test_a_log_is_read_on_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    GrowingRun(tmp_path).grow(3)
+    watch = Watch(tmp_path)
+    place = align(watch)
+    inside, together, second = threading.Lock(), list[bool](), threading.Event()
+
+    def refresh(log: module.StageLog, folder: Path) -> None:
+        alone = inside.acquire(blocking=False)
+        together.append(not alone)
+        if not alone:
+            second.set()
+            return
+        second.wait(0.3)  # time for another to come in, if it may
+        inside.release()
+
+    monkeypatch.setattr(module.StageLog, "refresh", refresh)
+    with ThreadPoolExecutor(2) as pool:
+        assert all(one.result() is not None for one in [pool.submit(watch.series, *place, "") for _ in range(2)])
+    assert together == [False, False]
 
 
 def test_many_who_ask_at_once_while_the_run_grows_each_get_every_point_once(tmp_path: Path) -> None:

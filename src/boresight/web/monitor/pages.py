@@ -64,8 +64,9 @@ def _routes() -> APIRouter:
     @router.get("/")
     def index(request: Request) -> Response:
         watch = watch_of(request)
-        if is_run(watch.root):
-            return RedirectResponse(request.url_for("run_page", run=next(iter(watch.places()))).path, 303)
+        run = next(iter(watch.places()), None)
+        if run is not None and is_run(watch.root):
+            return RedirectResponse(request.url_for("run_page", run=run).path, 303)
         return pages_of(request).show(request, "monitor/index.html", **_index(watch))
 
     @router.get("/part/runs")

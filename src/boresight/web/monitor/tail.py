@@ -36,7 +36,7 @@ class Tail:
         try:
             with path.open("rb") as stream:
                 found = os.fstat(stream.fileno())
-                if (found.st_dev, found.st_ino) == before.file and found.st_size >= before.offset:
+                if (found.st_dev, found.st_ino) == before.file:
                     stream.seek(before.offset - len(before.mark))
                     if stream.read(len(before.mark)) == before.mark:
                         return False

@@ -32,7 +32,8 @@ function smoothed(values) {
   return means;
 }
 
-const shown = (value) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString());
+const shown = (value) =>
+  Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString();
 
 function make(tag, attributes, ...children) {
   const element = Object.assign(document.createElement(tag), attributes);
@@ -48,11 +49,11 @@ class Chart {
     this.canvas = make("div", { className: "canvas" });
     this.legend = make("ul", { className: "legend" });
     this.figure = make("figure", {},
-      make("figcaption", {}, make("h3", {}, about.title, " ", this.latest), make("p", {}, this.caption(), make("code", {}, about.name))),
+      make("figcaption", {}, make("h3", {}, about.title, " ", this.latest),
+        make("p", {}, this.caption(), make("code", {}, about.name))),
       this.canvas, this.legend);
     this.figure.dataset.metric = about.name;
     this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", `${about.title} by step`);
     this.near = false;
     this.stale = true;
   }
@@ -70,6 +71,7 @@ class Chart {
     for (let i = 0; i < steps.length; i++) { points.steps.push(steps[i]); points.values.push(values[i]); }
     this.splits.set(split, points);
     this.stale = true;
+    this.canvas.setAttribute("aria-label", `${this.about.title} by step, last ${shown(values.at(-1))}`);
     this.latest.textContent = [...this.splits].map(([name, { values: all }]) =>
       this.splits.size > 1 ? `${name} ${shown(all.at(-1))}` : shown(all.at(-1))).join(" · ");
   }
