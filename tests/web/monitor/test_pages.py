@@ -158,6 +158,14 @@ def test_one_run_is_opened_at_once_and_other_hosts_are_refused(run: GrowingRun) 
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("host", "status"), [("localhost", 200), ("127.0.0.1:1", 200), ("[::1]:1", 200), ("[::2]", 400)]
+)
+def test_loopback_is_asked_under_its_names_alone(run: GrowingRun, host: str, status: int) -> None:
+    client = TestClient(build_monitor(run.folder), base_url=f"http://{host}")
+    assert client.get("/runs/helper").status_code == status
+
+
 def test_with_a_link_nobody_looks_without_it(run: GrowingRun) -> None:
     app = build_monitor(run.folder, hosts=("*",), link=Link("secret-token", "monitor_1"))
     client = TestClient(app, base_url="http://some.machine")

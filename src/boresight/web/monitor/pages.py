@@ -24,8 +24,8 @@ LONGEST_FILE_SHOWN = 200_000
 
 def build_monitor(root: Path, *, hosts: tuple[str, ...] = LOOPBACK, link: Link | None = None) -> FastAPI:
     """The monitor of one run, or of a folder of runs."""
-    app = build_shell("monitor", hosts=hosts, link=link, always={"ago": ago, "duration": duration, "figure": figure,
-                      "percent": percent, "setting": setting, "scripts": SCRIPTS})  # fmt: skip
+    words = {"ago": ago, "duration": duration, "figure": figure, "percent": percent, "setting": setting}
+    app = build_shell("monitor", hosts=hosts, link=link, always={**words, "scripts": SCRIPTS})
     app.state.watch = Watch(root)
     app.mount("/charts", StaticFolder(directory=chart_scripts()))
     app.include_router(_routes())
