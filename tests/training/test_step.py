@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from boresight.errors import TrainingError
-from boresight.training.step import MetricSums, Updater, micro_batches, rate_factor, share_right
+from boresight.training.step import MetricSums, Updater, rate_factor, share_right
 
 from . import tiny_world as tiny
 
@@ -112,14 +112,6 @@ def test_metrics_of_ragged_pieces_are_divided_once() -> None:
     sums.add("y", torch.tensor([4.0, 0.0]), count=1)
     sums.add("none", torch.zeros(0))
     assert sums.means() == {"x": 4.0, "y": 4.0}
-
-
-def test_micro_batches_keep_every_row_in_order() -> None:
-    rows, tokens = [5, 3, 8, 1, 2], [4, 4, 4, 9, 1]
-    assert micro_batches(rows, size=2, tokens=tokens, budget=None) == [[5, 3], [8, 1], [2]]
-    assert micro_batches(rows, size=None, tokens=tokens, budget=None) == [rows]
-    assert micro_batches(rows, size=None, tokens=tokens, budget=8) == [[5, 3], [8], [1], [2]]  # one is over the budget
-    assert micro_batches(rows, size=1, tokens=tokens, budget=100) == [[5], [3], [8], [1], [2]]
 
 
 def test_ties_count_as_halves() -> None:

@@ -15,10 +15,11 @@ from boresight.models.roles import FrozenPolicy, Policy, pair_logps
 from boresight.objectives.dpo import DPOTerms, dpo_loss, ipo_loss, robust_dpo_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
 from boresight.training.gradient_noise import GradientNoise
+from boresight.training.micro_batches import pair_micro_batches
 from boresight.training.pair_metrics import add_logps, add_rewards
 from boresight.training.reference_logps import reference_logp_sums, refuse_another_start
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, pair_micro_batches
+from boresight.training.step import MetricSums, Updater
 
 
 def train_dpo(

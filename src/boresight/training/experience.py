@@ -20,6 +20,7 @@ from boresight.objectives.masking import masked_mean, masked_sum
 from boresight.objectives.reward_shaping import with_stop_penalty as with_stop_penalty
 from boresight.records import Prompt
 from boresight.training.invariants import Watch
+from boresight.training.micro_batches import micro_batches
 from boresight.training.reward_scale import RewardScale as RewardScale
 from boresight.training.reward_scale import Scale, priced_scores
 from boresight.training.reward_scale import measure_reward_scale as measure_reward_scale
@@ -27,7 +28,6 @@ from boresight.training.reward_sources import AnySource, require_finite_scores, 
 from boresight.training.reward_sources import RewardSource as RewardSource
 from boresight.training.rollout import Rollout, prompts_of_step, rollout_metrics, sample
 from boresight.training.run import Run
-from boresight.training.step import micro_batches
 
 KL_AT_START_TOLERANCE = 1e-3  # nats a response, mean over the first batch; 0 but for rounding
 RATIO_AT_START_TOLERANCE = 1e-3  # of any single token; 1 but for rounding

@@ -12,9 +12,10 @@ from boresight.data.tokenize import EncodedResponse
 from boresight.models.roles import FrozenPolicy, Policy
 from boresight.objectives.kto import kto_baseline, kto_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
+from boresight.training.micro_batches import micro_batches
 from boresight.training.reference_logps import refuse_another_start
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, micro_batches
+from boresight.training.step import MetricSums, Updater
 
 
 def train_kto(

@@ -9,9 +9,10 @@ from boresight.models.roles import Policy, pair_logps
 from boresight.objectives.logprobs import logp_mean
 from boresight.objectives.orpo import orpo_loss
 from boresight.training.gradient_noise import GradientNoise
+from boresight.training.micro_batches import pair_micro_batches
 from boresight.training.pair_metrics import add_logps
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, pair_micro_batches, share_right
+from boresight.training.step import MetricSums, Updater, share_right
 
 
 def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], run: Run) -> None:

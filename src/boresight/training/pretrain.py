@@ -11,8 +11,9 @@ from boresight.errors import DataError
 from boresight.models.response_logps import response_logps
 from boresight.models.tiny import END_OF_TEXT
 from boresight.objectives.sft import sft_loss
+from boresight.training.micro_batches import micro_batches
 from boresight.training.run import Run
-from boresight.training.step import Updater, micro_batches
+from boresight.training.step import Updater
 
 
 def token_rows(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], length: int) -> Tensor:

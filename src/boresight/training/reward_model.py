@@ -17,9 +17,10 @@ from boresight.stats.calibration import expected_calibration_error, preference_r
 from boresight.training.comparisons import ComparisonBatch, collate_comparisons, comparisons
 from boresight.training.early_stopping import EarlyStopping
 from boresight.training.gradient_noise import GradientNoise
+from boresight.training.micro_batches import micro_batches
 from boresight.training.pair_metrics import add_rewards
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, micro_batches, share_right
+from boresight.training.step import MetricSums, Updater, share_right
 
 QUARTERS = 4
 WATCHED = 256  # pairs of a held-out set that are scored while training, at most; the certificate takes all

@@ -7,8 +7,9 @@ from boresight.data.batches import BatchOrder, collate_sft
 from boresight.data.tokenize import Encoded
 from boresight.models.roles import Policy
 from boresight.objectives.sft import sft_loss
+from boresight.training.micro_batches import micro_batches
 from boresight.training.run import Run
-from boresight.training.step import Updater, micro_batches
+from boresight.training.step import Updater
 
 
 def train_sft(config: SFTStage, policy: Policy, conversations: Sequence[Encoded], run: Run) -> None:

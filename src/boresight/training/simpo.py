@@ -9,9 +9,10 @@ from boresight.models.roles import Policy, pair_logps
 from boresight.objectives.dpo import simpo_loss
 from boresight.objectives.logprobs import logp_mean
 from boresight.training.gradient_noise import GradientNoise
+from boresight.training.micro_batches import pair_micro_batches
 from boresight.training.pair_metrics import add_logps, add_rewards
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater, pair_micro_batches
+from boresight.training.step import MetricSums, Updater
 
 
 def train_simpo(config: SimPOStage, policy: Policy, pairs: Sequence[EncodedPair], run: Run) -> None:

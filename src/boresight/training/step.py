@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from boresight.config.sections import BatchedStage, OptimizedStage
-from boresight.data.tokenize import EncodedPair
+from boresight.config.sections import OptimizedStage
 from boresight.errors import TrainingError
 from boresight.models.sharding import whole
 from boresight.training.gradient_noise import GradientNoise
 from boresight.training.processes import ALONE, Processes
+from boresight.training.sparse_embeddings import densify, spare_embeddings
 
 
 def rate_factor(update: int, total: int, settings: OptimizedStage) -> float:
@@ -49,6 +49,8 @@ class Updater:
         self._noise = noise
         self._peak = settings.learning_rate if learning_rate is None else learning_rate
         self._parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+        if noise is None:  # which adds up gradients itself, and dense ones
+            spare_embeddings(modules)
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(modules, settings.weight_decay),
             lr=self._peak,
@@ -86,6 +88,7 @@ class Updater:
         """
         if self._noise is not None:
             self._noise.give_back(self._parameters)
+        densify(self._parameters)
         norm = whole(torch.nn.utils.clip_grad_norm_(self._parameters, self._settings.max_grad_norm))
         if not bool(torch.isfinite(norm)):
             raise TrainingError(
@@ -151,32 +154,6 @@ class MetricSums:
 def share_right(difference: Tensor) -> Tensor:
     """1 where the chosen response has the higher reward, 0 where the rejected one has, 0.5 for a tie; any shape."""
     return 0.5 * (1.0 + difference.sign())
-
-
-def micro_batches(
-    rows: Sequence[int], *, size: int | None, tokens: Sequence[int], budget: int | None
-) -> list[Sequence[int]]:
-    """Cut a batch's rows, in order, into pieces of at most `size` rows and `budget` tokens; None: no such limit.
-
-    `tokens` has one count for each of the rows. A row longer than the budget is a piece of its own.
-    """
-    pieces: list[list[int]] = []
-    used = 0
-    for row, count in zip(rows, tokens, strict=True):
-        full = not pieces or len(pieces[-1]) == size or (budget is not None and used + count > budget)
-        if full:
-            pieces.append([])
-            used = 0
-        pieces[-1].append(row)
-        used += count
-    return [*pieces]
-
-
-def pair_micro_batches(config: BatchedStage, pairs: Sequence[EncodedPair], rows: Sequence[int]) -> list[Sequence[int]]:
-    """The same for rows of preference pairs, whose two responses share a prompt."""
-    chosen = [pairs[row] for row in rows]
-    tokens = [len(pair.prompt_ids) + len(pair.chosen_ids) + len(pair.rejected_ids) for pair in chosen]
-    return micro_batches(rows, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens)
 
 
 def _parameter_groups(modules: Sequence[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
