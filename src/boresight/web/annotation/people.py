@@ -1,0 +1,249 @@
+"""Who labels: roles, skills, secrets as hashes, invite links, and the deletion of a person's data.
+
+Passwords are hashed and checked by the web app (argon2); here a hash is an opaque text. Tokens and invite codes are
+random and long, so that their SHA-256 is enough to keep, and each is shown once, when it is made.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from boresight.web.annotation.events import append
+from boresight.web.annotation.refused import RefusedError
+from boresight.web.annotation.schema import assignments, events, invites, people, private_details, tasks, tokens
+from boresight.web.annotation.store import Store, insert_row, one_row
+
+Role = Literal["admin", "reviewer", "annotator"]
+ROLES: tuple[str, ...] = get_args(Role)  # each may do what those after it may
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: int
+    name: str
+    role: str
+    skills: tuple[str, ...]
+    active: bool
+
+    def may(self, role: Role) -> bool:
+        """Whether this person may do what asks for `role`."""
+        return self.active and ROLES.index(self.role) <= ROLES.index(role)
+
+
+def add_person(
+    store: Store, name: str, role: Role = "annotator", *, skills: Collection[str] = (), by: int | None = None
+) -> Person:
+    """Raises RefusedError for a name that is taken or empty."""
+    with store.write() as connection:
+        return _add(connection, store.clock(), name, role, skills_text(skills), by)
+
+
+def person_named(store: Store, name: str) -> Person | None:
+    with store.read() as connection:
+        row = one_row(connection, select(people).where(people.c.name == name))
+        return _person(row) if row else None
+
+
+def person_by_id(store: Store, person_id: int) -> Person:
+    with store.read() as connection:
+        return person_in(connection, person_id)
+
+
+def all_people(store: Store) -> list[Person]:
+    with store.read() as connection:
+        return [_person(row) for row in connection.execute(select(people).order_by(people.c.id)).mappings()]
+
+
+def change_person(
+    store: Store,
+    person_id: int,
+    *,
+    by: int | None = None,
+    role: Role | None = None,
+    active: bool | None = None,
+    skills: Collection[str] | None = None,
+) -> Person:
+    """Give a person another role or skills, or lock the person out. The last active admin cannot be taken away."""
+    if role is not None:
+        _check_role(role)
+    values = {
+        name: value
+        for name, value in (("role", role), ("active", active), ("skills", skills and skills_text(skills)))
+        if value is not None
+    }
+    with store.write() as connection:
+        lock_person(connection, person_id)
+        connection.execute(update(people).where(people.c.id == person_id).values(**values))
+        _keep_an_admin(connection)
+        append(connection, "person_changed", at=store.clock(), person_id=by, body={"person": person_id, **values})
+        return person_in(connection, person_id)
+
+
+def password_hash(store: Store, person_id: int) -> str | None:
+    with store.read() as connection:
+        return connection.execute(select(people.c.password_hash).where(people.c.id == person_id)).scalar_one_or_none()
+
+
+def set_password_hash(store: Store, person_id: int, hashed: str, *, by: int | None = None) -> None:
+    with store.write() as connection:
+        lock_person(connection, person_id)
+        connection.execute(update(people).where(people.c.id == person_id).values(password_hash=hashed))
+        append(connection, "password_set", at=store.clock(), person_id=by, body={"person": person_id})
+
+
+def make_token(store: Store, person_id: int, purpose: str, *, expires_at: float | None = None) -> str:
+    """An API token; only its hash is kept."""
+    token = secrets.token_urlsafe(32)
+    with store.write() as connection:
+        lock_person(connection, person_id)
+        values = {"person_id": person_id, "hash": _hash(token), "purpose": purpose, "expires_at": expires_at}
+        connection.execute(insert(tokens).values(**values))
+        append(connection, "token_made", at=store.clock(), person_id=person_id, body={"purpose": purpose})
+    return token
+
+
+def person_of_token(store: Store, token: str) -> Person | None:
+    """The active person of a token that has not expired and was not revoked."""
+    query = select(people, tokens.c.expires_at, tokens.c.revoked_at).join(tokens).where(tokens.c.hash == _hash(token))
+    with store.read() as connection:
+        row = one_row(connection, query)
+    if row is None or not row["active"] or row["revoked_at"] is not None:
+        return None
+    return None if row["expires_at"] is not None and row["expires_at"] <= store.clock() else _person(row)
+
+
+def revoke_tokens(store: Store, person_id: int, *, by: int | None = None) -> int:
+    """Make all tokens of a person useless; how many there were."""
+    with store.write() as connection:
+        done = connection.execute(
+            update(tokens)
+            .where(tokens.c.person_id == person_id, tokens.c.revoked_at.is_(None))
+            .values(revoked_at=store.clock())
+        )
+        append(connection, "token_revoked", at=store.clock(), person_id=by, body={"person": person_id})
+        return int(done.rowcount)
+
+
+def make_invite(
+    store: Store, role: Role = "annotator", *, valid_seconds: float, skills: Collection[str] = (), by: int | None = None
+) -> str:
+    """The code of a link by which one person can join, once, until it expires."""
+    _check_role(role)
+    code = secrets.token_urlsafe(32)
+    values = {"role": role, "skills": skills_text(skills), "invited_by": by}
+    with store.write() as connection:
+        expires_at = store.clock() + valid_seconds
+        connection.execute(insert(invites).values(hash=_hash(code), expires_at=expires_at, **values))
+        append(connection, "invite_made", at=store.clock(), person_id=by, body={**values, "expires_at": expires_at})
+    return code
+
+
+def accept_invite(store: Store, code: str, name: str, password_hash: str | None = None) -> Person:
+    """Join by an invite. Raises RefusedError for a code that is unknown, used or expired, and for a name that is taken,
+    after which the code is still good."""
+    with store.write() as connection:
+        invite = one_row(connection, select(invites).where(invites.c.hash == _hash(code)).with_for_update())
+        if invite is None or invite["person_id"] is not None or invite["expires_at"] <= store.clock():
+            raise RefusedError("not_found", "this invite is unknown, used or expired. Ask for a new one.")
+        person = _add(connection, store.clock(), name, invite["role"], invite["skills"], invite["invited_by"])
+        connection.execute(update(people).where(people.c.id == person.id).values(password_hash=password_hash))
+        connection.execute(update(invites).where(invites.c.id == invite["id"]).values(person_id=person.id))
+        append(connection, "invite_used", at=store.clock(), person_id=person.id, body={"invite": invite["id"]})
+        return person
+
+
+def erase_person(store: Store, person_id: int, *, by: int | None = None) -> None:
+    """Delete a person's data: name, password, tokens, drafts, comments and network addresses. Votes stay, under a
+    number. An open lease is given back."""
+    with store.write() as connection:
+        lock_person(connection, person_id)
+        own = select(events.c.id).where(events.c.person_id == person_id)
+        connection.execute(delete(private_details).where(private_details.c.event_id.in_(own)))
+        connection.execute(delete(tokens).where(tokens.c.person_id == person_id))
+        leases = assignments.c.person_id == person_id, assignments.c.state == "leased"
+        held = connection.execute(select(assignments.c.task_id).where(*leases)).scalars().all()
+        for task_id in held:
+            give_back(connection, task_id)
+        connection.execute(update(assignments).where(*leases).values(state="released"))
+        connection.execute(update(assignments).where(assignments.c.person_id == person_id).values(draft=None))
+        connection.execute(
+            update(people)
+            .where(people.c.id == person_id)
+            .values(name=f"erased-{person_id}", password_hash=None, skills="", active=False, erased_at=store.clock())
+        )
+        _keep_an_admin(connection)
+        append(connection, "person_erased", at=store.clock(), person_id=by, body={"person": person_id})
+
+
+def give_back(connection: Connection, task_id: int) -> None:
+    """One answer of a task is open again."""
+    connection.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update())
+    connection.execute(update(tasks).where(tasks.c.id == task_id).values(taken=tasks.c.taken - 1, open=True))
+
+
+def lock_person(connection: Connection, person_id: int) -> Person:
+    """The person, whose other transactions wait from here on."""
+    row = one_row(connection, select(people).where(people.c.id == person_id).with_for_update())
+    if row is None:
+        raise RefusedError("not_found", f"there is no person {person_id}.")
+    return _person(row)
+
+
+def person_in(connection: Connection, person_id: int) -> Person:
+    row = one_row(connection, select(people).where(people.c.id == person_id))
+    if row is None:
+        raise RefusedError("not_found", f"there is no person {person_id}.")
+    return _person(row)
+
+
+def skills_text(skills: Collection[str]) -> str:
+    """Skills in one spelling: in order, joined by commas."""
+    found = sorted({skill.strip() for skill in skills} - {""})
+    if bad := [skill for skill in found if "," in skill]:
+        raise RefusedError("bad_request", f"skill {bad[0]!r}: a skill's name has no comma.")
+    return ",".join(found)
+
+
+def _add(connection: Connection, now: float, name: str, role: str, skills: str, by: int | None) -> Person:
+    _check_role(role)
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise RefusedError("bad_request", f"name {name[:40]!r}: expected 1 to {LONGEST_NAME} printable characters.")
+    values = {"name": name, "role": role, "skills": skills, "active": True, "created_at": now}
+    try:
+        with connection.begin_nested():
+            person_id = insert_row(connection, people, values)
+    except IntegrityError as error:
+        raise RefusedError("bad_request", f"name {name!r}: somebody has this name. Choose another.") from error
+    append(connection, "person_added", at=now, person_id=by, body={"person": person_id, "role": role})
+    return person_in(connection, person_id)
+
+
+def _keep_an_admin(connection: Connection) -> None:
+    """Raises RefusedError where people are left, but no admin who could add others."""
+    active = select(func.count()).select_from(people).where(people.c.active)
+    if (
+        connection.execute(active).scalar_one()
+        and not connection.execute(active.where(people.c.role == "admin")).scalar_one()
+    ):
+        raise RefusedError("not_allowed", "this is the last active admin. Make somebody else an admin first.")
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise RefusedError("bad_request", f"role {role!r}: expected {', '.join(ROLES)}.")
+
+
+def _person(row: Any) -> Person:
+    skills = tuple(row["skills"].split(",")) if row["skills"] else ()
+    return Person(row["id"], row["name"], row["role"], skills, row["active"])
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
