@@ -29,7 +29,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
-def _fields(data: Mapping[str, Any], where: str, named: tuple[str, ...] = ()) -> tuple[str, list[str]]:
+def prompt_and_responses(data: Mapping[str, Any], where: str, named: tuple[str, ...] = ()) -> tuple[str, list[str]]:
     """The names of the prompt's field and of those of the responses: in the order `named`, if those are fields or have
     their numbers (a tag txt-2 shows the field text2), otherwise in the order of their numbers."""
     texts = [name for name, value in data.items() if isinstance(value, str)]
@@ -90,7 +90,7 @@ def _pairwise(
 ) -> list[PairRow]:
     if not votes:
         return []
-    prompt, responses = _fields(data, where, named)
+    prompt, responses = prompt_and_responses(data, where, named)
     if len(responses) != 2:
         raise DataError(f"{where}: found the responses {', '.join(responses)}; a comparison of left and right has two.")
     first, second = (str(data[name]) for name in responses)
@@ -117,7 +117,7 @@ def _annotator(value: Any, number: int) -> str:
 def _argilla(row: Row, where: str, default_id: str) -> list[PairRow]:
     """A record with the answers to its questions; discarded ones and drafts are no votes."""
     fields = mapping_of(row.get("fields"), f'{where}: "fields"')
-    prompt, names = _fields(fields, where)
+    prompt, names = prompt_and_responses(fields, where)
     numbers = {_plain(name): number for number, name in enumerate(names)}
     by_user: dict[str, dict[int, float]] = {}
     for question, user, value in _answers(row.get("responses"), where):

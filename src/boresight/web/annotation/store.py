@@ -79,6 +79,7 @@ def open_store(place: str | Path, *, clock: Clock = time.time, create: bool = Tr
         if not create:
             raise RefusedError("not_found", f"{path}: there is no such file; expected a store made by `label import`.")
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # it will hold password hashes
     engine = _engine(url)
     try:
         upgrade(engine)

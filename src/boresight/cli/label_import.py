@@ -1,0 +1,99 @@
+"""`boresight label import`: tasks into a store."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from boresight.cli.labelling import AsJson, need_packages, opened
+
+if TYPE_CHECKING:
+    from boresight.web.annotation.settings import Settings
+
+
+def import_tasks(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Tasks, responses or pairs; see docs.")],
+    store: Annotated[str, typer.Option("--store", metavar="STORE", help="labels.db, or postgresql://user@host/name.")],
+    project: Annotated[str, typer.Option("--project", metavar="NAME", help="Made where there is none.")] = "labels",
+    overlap: Annotated[
+        str, typer.Option("--overlap", metavar="N|P%", help="Answers a task; 30%: a second one of so many tasks.")
+    ] = "1",
+    pairs: Annotated[bool, typer.Option("--pairs", help="Of sampled responses, couples and no rankings.")] = False,
+    criteria: Annotated[
+        str | None, typer.Option("--criteria", metavar="NAME|FILE", help="A rubric whose questions are asked too.")
+    ] = None,
+    guidelines: Annotated[
+        Path | None, typer.Option("--guidelines", metavar="FILE", help="What annotators read first (Markdown).")
+    ] = None,
+    gold_every: Annotated[
+        int, typer.Option("--gold-every", min=0, help="A task with a known answer in about so many.")
+    ] = 0,
+    training_share: Annotated[
+        float, typer.Option("--training-share", min=0.0, max=1.0, help="Of training tasks to get right first.")
+    ] = 0.0,
+    mode: Annotated[str, typer.Option("--mode", help="blind, or triage: people see what an AI suggests.")] = "blind",
+    route: Annotated[
+        str, typer.Option("--route", help="What goes first: order (of the files), uncertainty or dispute.")
+    ] = "order",
+    seed: Annotated[int, typer.Option("--seed", help="Of the order of responses and of other draws.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Put tasks into a store, which is made where there is none.
+
+    Read are task rows (prompt, responses), the folder or file of a `sample` stage, preference pairs of any form that
+    `data inspect` knows, tables with columns prompt, response_1, response_2 …, and exports of Label Studio and Argilla.
+    Tasks that are there already, by their ids, are left as they are, so that the same command may be given twice. The
+    settings hold for a new project; an old one keeps its own.
+
+    \b
+    Example:
+      boresight label import tasks.jsonl --store labels.db --overlap 2
+      boresight label import runs/helpful/stages/drafts --store labels.db --project drafts --overlap 30%
+    """
+    need_packages()
+    from boresight.feedback.rubric import load_rubric
+    from boresight.web.annotation.settings import Settings, criteria_of, parse_overlap
+
+    count, more = parse_overlap(overlap)
+    settings = Settings(
+        seed=seed,
+        overlap=count,
+        more_share=more,
+        criteria=criteria_of(load_rubric(criteria)) if criteria else (),
+        guidelines=_text(guidelines) if guidelines else "",
+        gold_every=gold_every,
+        training_share=training_share,
+        mode=mode,  # type: ignore[arg-type]  # checked there
+        route=route,  # type: ignore[arg-type]
+    )
+    result = _import(files, store, project, settings, pairs)
+    print(json.dumps(result, ensure_ascii=False) if as_json else _told(result))
+
+
+def _import(files: list[Path], place: str, name: str, settings: "Settings", pairs: bool) -> dict[str, Any]:
+    """All files are read before anything is written."""
+    from boresight.web.annotation.projects import add_tasks, make_project, project_named
+    from boresight.web.annotation.task_files import read_tasks
+
+    with_tasks = {file: read_tasks(file, pairs_only=pairs, seed=settings.seed) for file in files}
+    with opened(place, create=True) as store:
+        found = project_named(store, name)
+        target = found or make_project(store, name, settings)
+        added = {str(file): add_tasks(store, target.id, tasks) for file, tasks in with_tasks.items()}
+    read = sum(map(len, with_tasks.values()))
+    return {"store": place, "project": name, "new_project": found is None, "tasks": read, "added": added}
+
+
+def _text(path: Path) -> str:
+    from boresight.data.text_files import read_text
+
+    return read_text(path)
+
+
+def _told(result: dict[str, Any]) -> str:
+    lines = [f"{file}: {count:,} tasks added" for file, count in result["added"].items()]
+    known = result["tasks"] - sum(result["added"].values())
+    if known:
+        lines.append(f"{known:,} tasks were there already")
+    return "\n".join([*lines, f"project {result['project']} in {result['store']}"])
