@@ -72,15 +72,13 @@ def change_person(
     """Give a person another role or skills, or lock the person out. The last active admin cannot be taken away."""
     if role is not None:
         _check_role(role)
-    values = {
-        name: value
-        for name, value in (("role", role), ("active", active), ("skills", skills and skills_text(skills)))
-        if value is not None
-    }
+    given = {"role": role, "active": active, "skills": None if skills is None else skills_text(skills)}
+    values = {name: value for name, value in given.items() if value is not None}
     with store.write() as connection:
-        lock_person(connection, person_id)
-        connection.execute(update(people).where(people.c.id == person_id).values(**values))
-        _keep_an_admin(connection)
+        before = lock_person(connection, person_id)
+        if values:
+            connection.execute(update(people).where(people.c.id == person_id).values(**values))
+        _keep_an_admin(connection, before)
         append(connection, "person_changed", at=store.clock(), person_id=by, body={"person": person_id, **values})
         return person_in(connection, person_id)
 
@@ -162,7 +160,7 @@ def erase_person(store: Store, person_id: int, *, by: int | None = None) -> None
     """Delete a person's data: name, password, tokens, drafts, comments and network addresses. Votes stay, under a
     number. An open lease is given back."""
     with store.write() as connection:
-        lock_person(connection, person_id)
+        before = lock_person(connection, person_id)
         own = select(events.c.id).where(events.c.person_id == person_id)
         connection.execute(delete(private_details).where(private_details.c.event_id.in_(own)))
         connection.execute(delete(tokens).where(tokens.c.person_id == person_id))
@@ -177,7 +175,7 @@ def erase_person(store: Store, person_id: int, *, by: int | None = None) -> None
             .where(people.c.id == person_id)
             .values(name=f"erased-{person_id}", password_hash=None, skills="", active=False, erased_at=store.clock())
         )
-        _keep_an_admin(connection)
+        _keep_an_admin(connection, before)
         append(connection, "person_erased", at=store.clock(), person_id=by, body={"person": person_id})
 
 
@@ -225,13 +223,10 @@ def _add(connection: Connection, now: float, name: str, role: str, skills: str, 
     return person_in(connection, person_id)
 
 
-def _keep_an_admin(connection: Connection) -> None:
-    """Raises RefusedError where people are left, but no admin who could add others."""
-    active = select(func.count()).select_from(people).where(people.c.active)
-    if (
-        connection.execute(active).scalar_one()
-        and not connection.execute(active.where(people.c.role == "admin")).scalar_one()
-    ):
+def _keep_an_admin(connection: Connection, before: Person) -> None:
+    """Raises RefusedError where a person was the last active admin, who could have added others."""
+    admins = select(func.count()).select_from(people).where(people.c.active, people.c.role == "admin")
+    if before.may("admin") and not connection.execute(admins).scalar_one():
         raise RefusedError("not_allowed", "this is the last active admin. Make somebody else an admin first.")
 
 
