@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, Table, create_engine, event, insert, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from boresight.errors import StorageError
 from boresight.web.annotation.migrate import upgrade
@@ -83,9 +83,7 @@ def open_store(place: str | Path, *, clock: Clock = time.time, create: bool = Tr
     engine = _engine(url)
     try:
         upgrade(engine)
-    except ModuleNotFoundError:
-        raise
-    except OperationalError as error:
+    except DatabaseError as error:
         engine.dispose()
         reason = str(error.orig).strip().splitlines()[0]
         raise StorageError(
