@@ -27,6 +27,7 @@ class Project:
     name: str
     settings: Settings
     paused: bool
+    skill_sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class NewTask:
 def make_project(store: Store, name: str, settings: Settings | None = None, *, by: int | None = None) -> Project:
     """Raises RefusedError where there is one of the name."""
     settings = settings or Settings()
-    values = {"settings": settings_json(settings), "paused": False, "created_at": store.clock()}
+    values = {"settings": settings_json(settings), "paused": False, "skill_sets": [], "created_at": store.clock()}
     try:
         with store.write() as connection:
             project_id = insert_row(connection, projects, {"name": name, **values})
@@ -70,8 +71,10 @@ def project_named(store: Store, name: str) -> Project | None:
     return next((project for project in all_projects(store) if project.name == name), None)
 
 
-def project_in(connection: Connection, project_id: int) -> Project:
-    row = one_row(connection, select(projects).where(projects.c.id == project_id))
+def project_in(connection: Connection, project_id: int, *, lock: bool = False) -> Project:
+    """The project; with `lock`, others that would change it wait from here on."""
+    query = select(projects).where(projects.c.id == project_id)
+    row = one_row(connection, query.with_for_update(key_share=True) if lock else query)
     if row is None:
         raise RefusedError("not_found", f"there is no project {project_id}.")
     return _project(row)
@@ -80,7 +83,7 @@ def project_in(connection: Connection, project_id: int) -> Project:
 def change_settings(store: Store, project_id: int, *, by: int | None = None, **changes: Any) -> Project:
     """Change settings by name; what was drawn and answered before stays. Overlap holds for tasks added from now on."""
     with store.write() as connection:
-        project = project_in(connection, project_id)
+        project = project_in(connection, project_id, lock=True)
         settings = settings_from({**settings_json(project.settings), **changes})
         values = settings_json(settings)
         connection.execute(update(projects).where(projects.c.id == project_id).values(settings=values))
@@ -106,7 +109,7 @@ def add_tasks(store: Store, project_id: int, new: Sequence[NewTask], *, by: int 
     for task in new:
         _check(task)
     with store.write() as connection:
-        project = project_in(connection, project_id)
+        project = project_in(connection, project_id, lock=True)
         known = set(connection.execute(select(tasks.c.key).where(tasks.c.project_id == project_id)).scalars())
         first = connection.execute(select(func.max(tasks.c.position)).where(tasks.c.project_id == project_id)).scalar()
         fresh = {task.key: task for task in new if task.key not in known}
@@ -114,6 +117,8 @@ def add_tasks(store: Store, project_id: int, new: Sequence[NewTask], *, by: int 
         rows = [_row(project, task, start + place) for place, task in enumerate(fresh.values())]
         if rows:
             connection.execute(insert(tasks), rows)
+            skill_sets = sorted({*project.skill_sets, *(row["skills"] for row in rows)})
+            connection.execute(update(projects).where(projects.c.id == project_id).values(skill_sets=skill_sets))
         append(
             connection, "tasks_added", at=store.clock(), person_id=by, project_id=project_id, body={"tasks": len(rows)}
         )
@@ -216,4 +221,4 @@ def _overlap(settings: Settings, key: str) -> int:
 
 
 def _project(row: Any) -> Project:
-    return Project(row["id"], row["name"], settings_from(row["settings"]), row["paused"])
+    return Project(row["id"], row["name"], settings_from(row["settings"]), row["paused"], tuple(row["skill_sets"]))

@@ -49,7 +49,7 @@ def _first(connection: Connection, project: Project, person: Person, purpose: st
     query = (
         select(tasks)
         .where(tasks.c.project_id == project.id, tasks.c.purpose == purpose, tasks.c.open.is_(True), ~had)
-        .where(tasks.c.skills.in_(_within(connection, project, person)))
+        .where(tasks.c.skills.in_(_within(project, person)))
         .order_by(*order)
         .limit(1)
     )
@@ -60,10 +60,9 @@ def _first(connection: Connection, project: Project, person: Person, purpose: st
     return locked
 
 
-def _within(connection: Connection, project: Project, person: Person) -> list[str]:
+def _within(project: Project, person: Person) -> list[str]:
     """The sets of skills asked for in the project that this person has all of."""
-    asked = connection.execute(select(tasks.c.skills).where(tasks.c.project_id == project.id).distinct()).scalars()
-    return [skills for skills in asked if set(skills.split(",")) - {""} <= set(person.skills)]
+    return [skills for skills in project.skill_sets if set(skills.split(",")) - {""} <= set(person.skills)]
 
 
 def _check_training(connection: Connection, project: Project, person: Person) -> None:

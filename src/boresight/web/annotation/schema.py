@@ -33,6 +33,7 @@ projects = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("settings", JSON, nullable=False),  # `settings.Settings` as JSON
     Column("paused", Boolean, nullable=False),
+    Column("skill_sets", JSON, nullable=False),  # the different `tasks.skills` there are
     Column("created_at", Double, nullable=False),
 )
 
@@ -44,11 +45,6 @@ tasks = Table(
     Column("key", Text, nullable=False),
     Column("position", Integer, nullable=False),  # in the order of the files
     Column("purpose", Text, nullable=False),  # label, gold or training
-    Column("prompt", JSON, nullable=False),  # messages
-    Column("responses", JSON, nullable=False),  # [{text, model, id}] as they were listed
-    Column("gold", JSON(none_as_null=True)),  # the known answer, by responses as listed
-    Column("explanation", Text, nullable=False),  # told in training after the answer
-    Column("suggestion", JSON(none_as_null=True)),  # what an AI answered
     Column("skills", Text, nullable=False),  # sorted, joined by commas
     Column("priority", Integer, nullable=False),  # higher goes first, whatever the route
     Column("urgency", Double, nullable=False),  # 0..1, by the project's route
@@ -57,9 +53,20 @@ tasks = Table(
     Column("answered", Integer, nullable=False),
     Column("open", Boolean, nullable=False),  # taken < overlap
     Column("adjudication_id", ForeignKey("events.id")),  # the decision that counts, if there was one
+    # Long texts stand last: SQLite reads through what stands before a column.
+    Column("prompt", JSON, nullable=False),  # messages
+    Column("responses", JSON, nullable=False),  # [{text, model, id}] as they were listed
+    Column("gold", JSON(none_as_null=True)),  # the known answer, by responses as listed
+    Column("explanation", Text, nullable=False),  # told in training after the answer
+    Column("suggestion", JSON(none_as_null=True)),  # what an AI answered
     Column("meta", JSON, nullable=False),
     UniqueConstraint("project_id", "key"),
-    Index("ix_tasks_next", "project_id", "purpose", "open", "priority", "urgency", "position"),
+)
+Index("ix_tasks_order", tasks.c.project_id, tasks.c.purpose, tasks.c.open, tasks.c.priority.desc(), tasks.c.position)
+Index(
+    "ix_tasks_urgent",
+    *(tasks.c.project_id, tasks.c.purpose, tasks.c.open),
+    *(tasks.c.priority.desc(), tasks.c.urgency.desc(), tasks.c.position),
 )
 
 people = Table(

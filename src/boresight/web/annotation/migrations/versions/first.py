@@ -47,6 +47,7 @@ def _people_and_events() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("settings", sa.JSON(), nullable=False),
         sa.Column("paused", sa.Boolean(), nullable=False),
+        sa.Column("skill_sets", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
         sa.UniqueConstraint("name", name=op.f("uq_projects_name")),
@@ -112,11 +113,6 @@ def _tasks_and_assignments() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("purpose", sa.Text(), nullable=False),
-        sa.Column("prompt", sa.JSON(), nullable=False),
-        sa.Column("responses", sa.JSON(), nullable=False),
-        sa.Column("gold", sa.JSON(), nullable=True),
-        sa.Column("explanation", sa.Text(), nullable=False),
-        sa.Column("suggestion", sa.JSON(), nullable=True),
         sa.Column("skills", sa.Text(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("urgency", sa.Double(), nullable=False),
@@ -125,6 +121,11 @@ def _tasks_and_assignments() -> None:
         sa.Column("answered", sa.Integer(), nullable=False),
         sa.Column("open", sa.Boolean(), nullable=False),
         sa.Column("adjudication_id", sa.Integer(), nullable=True),
+        sa.Column("prompt", sa.JSON(), nullable=False),
+        sa.Column("responses", sa.JSON(), nullable=False),
+        sa.Column("gold", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("explanation", sa.Text(), nullable=False),
+        sa.Column("suggestion", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("meta", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["adjudication_id"], ["events.id"], name=op.f("fk_tasks_adjudication_id")),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_tasks_project_id")),
@@ -132,7 +133,23 @@ def _tasks_and_assignments() -> None:
         sa.UniqueConstraint("project_id", "key", name=op.f("uq_tasks_project_id_key")),
     )
     op.create_index(
-        "ix_tasks_next", "tasks", ["project_id", "purpose", "open", "priority", "urgency", "position"], unique=False
+        "ix_tasks_order",
+        "tasks",
+        ["project_id", "purpose", "open", sa.literal_column("priority DESC"), "position"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_tasks_urgent",
+        "tasks",
+        [
+            "project_id",
+            "purpose",
+            "open",
+            sa.literal_column("priority DESC"),
+            sa.literal_column("urgency DESC"),
+            "position",
+        ],
+        unique=False,
     )
     op.create_table(
         "assignments",
@@ -145,7 +162,7 @@ def _tasks_and_assignments() -> None:
         sa.Column("shown", sa.JSON(), nullable=False),
         sa.Column("claimed_at", sa.Double(), nullable=False),
         sa.Column("leased_until", sa.Double(), nullable=False),
-        sa.Column("draft", sa.JSON(), nullable=True),
+        sa.Column("draft", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("event_id", sa.Integer(), nullable=True),
         sa.Column("right", sa.Boolean(), nullable=True),
         sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_assignments_event_id")),
