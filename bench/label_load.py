@@ -3,14 +3,15 @@
 python bench/label_load.py                                          # SQLite in a temporary folder
 python bench/label_load.py --store postgresql://user@127.0.0.1/new  # a new database on a server
 
-50 annotators label 10,000 tasks (every fourth a ranking of four) with an overlap of 2: 20,000 answers, by threads of one
-process, without the web app. Each waits before it asks again, as people do, unless --pause 0. Afterwards the store is
-read: every acknowledged answer is there once, no task is over its overlap, nobody answered one twice. The last line is
-one JSON object.
+50 annotators label 10,000 tasks (every fourth a ranking of four) with an overlap of 2: 20,000 answers, by threads of
+one process, without the web app. Each waits before it asks again, as people do, unless --pause 0, and stops after
+--seconds, if that is given. Afterwards the store is read: every acknowledged answer is there once, no task is over its overlap, nobody answered one twice.
+The last line is one JSON object.
 """
 
 import argparse
 import json
+import math
 import random
 import statistics
 import sys
@@ -52,16 +53,17 @@ def made_tasks(count: int, seed: int) -> list[NewTask]:
 class Annotator(threading.Thread):
     """Claims and submits until there is nothing left; keeps the seconds of each, and what was acknowledged."""
 
-    def __init__(self, store: Store, project_id: int, person_id: int, pause: float) -> None:
+    def __init__(self, store: Store, project_id: int, person_id: int, pause: float, until: float) -> None:
         super().__init__()
-        self.store, self.project_id, self.person_id, self.pause = store, project_id, person_id, pause
+        self.store, self.project_id, self.person_id = store, project_id, person_id
+        self.pause, self.until = pause, until
         self.claims: list[float] = []
         self.submits: list[float] = []
         self.acknowledged: list[tuple[int, int]] = []
 
     def run(self) -> None:
         rng = random.Random(self.person_id)
-        while True:
+        while time.perf_counter() < self.until:
             time.sleep(rng.uniform(0.0, 2.0 * self.pause))
             start = time.perf_counter()
             held = claim(self.store, self.project_id, self.person_id)
@@ -105,15 +107,15 @@ def milliseconds(seconds: list[float]) -> dict[str, float]:
     }
 
 
-def measure(place: str, *, people: int, count: int, overlap: int, pause: float) -> dict[str, object]:
+def measure(place: str, *, people: int, count: int, overlap: int, pause: float, seconds: float) -> dict[str, object]:
     store = open_store(place)
     project = make_project(store, "load", Settings(seed=1, overlap=overlap))
     ids = [add_person(store, f"annotator {number}").id for number in range(people)]
     start = time.perf_counter()
     add_tasks(store, project.id, made_tasks(count, seed=1))
     print(f"{count:,} tasks added in {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    workers = [Annotator(store, project.id, person, pause) for person in ids]
     start = time.perf_counter()
+    workers = [Annotator(store, project.id, person, pause, start + seconds) for person in ids]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -142,11 +144,13 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--overlap", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop then, although tasks are left")
     parser.add_argument("--pause", type=float, default=0.5, help="mean seconds before each claim and each submit")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = given.store or str(Path(folder) / "labels.db")
-        result = measure(place, people=given.people, count=given.tasks, overlap=given.overlap, pause=given.pause)
+        load = {"people": given.people, "count": given.tasks, "overlap": given.overlap}
+        result = measure(place, **load, pause=given.pause, seconds=given.seconds)
     print(json.dumps(result))
 
 

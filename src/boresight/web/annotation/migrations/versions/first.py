@@ -18,8 +18,11 @@ CREATE TRIGGER events_no_change BEFORE UPDATE OR DELETE ON events FOR EACH ROW E
 
 
 def upgrade() -> None:
-    _people_and_events()
-    _tasks_and_assignments()
+    _people_and_projects()
+    _events()
+    _access()
+    _tasks()
+    _assignments()
     if op.get_bind().dialect.name == "postgresql":
         op.execute(POSTGRESQL)
     else:
@@ -27,7 +30,7 @@ def upgrade() -> None:
             op.execute(SQLITE.format(what=what, WHAT=what.upper()))
 
 
-def _people_and_events() -> None:
+def _people_and_projects() -> None:
     op.create_table(
         "people",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -52,6 +55,9 @@ def _people_and_events() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
         sa.UniqueConstraint("name", name=op.f("uq_projects_name")),
     )
+
+
+def _events() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -69,6 +75,16 @@ def _people_and_events() -> None:
     )
     op.create_index("ix_events_project", "events", ["project_id", "kind"], unique=False)
     op.create_index(op.f("ix_events_task_id"), "events", ["task_id"], unique=False)
+    op.create_table(
+        "private_details",
+        sa.Column("event_id", sa.Integer(), nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_private_details_event_id")),
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_private_details")),
+    )
+
+
+def _access() -> None:
     op.create_table(
         "invites",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -96,16 +112,9 @@ def _people_and_events() -> None:
         sa.UniqueConstraint("hash", name=op.f("uq_tokens_hash")),
     )
     op.create_index(op.f("ix_tokens_person_id"), "tokens", ["person_id"], unique=False)
-    op.create_table(
-        "private_details",
-        sa.Column("event_id", sa.Integer(), nullable=False),
-        sa.Column("body", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_private_details_event_id")),
-        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_private_details")),
-    )
 
 
-def _tasks_and_assignments() -> None:
+def _tasks() -> None:
     op.create_table(
         "tasks",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -151,6 +160,9 @@ def _tasks_and_assignments() -> None:
         ],
         unique=False,
     )
+
+
+def _assignments() -> None:
     op.create_table(
         "assignments",
         sa.Column("id", sa.Integer(), nullable=False),
