@@ -16,7 +16,7 @@ from boresight.web.annotation.store import Store
 from tests.web.annotation.made import task
 
 WRITER = Path(__file__).with_name("writer.py")
-KILLS, WRITERS, READ_BEFORE = 3, 2, 8
+KILLS, WRITERS, READ_BEFORE = 2, 2, 8
 
 
 @pytest.mark.slow

@@ -1,13 +1,13 @@
 import pytest
 from sqlalchemy import select
 
+from boresight.web.annotation.erasure import erase_person
 from boresight.web.annotation.events import audit_log, count_since, record
 from boresight.web.annotation.people import (
     accept_invite,
     add_person,
     all_people,
     change_person,
-    erase_person,
     make_invite,
     make_token,
     password_hash,

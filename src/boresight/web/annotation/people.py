@@ -1,4 +1,4 @@
-"""Who labels: roles, skills, secrets as hashes, invite links, and the deletion of a person's data.
+"""Who labels: roles, skills, secrets as hashes, and invite links.
 
 Passwords are hashed and checked by the web app (argon2); here a hash is an opaque text. Tokens and invite codes are
 random and long, so that their SHA-256 is enough to keep, and each is shown once, when it is made.
@@ -10,12 +10,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from boresight.web.annotation.events import append
 from boresight.web.annotation.refused import RefusedError
-from boresight.web.annotation.schema import assignments, events, invites, people, private_details, tasks, tokens
+from boresight.web.annotation.schema import invites, people, tokens
 from boresight.web.annotation.store import Store, insert_row, one_row
 
 Role = Literal["admin", "reviewer", "annotator"]
@@ -78,7 +78,7 @@ def change_person(
         before = lock_person(connection, person_id)
         if values:
             connection.execute(update(people).where(people.c.id == person_id).values(**values))
-        _keep_an_admin(connection, before)
+        keep_an_admin(connection, before)
         append(connection, "person_changed", at=store.clock(), person_id=by, body={"person": person_id, **values})
         return person_in(connection, person_id)
 
@@ -156,35 +156,6 @@ def accept_invite(store: Store, code: str, name: str, password_hash: str | None 
         return person
 
 
-def erase_person(store: Store, person_id: int, *, by: int | None = None) -> None:
-    """Delete a person's data: name, password, tokens, drafts, comments and network addresses. Votes stay, under a
-    number. An open lease is given back."""
-    with store.write() as connection:
-        before = lock_person(connection, person_id)
-        own = select(events.c.id).where(events.c.person_id == person_id)
-        connection.execute(delete(private_details).where(private_details.c.event_id.in_(own)))
-        connection.execute(delete(tokens).where(tokens.c.person_id == person_id))
-        leases = assignments.c.person_id == person_id, assignments.c.state == "leased"
-        held = connection.execute(select(assignments.c.task_id).where(*leases)).scalars().all()
-        for task_id in held:
-            give_back(connection, task_id)
-        connection.execute(update(assignments).where(*leases).values(state="released"))
-        connection.execute(update(assignments).where(assignments.c.person_id == person_id).values(draft=None))
-        connection.execute(
-            update(people)
-            .where(people.c.id == person_id)
-            .values(name=f"erased-{person_id}", password_hash=None, skills="", active=False, erased_at=store.clock())
-        )
-        _keep_an_admin(connection, before)
-        append(connection, "person_erased", at=store.clock(), person_id=by, body={"person": person_id})
-
-
-def give_back(connection: Connection, task_id: int) -> None:
-    """One answer of a task is open again."""
-    connection.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update())
-    connection.execute(update(tasks).where(tasks.c.id == task_id).values(taken=tasks.c.taken - 1, open=True))
-
-
 def lock_person(connection: Connection, person_id: int) -> Person:
     """The person, whose other transactions wait from here on."""
     row = one_row(connection, select(people).where(people.c.id == person_id).with_for_update())
@@ -198,6 +169,13 @@ def person_in(connection: Connection, person_id: int) -> Person:
     if row is None:
         raise RefusedError("not_found", f"there is no person {person_id}.")
     return _person(row)
+
+
+def keep_an_admin(connection: Connection, before: Person) -> None:
+    """Raises RefusedError where a person was the last active admin, who could have added others."""
+    admins = select(func.count()).select_from(people).where(people.c.active, people.c.role == "admin")
+    if before.may("admin") and not connection.execute(admins).scalar_one():
+        raise RefusedError("not_allowed", "this is the last active admin. Make somebody else an admin first.")
 
 
 def skills_text(skills: Collection[str]) -> str:
@@ -221,13 +199,6 @@ def _add(connection: Connection, now: float, name: str, role: str, skills: str, 
         raise RefusedError("bad_request", f"name {name!r}: somebody has this name. Choose another.") from error
     append(connection, "person_added", at=now, person_id=by, body={"person": person_id, "role": role})
     return person_in(connection, person_id)
-
-
-def _keep_an_admin(connection: Connection, before: Person) -> None:
-    """Raises RefusedError where a person was the last active admin, who could have added others."""
-    admins = select(func.count()).select_from(people).where(people.c.active, people.c.role == "admin")
-    if before.may("admin") and not connection.execute(admins).scalar_one():
-        raise RefusedError("not_allowed", "this is the last active admin. Make somebody else an admin first.")
 
 
 def _check_role(role: str) -> None:

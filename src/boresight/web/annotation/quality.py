@@ -25,6 +25,8 @@ LABELS = ("1", "2", TIE)
 FEWEST_SHARED = 10
 """Items that two people must both have rated for their kappa to be told: below, it says next to nothing."""
 REPLICATES = 300
+MOST_COUPLES = 50
+"""Of people who share items; with more of them Cohen's kappa is told without its interval, which would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,13 @@ def agreement_figures(rated: PairRatings, *, seed: int) -> dict[str, Any]:
     if not twice.any():
         return figures | dict.fromkeys(statistics)
     labels, task = rated.labels[twice], rated.task[twice]
-    return figures | {name: _with_interval(labels, task, one, seed) for name, one in statistics.items()}
+    slots = _slots(labels)  # who gave a rating matters to Cohen's kappa alone
+    found = {}
+    for name, statistic in statistics.items():
+        table = labels if statistic is shared_kappa else slots
+        replicates = 0 if statistic is shared_kappa and len(_shared(labels)) > MOST_COUPLES else REPLICATES
+        found[name] = _with_interval(table, task, statistic, seed, replicates)
+    return figures | found
 
 
 def shared_kappa(table: Table) -> float:
@@ -165,7 +173,16 @@ def _shared(table: Table) -> Mapping[tuple[int, int], Table]:
     return shared
 
 
-def _with_interval(labels: Table, task: NDArray[np.intp], statistic: Callable[[Table], float], seed: int) -> Any:
+def _slots(table: Table) -> Table:
+    """The ratings of each item moved to the left, whoever gave them: (items, most ratings of one item)."""
+    missing = np.isnan(table)
+    order = np.argsort(missing, axis=1, kind="stable")
+    return np.take_along_axis(table, order, axis=1)[:, : int((~missing).sum(axis=1).max())]
+
+
+def _with_interval(
+    labels: Table, task: NDArray[np.intp], statistic: Callable[[Table], float], seed: int, replicates: int
+) -> Any:
     """A statistic with its percentile bootstrap interval over tasks; None where it is not defined."""
     value = statistic(labels)
     if math.isnan(value):
@@ -174,7 +191,7 @@ def _with_interval(labels: Table, task: NDArray[np.intp], statistic: Callable[[T
     rows_of = np.split(order, np.nonzero(np.diff(task[order]))[0] + 1)
     random = np.random.default_rng(seed)
     drawn = []
-    for _ in range(REPLICATES):
+    for _ in range(replicates):
         chosen = random.integers(len(rows_of), size=len(rows_of))
         drawn.append(statistic(labels[np.concatenate([rows_of[one] for one in chosen])]))
     defined = [one for one in drawn if not math.isnan(one)]

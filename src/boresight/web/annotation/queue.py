@@ -8,12 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from boresight.feedback.human_labels import disagreement
 from boresight.storage import canonical_json
-from boresight.web.annotation.answers import Answer, as_shown, comment_of, is_right, shown_order, vote_from, vote_of
+from boresight.web.annotation.answers import Answer, as_shown, comment_of, is_right, vote_from, vote_of
 from boresight.web.annotation.events import append
+from boresight.web.annotation.leases import (
+    assignment_of,
+    current_lease,
+    expire_leases,
+    lease,
+    lock_task,
+    move_counts,
+    task_in,
+)
 from boresight.web.annotation.people import Person, lock_person
 from boresight.web.annotation.projects import Project, project_in
 from boresight.web.annotation.refused import RefusedError
@@ -56,21 +65,21 @@ def claim(store: Store, project_id: int, person_id: int) -> Claim | None:
 
     Raises RefusedError: paused, closed, not_qualified, not_allowed.
     """
-    _expire(store, project_id)
+    expire_leases(store, project_id)
     with store.write() as connection:
         person = lock_person(connection, person_id)
         project = project_in(connection, project_id)
         now = store.clock()
         _check_open(project, person, now)
-        lease = now + project.settings.lease_seconds
-        current = _current(connection, project_id, person_id)
+        current = current_lease(connection, project_id, person_id)
         if current is not None:
-            connection.execute(update(assignments).where(assignments.c.id == current["id"]).values(leased_until=lease))
-            return _claim(connection, project, {**current, "leased_until": lease})
+            until = now + project.settings.lease_seconds
+            connection.execute(update(assignments).where(assignments.c.id == current["id"]).values(leased_until=until))
+            return _claim(connection, project, {**current, "leased_until": until})
         task = next_task(connection, project, person)
         if task is None:
             return None
-        return _claim(connection, project, _assign(connection, project, person, task, now))
+        return _claim(connection, project, lease(connection, project, person, task, now))
 
 
 def save_draft(store: Store, task_id: int, person_id: int, draft: Answer) -> float:
@@ -78,7 +87,7 @@ def save_draft(store: Store, task_id: int, person_id: int, draft: Answer) -> flo
     comment_of(draft)
     with store.write() as connection:
         lock_person(connection, person_id)
-        row = _assignment(connection, task_id, person_id)
+        row = assignment_of(connection, task_id, person_id)
         if row["state"] != "leased":
             raise _lost(row["state"])
         project = project_in(connection, row["project_id"])
@@ -102,8 +111,8 @@ def submit(store: Store, task_id: int, person_id: int, answer: Answer, *, key: s
         known = one_row(connection, select(events).where(events.c.person_id == person_id, events.c.key == key))
         if known is not None:
             return _repeated(connection, known, task_id, answer)
-        task = _lock_task(connection, task_id)
-        row = _assignment(connection, task_id, person_id)
+        task = lock_task(connection, task_id)
+        row = assignment_of(connection, task_id, person_id)
         project = project_in(connection, row["project_id"])
         now = store.clock()
         vote = vote_of(answer, row["shown"], project.settings, elapsed=max(0.0, now - row["claimed_at"]))
@@ -125,7 +134,7 @@ def submit(store: Store, task_id: int, person_id: int, answer: Answer, *, key: s
             right = is_right(vote, task["gold"]) if task["gold"] else None
             values = {"state": "answered", "event_id": event_id, "right": right, "draft": None}
             connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(**values))
-            _count(connection, task, taken=int(row["state"] != "leased"), answered=1)
+            move_counts(connection, task, taken=int(row["state"] != "leased"), answered=1)
             _route_disputes(connection, project, task)
             return _receipt(task, event_id, row["shown"], vote)
     raise _lost(row["state"])
@@ -135,8 +144,8 @@ def skip(store: Store, task_id: int, person_id: int, *, reason: str = "") -> Non
     """Give a task back for good: it goes to others, and not to this person again."""
     with store.write() as connection:
         lock_person(connection, person_id)
-        task = _lock_task(connection, task_id)
-        row = _assignment(connection, task_id, person_id)
+        task = lock_task(connection, task_id)
+        row = assignment_of(connection, task_id, person_id)
         if row["state"] != "leased":
             raise _lost(row["state"])
         append(
@@ -149,7 +158,7 @@ def skip(store: Store, task_id: int, person_id: int, *, reason: str = "") -> Non
             private={"comment": reason} if reason else None,
         )
         connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(state="skipped", draft=None))
-        _count(connection, task, taken=-1)
+        move_counts(connection, task, taken=-1)
 
 
 def undo(store: Store, project_id: int, person_id: int) -> Claim:
@@ -168,15 +177,15 @@ def undo(store: Store, project_id: int, person_id: int) -> Claim:
         event, row = last
         if row["purpose"] == "training":
             raise RefusedError("nothing_to_undo", "an answer in training stays: its solution was shown.")
-        current = _current(connection, project_id, person_id)
+        current = current_lease(connection, project_id, person_id)
         held = {row["task_id"], *([current["task_id"]] if current else [])}
-        locked = {task_id: _lock_task(connection, task_id) for task_id in sorted(held)}
+        locked = {task_id: lock_task(connection, task_id) for task_id in sorted(held)}
         task = locked[row["task_id"]]
         if task["adjudication_id"] is not None or (row["state"] == "skipped" and not task["open"]):
             raise RefusedError("nothing_to_undo", "the task was decided on, or has gone to others meanwhile.")
         if current is not None:
             connection.execute(update(assignments).where(assignments.c.id == current["id"]).values(state="released"))
-            _count(connection, locked[current["task_id"]], taken=-1)
+            move_counts(connection, locked[current["task_id"]], taken=-1)
         answered = row["state"] == "answered"
         append(
             connection,
@@ -195,7 +204,7 @@ def undo(store: Store, project_id: int, person_id: int) -> Claim:
             "leased_until": now + project.settings.lease_seconds,
         }
         connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(**values))
-        _count(connection, task, taken=int(not answered), answered=-int(answered))
+        move_counts(connection, task, taken=int(not answered), answered=-int(answered))
         return _claim(connection, project, {**row, **values})
 
 
@@ -206,64 +215,6 @@ def _check_open(project: Project, person: Person, now: float) -> None:
         raise RefusedError("paused", f"project {project.name!r} is paused. Come back when it goes on.")
     if project.settings.deadline is not None and now >= project.settings.deadline:
         raise RefusedError("closed", f"project {project.name!r} is closed: its deadline is over.")
-
-
-def _current(connection: Connection, project_id: int, person_id: int) -> dict[str, Any] | None:
-    """What the person is at. A lease that has run out holds as long as nobody else has asked for a task."""
-    own = assignments.c.person_id == person_id, assignments.c.project_id == project_id
-    return one_row(connection, select(assignments).where(*own, assignments.c.state == "leased"))
-
-
-def _expire(store: Store, project_id: int) -> None:
-    """Free the places of leases that have run out, in a transaction of its own, so that a claim holds no task but the
-    one that it is about. Tasks that another transaction holds are left for the next time."""
-    over = (
-        assignments.c.project_id == project_id,
-        assignments.c.state == "leased",
-        assignments.c.leased_until < store.clock(),
-    )
-    stale = select(tasks).join(assignments, assignments.c.task_id == tasks.c.id).where(*over)
-    with store.read() as connection:
-        if connection.execute(stale.limit(1)).first() is None:
-            return
-    with store.write() as connection:
-        locked = connection.execute(stale.with_for_update(of=tasks, skip_locked=True)).mappings().all()
-        for task in {task["id"]: dict(task) for task in locked}.values():
-            freed = connection.execute(
-                update(assignments).where(*over, assignments.c.task_id == task["id"]).values(state="expired")
-            ).rowcount
-            _count(connection, task, taken=-freed)
-
-
-def _assign(
-    connection: Connection, project: Project, person: Person, task: Mapping[str, Any], now: float
-) -> dict[str, Any]:
-    """Lease a locked task that has an open place; one that this person had before keeps its order and its draft."""
-    values = {"state": "leased", "claimed_at": now, "leased_until": now + project.settings.lease_seconds}
-    own = assignments.c.task_id == task["id"], assignments.c.person_id == person.id
-    before = one_row(connection, select(assignments).where(*own))
-    if before is not None:
-        connection.execute(update(assignments).where(*own).values(**values))
-    else:
-        values |= {"project_id": project.id, "task_id": task["id"], "person_id": person.id, "purpose": task["purpose"]}
-        values["shown"] = shown_order(project.settings.seed, task["key"], person.id, len(task["responses"]))
-        connection.execute(insert(assignments).values(**values))
-    _count(connection, task, taken=1)
-    return {"draft": None, **(before or {}), **values}
-
-
-def _count(connection: Connection, task: Mapping[str, Any], *, taken: int = 0, answered: int = 0) -> None:
-    """Move a locked task's counts; it is open where places are left, always so without an overlap."""
-    now_taken = tasks.c.taken + taken
-    connection.execute(
-        update(tasks)
-        .where(tasks.c.id == task["id"])
-        .values(
-            taken=now_taken,
-            answered=tasks.c.answered + answered,
-            open=case((tasks.c.overlap.is_(None), True), else_=now_taken < tasks.c.overlap),
-        )
-    )
 
 
 def _route_disputes(connection: Connection, project: Project, task: Mapping[str, Any]) -> None:
@@ -297,30 +248,11 @@ def _last_done(
         .order_by(events.c.id.desc())
         .limit(1),
     )
-    return None if last is None else (last, _assignment(connection, last["task_id"], person_id))
-
-
-def _lock_task(connection: Connection, task_id: int) -> Mapping[str, Any]:
-    row = one_row(connection, select(tasks).where(tasks.c.id == task_id).with_for_update())
-    if row is None:
-        raise RefusedError("not_found", f"there is no task {task_id}.")
-    return row
-
-
-def _task(connection: Connection, task_id: int) -> dict[str, Any]:
-    return dict(connection.execute(select(tasks).where(tasks.c.id == task_id)).mappings().one())
-
-
-def _assignment(connection: Connection, task_id: int, person_id: int) -> Mapping[str, Any]:
-    own = assignments.c.task_id == task_id, assignments.c.person_id == person_id
-    row = one_row(connection, select(assignments).where(*own))
-    if row is None:
-        raise RefusedError("not_found", f"task {task_id} was not given to you.")
-    return row
+    return None if last is None else (last, assignment_of(connection, last["task_id"], person_id))
 
 
 def _claim(connection: Connection, project: Project, row: Mapping[str, Any]) -> Claim:
-    task = _task(connection, row["task_id"])
+    task = task_in(connection, row["task_id"])
     triage = project.settings.mode == "triage" and task["suggestion"] is not None
     return Claim(
         task_id=task["id"],
@@ -349,7 +281,7 @@ def _repeated(connection: Connection, known: Mapping[str, Any], task_id: int, an
         raise RefusedError("key_used", "this answer key was sent before, with another answer. Draw a new key.")
     if known["kind"] == "late_answer":
         raise _lost("expired")
-    task = _task(connection, task_id)
+    task = task_in(connection, task_id)
     return _receipt(task, known["id"], known["body"]["shown"], known["body"]["vote"], repeated=True)
 
 
