@@ -101,10 +101,10 @@ def sqlite_store(tmp_path: Path, open_at: Callable[[str], Store]) -> Store:
 
 
 def new_database(server: str) -> str:
-    """The address of a new database on the server."""
+    """The address of an empty place on the server: a schema of its own, which costs a fraction of a database."""
     name = f"t{uuid.uuid4().hex}"
-    engine = create_engine(store_url(f"{server}/postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine = create_engine(store_url(f"{server}/postgres"))
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {name}"))
     engine.dispose()
-    return f"{server}/{name}"
+    return f"{server}/postgres?options=-csearch_path%3D{name}"
