@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -164,7 +165,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestQueue = QueueMachine.TestCase
+TestQueue = pytest.mark.slow(QueueMachine.TestCase)
 TestQueue.settings = settings(
     max_examples=10, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
