@@ -96,7 +96,8 @@ def test_updates_are_those_of_a_run_that_does_not_look(tmp_path: Path) -> None:
         scales = read_metrics(tmp_path / str(looks) / "metrics.jsonl").series("optim/gradient_noise_scale")
         assert bool(scales) == looks and all(scale.value > 0 for scale in scales)
     for looked_at, plain in zip(tiny.weights(models[1]), tiny.weights(models[0]), strict=True):
-        torch.testing.assert_close(looked_at, plain, rtol=1e-5, atol=1e-6)  # an embedding's rows add up in another order
+        # Rows of an embedding's gradient add up in another order.
+        torch.testing.assert_close(looked_at, plain, rtol=1e-5, atol=1e-6)
 
 
 def test_parameters_without_a_gradient_stay_without() -> None:
