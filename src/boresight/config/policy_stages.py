@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from boresight.config.reward_sections import Reward
-from boresight.config.section_bases import AdaptedStage, Fraction, OptimizedStage, Paths
+from boresight.config.section_bases import AdaptedStage, Fraction, OptimizedStage, Paths, StopStrings
 
 
 class PolicyStage(AdaptedStage, OptimizedStage):
@@ -36,6 +36,9 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     """Responses to each of them."""
     max_new_tokens: PositiveInt = 128
     """Longest response in tokens."""
+    stop: StopStrings = Field(default=[])
+    """Texts that end a response beside the template's stop token: it is sampled up to the token that completes one, has
+    stopped, and its text ends before it."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature; every log-probability is taken at it."""
     kl_coefficient: NonNegativeFloat = 0.05
@@ -43,7 +46,8 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     """Per-token estimator of the penalty (Schulman 2020)."""
     missing_stop_penalty: NonNegativeFloat | None = 1.0
-    """What a response without stop token is fined, in units of the normalised score; null: nothing."""
+    """What a response that did not stop (no stop token, no text of `stop`) is fined, in units of the normalised score;
+    null: nothing."""
     missing_stop: Literal["replace", "subtract"] = "replace"
     """replace: minus `missing_stop_penalty` stands in place of its score (the EOS trick of Huang et al. 2024).
     subtract: the penalty is taken from the score that it has (`missing_eos_penalty` of TRL)."""

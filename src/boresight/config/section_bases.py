@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Paths = str | list[str]
+StopStrings = list[Annotated[str, Field(min_length=1)]]
 
 
 class Section(BaseModel):

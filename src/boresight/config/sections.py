@@ -40,6 +40,7 @@ from boresight.config.section_bases import Paths as Paths
 from boresight.config.section_bases import RunSection as RunSection
 from boresight.config.section_bases import Section as Section
 from boresight.config.section_bases import StageSection as StageSection
+from boresight.config.section_bases import StopStrings as StopStrings
 from boresight.config.section_bases import TextStage as TextStage
 
 
@@ -116,6 +117,8 @@ class SampleStage(StageSection):
     """Sampling temperatures; 0 is greedy."""
     max_new_tokens: PositiveInt = 128
     """Longest response in tokens."""
+    stop: StopStrings = Field(default=[])
+    """Texts that end a response, as the stop token does; its text ends before them."""
     on_too_long: Literal["error", "drop"] = "error"
     """A prompt that leaves no room for the response in a model's context: stop, or leave it out and count it."""
     batch_size: PositiveInt = 128
@@ -263,6 +266,8 @@ class EvaluateStage(StageSection):
     """Temperature of the compared responses, fixed beforehand; 0 is greedy."""
     max_new_tokens: PositiveInt = 128
     """Longest response in tokens."""
+    stop: StopStrings = Field(default=[])
+    """Texts that end a response, as the stop token does; its text ends before them."""
     on_too_long: Literal["error", "drop"] = "error"
     """A prompt that leaves no room for the response in a model's context: stop, or leave it out and count it."""
     batch_size: PositiveInt = 128

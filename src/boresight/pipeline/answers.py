@@ -113,13 +113,15 @@ def _answer(
         stop_token_ids=policy.chat.stop_token_ids,
         generator=generator,
         batch_size=config.batch_size,
+        stop_strings=config.stop,
+        tokenizer=policy.tokenizer,
         on_finished=bar.advance,
     )
     return [
         Response(
             id=response_id,
             prompt=prompt,
-            text=response_text(policy, generation),
+            text=response_text(policy, generation, config.stop),
             model=model,
             temperature=temperature,
             stopped=generation.stopped,

@@ -44,7 +44,9 @@ class Experience:
     entropy: Tensor
     reference_logp: Tensor
     raw_score: Tensor  # (responses,) as the reward source gave it
-    score: Tensor  # (responses,) after the cost of length, normalised, with the penalty for a missing stop token
+    score: (
+        Tensor  # (responses,) after the cost of length, normalised, with the penalty for a response that did not stop
+    )
 
 
 @torch.no_grad()
@@ -68,6 +70,7 @@ def gather_experience(
             temperature=config.temperature,
             max_new_tokens=config.max_new_tokens,
             generator=run.generator("rollout", step),
+            stop_strings=config.stop,
         )
     run.usage.count_tokens(int(rollout.lengths.sum()))
     with run.usage.phase("score"):
@@ -140,7 +143,14 @@ def experience_metrics(experience: Experience, shaped: Tensor, kl_coefficient: f
 
 def watch_over(config: PolicyStage, policy: Policy, reference: FrozenPolicy, reward: AnySource) -> Watch:
     """What looks after the invariants of a loop."""
-    return Watch(policy, reference, reward, temperature=config.temperature, max_new_tokens=config.max_new_tokens)
+    return Watch(
+        policy,
+        reference,
+        reward,
+        temperature=config.temperature,
+        max_new_tokens=config.max_new_tokens,
+        stop=config.stop,
+    )
 
 
 def is_too_far(config: PolicyStage, approximate_kl: float) -> bool:

@@ -4,10 +4,12 @@ KL 0 and ratio 1 at the start are looked at by `training.experience`; the finger
 after, by the stage.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from boresight.errors import ServiceError, TrainingError
 from boresight.models.precision import is_lowered
@@ -27,18 +29,27 @@ class Watch:
     """The invariants of one run of a training loop; `check` each rollout before anything is learnt from it."""
 
     def __init__(
-        self, policy: Policy, reference: FrozenPolicy, reward: AnySource, *, temperature: float, max_new_tokens: int
+        self,
+        policy: Policy,
+        reference: FrozenPolicy,
+        reward: AnySource,
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        stop: Sequence[str] = (),
     ) -> None:
         self._policy = policy
         self._reference = reference
         self._reward = reward
         self._temperature = temperature
         self._max_new_tokens = max_new_tokens
+        self._stop = stop
         self._probe: tuple[Rollout, Tensor] | None = None  # a fixed batch, and the reference's log-probabilities of it
 
     def check(self, rollout: Rollout, scores: Tensor, run: Run, step: int) -> None:
         """Raises TrainingError for a fault; `scores` are (responses,), as the reward source gave them."""
-        check_responses_end(rollout, self._policy.chat.stop_token_ids, self._max_new_tokens, step)
+        strings = string_ends(rollout, self._stop, self._policy.tokenizer) if self._stop else None
+        check_responses_end(rollout, self._policy.chat.stop_token_ids, self._max_new_tokens, step, strings)
         if self._probe is not None:
             self._check_reference(step)
             return
@@ -87,22 +98,44 @@ def _probed_rows(rollout: Rollout) -> Tensor:
     return torch.tensor(sorted(list(dict.fromkeys(wanted))[:PROBED]), device=rollout.input_ids.device)
 
 
-def check_responses_end(rollout: Rollout, stop_token_ids: tuple[int, ...], max_new_tokens: int, step: int) -> None:
-    """A response ends with its first stop token, or at the limit without one; its mask is one stretch of tokens."""
+def string_ends(rollout: Rollout, stop: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> tuple[Tensor, Tensor]:
+    """(responses,) bool each: a stop string stands in the response; one stood there before its last token."""
+    rows = zip(rollout.input_ids, rollout.response_mask, strict=True)
+    tokens = [ids[mask].tolist() for ids, mask in rows]
+    held, early = (
+        [any(string in text for string in stop) for text in map(str, map(tokenizer.decode, part))]
+        for part in (tokens, [row[:-1] for row in tokens])
+    )
+    device = rollout.response_mask.device
+    return torch.tensor(held, device=device), torch.tensor(early, device=device)
+
+
+def check_responses_end(
+    rollout: Rollout,
+    stop_token_ids: tuple[int, ...],
+    max_new_tokens: int,
+    step: int,
+    strings: tuple[Tensor, Tensor] | None = None,
+) -> None:
+    """A response ends with its first stop token, with the token that completes its first stop string (`strings` tells,
+    see `string_ends`), or at the limit without either; its mask is one stretch of tokens."""
     mask = rollout.response_mask
     stops = torch.isin(rollout.input_ids, torch.tensor(stop_token_ids, device=mask.device)) & mask
     first, last = mask.int().argmax(1), rollout.row_tokens - 1
     ends_with_stop = stops.gather(1, last[:, None]).squeeze(1)
     whole = (last - first + 1 == mask.sum(1)) & (mask.sum(1) == rollout.lengths)
     at_limit = rollout.lengths == max_new_tokens
-    right = whole & torch.where(rollout.stopped, ends_with_stop & (stops.sum(1) == 1), ~stops.any(1) & at_limit)
+    held, early = strings or (torch.zeros_like(rollout.stopped), torch.zeros_like(rollout.stopped))
+    by_token, by_string = ends_with_stop & (stops.sum(1) == 1), held & ~stops.any(1)
+    right = whole & torch.where(rollout.stopped, (by_token | by_string) & ~early, ~stops.any(1) & ~held & at_limit)
     if not bool(right.all()):
         row = int((~right).nonzero()[0])
         raise TrainingError(
             f"step {step}: the response mask of prompt {rollout.prompts[row].id!r} does not end where the response "
             f"does: {int(mask[row].sum())} tokens are marked, {int(stops[row].sum())} stop tokens among them, and the "
             f"response {'stopped' if bool(rollout.stopped[row]) else 'did not stop'}. Expected one stretch that ends "
-            f"with its only stop token, or has {max_new_tokens} tokens and none. Nothing of the step was trained."
+            f"with its only stop token (or completes its only stop string), or has {max_new_tokens} tokens and none. "
+            "Nothing of the step was trained."
         )
 
 

@@ -90,6 +90,7 @@ def measure_reward_scale(
         temperature=config.temperature,
         max_new_tokens=config.max_new_tokens,
         generator=run.generator("normalization"),
+        stop_strings=config.stop,
     )
     raw = scores_of(reward, rollout)
     require_finite_scores(raw, rollout, "before the first step")

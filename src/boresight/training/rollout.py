@@ -22,7 +22,7 @@ class Rollout:
     texts: tuple[str, ...]
     input_ids: Tensor  # (responses, prompt and response tokens), right-padded
     response_mask: Tensor  # the same shape, True at response tokens
-    stopped: Tensor  # (responses,) bool: ended with the stop token
+    stopped: Tensor  # (responses,) bool: ended with the stop token or a stop string
     lengths: Tensor  # (responses,) response tokens
     sampler_logp: Tensor  # (responses, response tokens) as the decoder found them while it drew; 0 behind the end
 
@@ -46,8 +46,10 @@ def sample(
     max_new_tokens: int,
     generator: torch.Generator,
     batch_size: int = 128,
+    stop_strings: Sequence[str] = (),
 ) -> Rollout:
-    """`responses_per_prompt` responses to each prompt, truncated after the stop token."""
+    """`responses_per_prompt` responses to each prompt, truncated after the stop token, or after the token that
+    completes a stop string."""
     repeated = [prompt for prompt in prompts for _ in range(responses_per_prompt)]
     known = {p.id: encode_prompt(policy.chat, p.messages, record_id=p.id) for p in {p.id: p for p in prompts}.values()}
     encoded = [known[prompt.id] for prompt in repeated]
@@ -58,8 +60,10 @@ def sample(
         stop_token_ids=policy.chat.stop_token_ids,
         generator=generator,
         batch_size=batch_size,
+        stop_strings=stop_strings,
+        tokenizer=policy.tokenizer,
     )
-    return as_rollout(policy, repeated, encoded, generations)
+    return as_rollout(policy, repeated, encoded, generations, stop_strings)
 
 
 def as_rollout(
@@ -67,6 +71,7 @@ def as_rollout(
     prompts: Sequence[Prompt],
     encoded: Sequence[Sequence[int]],
     generations: Sequence[Generation],
+    stop_strings: Sequence[str] = (),
 ) -> Rollout:
     rows = [list(p) + g.token_ids for p, g in zip(encoded, generations, strict=True)]
     width = max(len(row) for row in rows)
@@ -80,7 +85,7 @@ def as_rollout(
     sampler_logp = torch.tensor([g.logps + [0.0] * (longest - len(g.logps)) for g in generations])
     return Rollout(
         prompts=tuple(prompts),
-        texts=tuple(response_text(policy, g) for g in generations),
+        texts=tuple(response_text(policy, g, stop_strings) for g in generations),
         input_ids=input_ids.to(device),
         response_mask=mask.to(device),
         stopped=torch.tensor([g.stopped for g in generations], device=device),
@@ -89,13 +94,15 @@ def as_rollout(
     )
 
 
-def response_text(policy: Policy | FrozenPolicy, generation: Generation) -> str:
-    """The response as a person reads it: without the stop token and other special tokens.
+def response_text(policy: Policy | FrozenPolicy, generation: Generation, stop_strings: Sequence[str] = ()) -> str:
+    """The response as a person reads it: up to a stop string, without the stop token and other special tokens.
 
     A model may also spell a control token letter by letter. Read back as text that would end or forge a turn, so it is
     broken up by a space after its first letter.
     """
     text = str(policy.tokenizer.decode(generation.token_ids, skip_special_tokens=True))
+    if generation.stopped:
+        text = text[: min((place for s in stop_strings if (place := text.find(s)) >= 0), default=len(text))]
     for token in policy.tokenizer.all_special_tokens:
         text = text.replace(token, f"{token[:1]} {token[1:]}")
     return text
