@@ -113,7 +113,7 @@ def test_yes_and_no_for_a_switch_are_explained(problems_of_change: Problems) -> 
     [
         ("{kind: rules, noice: 0.1}", 'stages.labels.judge.noice: unknown key (value 0.1); did you mean "noise"?'),
         ("{kind: rulez}", 'stages.labels.judge: unknown kind "rulez"; did you mean "rules"?'),
-        ("{noise: 0.1}", "stages.labels.judge: no kind given; kinds: rules, reward_model, openai"),
+        ("{noise: 0.1}", "stages.labels.judge: no kind given; kinds: rules, reward_model, openai, local_model"),
         (
             "{kind: reward_model}",
             "stages.labels.judge.model: required, but missing; add it (Reward-model stage)",

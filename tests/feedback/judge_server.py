@@ -1,13 +1,15 @@
 """A real chat endpoint on the loopback address whose biases and misbehaviour are planted: what a judge's figures and a
 client's patience are held against.
 
-What it is shown decides what it does: all draws are hashes of the seed, the question and, for faults, of how often the
-question came. A response tells its worth by `quality=0.7`, its maker by `made-by-the-judge`, flattery by `You are
-right`.
+Asked for a score, it gives 1 to 9 by the response's worth; asked for log-probabilities, its verdict has the probability
+`Bias.sureness`, and the others share the rest. What it is shown decides what it does: all draws are hashes of the seed,
+the question and, for faults, of how often the question came. A response tells its worth by `quality=0.7`, its maker by
+`made-by-the-judge`, flattery by `You are right`.
 """
 
 import hashlib
 import json
+import math
 import re
 import socket
 import threading
@@ -20,6 +22,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 OWN, FLATTERY = "made-by-the-judge", "You are right"
+ALONE = re.compile(r"<<<RESPONSE>>>\n(.*)\n<<<END OF MATERIAL>>>", re.DOTALL)
 SHOWN = re.compile(r"<<<RESPONSE A>>>\n(.*)\n<<<RESPONSE B>>>\n(.*)\n<<<END OF MATERIAL>>>", re.DOTALL)
 
 
@@ -39,6 +42,7 @@ class Bias:
     own: float = 0.0
     sycophancy: float = 0.0
     noise: float = 0.0
+    sureness: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,21 @@ def completion(text: str, finish_reason: str = "stop", **more: Any) -> Said:
 
 def verdict(label: str, rationale: str = "because") -> Said:
     return completion(json.dumps({"rationale": rationale, "verdict": label}))
+
+
+def answered(key: str, answer: object, probabilities: Mapping[str, float]) -> Said:
+    """An answer with the log-probabilities of its token and of others in its place."""
+    begins = f'{{"rationale": "because", "{key}": ' + ('"' if isinstance(answer, str) else "")
+    written, ends = str(answer), '"}' if isinstance(answer, str) else "}"
+    top = [{"token": token, "logprob": math.log(share)} for token, share in probabilities.items()]
+    tokens = [
+        {"token": begins[:9], "logprob": -0.1, "top_logprobs": []},
+        {"token": begins[9:], "logprob": -0.1, "top_logprobs": []},
+        {"token": written, "logprob": math.log(probabilities[written]), "top_logprobs": top},
+        {"token": ends, "logprob": 0.0, "top_logprobs": []},
+    ]
+    choice = {"index": 0, "message": {"role": "assistant", "content": begins + written + ends}, "finish_reason": "stop"}
+    return completion("", choices=[choice | {"logprobs": {"content": tokens}}])
 
 
 class JudgeServer:
@@ -140,7 +159,7 @@ class JudgeServer:
             return None
         if fault is not None:
             return send(handler, fault)
-        send(handler, self._judge(question, request["messages"][-1]["content"]))
+        send(handler, self._judge(question, request["messages"][-1]["content"], soft=bool(request.get("logprobs"))))
         with self._lock:
             self.answered[question] += 1
             self.reply_times.append(time.monotonic())
@@ -175,15 +194,21 @@ class JudgeServer:
         drawn -= self.faults.garbled
         return Said(500, b"oops") if drawn < self.faults.errors else None
 
-    def _judge(self, question: str, shown: str) -> Said:
+    def _judge(self, question: str, shown: str, *, soft: bool) -> Said:
         drawn = self._draw("form", question)
         if drawn < self.faults.refusals:
             return completion("I'm sorry, but I can't help with that.")
         if drawn < self.faults.refusals + self.faults.malformed:
             return completion("Both have merits. Response A is [[A]], unless it is [[B]]")
+        if alone := ALONE.search(shown):
+            score = round(1 + 8 * _quality(alone[1]))
+            return completion(json.dumps({"rationale": "because", "score": score}))
         found = SHOWN.search(shown)
         assert found is not None, shown
-        return verdict("A" if self._prefers_first(question, *found.groups()) else "B")
+        label = "A" if self._prefers_first(question, *found.groups()) else "B"
+        rest = 1.0 - self.bias.sureness
+        shares = {"A": 0.75 * rest, "B": 0.75 * rest, "tie": 0.25 * rest} | {label: self.bias.sureness}
+        return answered("verdict", label, shares) if soft else verdict(label)
 
     def _prefers_first(self, question: str, first: str, second: str) -> bool:
         bias, drawn = self.bias, self._draw("reason", question)
@@ -204,8 +229,9 @@ class JudgeServer:
 
 
 def _quality(text: str) -> float:
+    """What the text says of itself; of one that says nothing, the share of its letters that are vowels."""
     found = re.search(r"quality=([\d.]+)", text)
-    return float(found[1]) if found else 0.0
+    return float(found[1]) if found else sum(letter in "aeiou" for letter in text) / max(1, len(text))
 
 
 def drop(handler: BaseHTTPRequestHandler) -> None:

@@ -12,14 +12,15 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     """Fields of the stages that sample from the policy while they train it."""
 
     REFERENCES: ClassVar = ("policy", "reference", "reward", "reward.model", "reward.models")
-    PATHS: ClassVar = ("prompts",)
+    PATHS: ClassVar = ("prompts", "reward.judge.rubric_file", "reward.judge.path")
     policy: str
     """Stage whose model is trained on: the SFT model."""
     reference: str
     """Stage whose model is the frozen anchor of the KL penalty."""
     reward: Reward
     """What responses are paid by: a `reward_model` stage; or a mapping with the `kind` `reward_model`, `ensemble`,
-    `rules`, `answer`, `match`, `length` or `service`, told below; or a list of such mappings, summed by `weight`."""
+    `rules`, `answer`, `match`, `length`, `service` or `judge`, told below; or a list of such mappings, summed by
+    `weight`."""
     prompts: Paths
     """Prompt records."""
     roles: Literal["separate", "shared"] | None = None

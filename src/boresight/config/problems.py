@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from boresight.config.judge_sections import JUDGE_CLASSES
 from boresight.config.reward_sections import REWARD_CLASSES
 from boresight.config.sections import STAGE_CLASSES, PipelineSections, Section
 from boresight.config.yaml_text import KeyPath
@@ -26,7 +27,7 @@ TYPE_NAMES = {
 BOUND_NAMES = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 MOST_NAMES = 12
 """Names that one message lists."""
-KINDS = {"judge": ["rules", "reward_model", "openai"], "reward": list(REWARD_CLASSES)}
+KINDS = {"judge": list(JUDGE_CLASSES), "reward": list(REWARD_CLASSES)}
 """Kinds of the sections that a field holds; other sections with a kind are stages."""
 WORDS_OF_BOOL = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 NAME_RULES = {

@@ -19,6 +19,7 @@ from pydantic import (
     Tag,
 )
 
+from boresight.config.judge_sections import LocalModelJudge, OpenAIJudge
 from boresight.config.section_bases import Section
 
 
@@ -123,8 +124,30 @@ class ServiceReward(RewardSection):
     """How long a request that fails is tried again (waits of 1 to 30 seconds, or what Retry-After says)."""
 
 
+class JudgeReward(RewardSection):
+    """A language model scores each response by itself, by a rubric, from 1 to 9 (direct RLAIF; Lee et al. 2023,
+    arXiv:2309.00267): a local model by the mean over the probabilities of the scores, an endpoint by what it says, or
+    the mean of `samples` replies. What was answered is kept, so that a resumed step asks nothing twice. Where an
+    endpoint stays out of reach, the stage is saved as it is and stops; the same command goes on from there."""
+
+    kind: Literal["judge"]
+    judge: Annotated[OpenAIJudge | LocalModelJudge, Field(discriminator="kind")]
+    """`{kind: openai, base_url: URL, model: NAME}` or `{kind: local_model, path: FOLDER}`, with their settings; `clip`
+    is without effect."""
+    on_unreadable: Literal["stop", "middle"] = "stop"
+    """A response whose score cannot be read, or of which the endpoint refuses to speak: the stage is saved and stops;
+    or it is paid the middle score, 5, and counted."""
+
+
 RewardPart = Annotated[
-    ModelReward | EnsembleReward | RulesReward | AnswerReward | MatchReward | LengthReward | ServiceReward,
+    ModelReward
+    | EnsembleReward
+    | RulesReward
+    | AnswerReward
+    | MatchReward
+    | LengthReward
+    | ServiceReward
+    | JudgeReward,
     Field(discriminator="kind"),
 ]
 
@@ -145,7 +168,7 @@ Reward = Annotated[
 
 REWARD_CLASSES: dict[str, type[RewardSection]] = {
     "reward_model": ModelReward, "ensemble": EnsembleReward, "rules": RulesReward, "answer": AnswerReward,
-    "match": MatchReward, "length": LengthReward, "service": ServiceReward,
+    "match": MatchReward, "length": LengthReward, "service": ServiceReward, "judge": JudgeReward,
 }  # fmt: skip
 
 

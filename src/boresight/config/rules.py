@@ -18,13 +18,17 @@ from boresight.config.references import (
 )
 from boresight.config.reward_sections import reward_models, reward_parts
 from boresight.config.sections import (
+    AILabelsStage,
     DPOStage,
     EnsembleReward,
     EvaluateStage,
     GateStage,
+    JudgeReward,
     LengthReward,
+    LocalModelJudge,
     ModelReward,
     ModelSection,
+    OpenAIJudge,
     ORPOStage,
     PolicyStage,
     PPOStage,
@@ -35,6 +39,7 @@ from boresight.config.sections import (
     SFTStage,
     StageSection,
 )
+from boresight.config.yaml_text import KeyPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +264,8 @@ def _reward_rules(stage: PolicyStage) -> Iterator[Problem]:
             yield Problem(
                 (*path, "min_words"), f"{part.min_words}, more than max_words ({part.max_words}); nothing lies between"
             )
+        if isinstance(part, JudgeReward):
+            yield from _price_rules(part.judge, (*path, "judge"))
         if isinstance(part, EnsembleReward):
             for place, name in enumerate(part.models):
                 if name in part.models[:place]:
@@ -318,8 +325,28 @@ def _sample_rules(stage: StageSection) -> Iterator[Problem]:
         )
 
 
+def _price_rules(judge: object, path: KeyPath = ("judge",)) -> Iterator[Problem]:
+    """Both prices or none, and no budget without them."""
+    if isinstance(judge, OpenAIJudge):
+        given = [name for name in ("price_prompt", "price_completion") if getattr(judge, name) is not None]
+        if len(given) == 1:
+            yield Problem((*path, given[0]), "the other price is missing; give price_prompt and price_completion")
+        elif judge.budget is not None and not given:
+            yield Problem((*path, "budget"), f"{judge.budget:g} without prices; give price_prompt and price_completion")
+
+
+def _label_rules(stage: StageSection) -> Iterator[Problem]:
+    assert isinstance(stage, AILabelsStage)
+    yield from _price_rules(stage.judge)
+    if stage.ranking and stage.pairs_per_prompt != 1:
+        yield Problem(("ranking",), f"true beside pairs_per_prompt: {stage.pairs_per_prompt}; keep one of the two")
+    if stage.dry_run and not isinstance(stage.judge, OpenAIJudge | LocalModelJudge):
+        yield Problem(("dry_run",), f"true, but a judge of the kind {stage.judge.kind} costs nothing; leave it out")
+
+
 def _evaluate_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, EvaluateStage)
+    yield from _price_rules(stage.judge)
     for index, name in enumerate(stage.candidates):
         if name in stage.candidates[:index]:
             yield Problem(("candidates", index), f'"{name}" stands in the list twice; remove one')
@@ -356,6 +383,7 @@ FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[P
     (PolicyStage, _policy_rules),
     (PPOStage, _ppo_rules),
     (SampleStage, _sample_rules),
+    (AILabelsStage, _label_rules),
     (EvaluateStage, _evaluate_rules),
     (GateStage, _gate_rules),
 )

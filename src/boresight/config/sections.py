@@ -7,10 +7,14 @@ from preference pairs stand in `boresight.config.preference_stages`, those that 
 """
 
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from boresight.config.judge_sections import JUDGE_PATHS, Judge
+from boresight.config.judge_sections import LocalModelJudge as LocalModelJudge
+from boresight.config.judge_sections import OpenAIJudge as OpenAIJudge
+from boresight.config.judge_sections import RewardModelJudge as RewardModelJudge
+from boresight.config.judge_sections import RulesJudge as RulesJudge
 from boresight.config.policy_stages import PolicyStage as PolicyStage
 from boresight.config.policy_stages import PPOStage as PPOStage
 from boresight.config.policy_stages import RLOOStage as RLOOStage
@@ -22,6 +26,7 @@ from boresight.config.preference_stages import RewardModelStage as RewardModelSt
 from boresight.config.preference_stages import SimPOStage as SimPOStage
 from boresight.config.reward_sections import AnswerReward as AnswerReward
 from boresight.config.reward_sections import EnsembleReward as EnsembleReward
+from boresight.config.reward_sections import JudgeReward as JudgeReward
 from boresight.config.reward_sections import LengthReward as LengthReward
 from boresight.config.reward_sections import MatchReward as MatchReward
 from boresight.config.reward_sections import ModelReward as ModelReward
@@ -125,86 +130,26 @@ class SampleStage(StageSection):
     """Responses decoded at once."""
 
 
-class RulesJudge(Section):
-    """Scores a response by its prompt's `expect` (see `boresight.feedback.rule_judge`)."""
-
-    kind: Literal["rules"]
-    noise: Fraction = 0.0
-    """Share of verdicts turned round at random, to imitate people who disagree."""
-    tie_margin: NonNegativeFloat = 0.0
-    """Scores that differ by at most this are a tie."""
-
-
-class RewardModelJudge(Section):
-    """A reward model as judge: the higher score wins."""
-
-    kind: Literal["reward_model"]
-    model: str
-    """Reward-model stage."""
-    tie_margin: NonNegativeFloat = 0.0
-    """Scores that differ by at most this are a tie."""
-
-
-def _is_plain_address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected an address such as http://127.0.0.1:8000/v1")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("expected no user, password or query, as settings are written into reports")
-    return url.rstrip("/")
-
-
-class OpenAIJudge(Section):
-    """A language model behind an OpenAI-compatible address, asked by a rubric in both orders (docs/ai_feedback.md). The
-    API key is read from the environment and written nowhere; what was answered is kept in the run's folder, so that
-    nothing is asked twice."""
-
-    PLAIN: ClassVar = ("model",)
-    kind: Literal["openai"]
-    base_url: Annotated[str, AfterValidator(_is_plain_address)]
-    """Address up to where /chat/completions begins: `http://127.0.0.1:8000/v1`."""
-    model: str
-    """Name of the model there."""
-    rubric: Literal["helpful", "harmless"] = "helpful"
-    """A shipped rubric."""
-    rubric_file: str | None = None
-    """A rubric of your own, in place of `rubric`."""
-    samples: PositiveInt = 1
-    """Replies to each question; with several, and a temperature above 0, their mean is a soft label."""
-    temperature: NonNegativeFloat = 0.0
-    """Sampling temperature of the judge."""
-    max_tokens: PositiveInt = 512
-    """Longest reply in tokens; a reply that is cut off before its verdict is counted as failed."""
-    clip: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
-    """No label is surer than 1 - clip: a judge errs even where both orders agree."""
-    key_variable: str = "OPENAI_API_KEY"
-    """Environment variable with the API key; where it is not set, none is sent."""
-    most_at_once: PositiveInt = 32
-    """Requests on the way at once at most; fewer where the endpoint asks for it."""
-    timeout_seconds: PositiveFloat = 60.0
-    """Time for one request."""
-    patience_seconds: NonNegativeFloat = 300.0
-    """How long a request that fails is tried again."""
-
-
-Judge = Annotated[RulesJudge | RewardModelJudge, Field(discriminator="kind")]
-LabelJudge = Annotated[RulesJudge | RewardModelJudge | OpenAIJudge, Field(discriminator="kind")]
-
-
 class AILabelsStage(StageSection):
     """Preference pairs from sampled responses, chosen by a judge that sees both orders."""
 
     REFERENCES: ClassVar = ("responses", "judge.model")
-    PATHS: ClassVar = ("judge.rubric_file",)
+    PATHS: ClassVar = JUDGE_PATHS
     kind: Literal["ai_labels"]
     responses: str
     """`sample` stage."""
-    judge: LabelJudge
-    """Who prefers: `{kind: rules}`, `{kind: reward_model, model: STAGE}` or `{kind: openai, base_url: URL, model:
-    NAME}`, with its own settings."""
+    judge: Judge
+    """Who prefers: `{kind: rules}`, `{kind: reward_model, model: STAGE}`, `{kind: openai, base_url: URL, model: NAME}`
+    or `{kind: local_model, path: FOLDER}`, with its own settings."""
     pairs_per_prompt: PositiveInt = 1
-    """Pairs taken from one prompt, widest difference first; ties are never taken. A judge of the kind `openai` is shown
-    no more couples than that, drawn by the seed."""
+    """Pairs taken from one prompt, widest difference first; ties are never taken. Judges of the kinds `openai` and
+    `local_model` are shown no more couples than that, drawn by the seed."""
+    ranking: bool = False
+    """Compare every couple of a prompt's responses, in place of `pairs_per_prompt`; the pairs of a prompt then travel
+    together as a ranking, and circles among them are counted."""
+    dry_run: bool = False
+    """Say what a judge of the kinds `openai` and `local_model` would be asked and would cost, ask nothing, and stop
+    there."""
 
 
 class PairFilters(Section):
@@ -250,7 +195,7 @@ class EvaluateStage(StageSection):
     """Blind pairwise comparison of candidates with a baseline on held-out prompts, in both orders."""
 
     REFERENCES: ClassVar = ("candidates", "baseline", "judge.model")
-    PATHS: ClassVar = ("prompts", "probe_sets")
+    PATHS: ClassVar = ("prompts", "probe_sets", *JUDGE_PATHS)
     kind: Literal["evaluate"]
     candidates: list[str] = Field(min_length=1)
     """Stages whose models are compared."""
@@ -261,7 +206,9 @@ class EvaluateStage(StageSection):
     limit: PositiveInt | None = None
     """Use this many prompts, drawn by the seed; by default all."""
     judge: Judge
-    """Who compares: `{kind: rules}` or `{kind: reward_model, model: STAGE}`, with its own settings."""
+    """Who compares: `{kind: rules}`, `{kind: reward_model, model: STAGE}`, `{kind: openai, base_url: URL, model: NAME}`
+    or `{kind: local_model, path: FOLDER}`, with its own settings. Verdicts of the last two count by the side they take;
+    comparisons without a verdict in both orders are left out and counted."""
     temperature: NonNegativeFloat = 0.0
     """Temperature of the compared responses, fixed beforehand; 0 is greedy."""
     max_new_tokens: PositiveInt = 128

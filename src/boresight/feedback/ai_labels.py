@@ -7,7 +7,7 @@ Zheng et al. 2023 (arXiv:2306.05685, section 3.4) have it, and of verdicts that 
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -50,6 +50,7 @@ class Labels:
     verdict_flips: int  # comparisons whose verdict turned with the order
     failed: Counter[str] = field(default_factory=Counter)  # comparisons without a verdict in both orders, by the reason
     compared: Sequence[Compared] = ()
+    cycles: int = 0  # triples of responses to one prompt of which each is preferred to the next, in a circle
 
 
 def choose_couples(responses: Sequence[Response], most_per_prompt: int | None = None, *, seed: int = 0) -> list[Couple]:
@@ -81,12 +82,13 @@ def label_responses(
     responses: Sequence[Response],
     judge: Judge,
     *,
-    pairs_per_prompt: int,
+    pairs_per_prompt: int | None,
     couples: Sequence[Couple] | None = None,
     clip: float = 0.0,
     meta: Mapping[str, Any] | None = None,
 ) -> Labels:
-    """At most `pairs_per_prompt` pairs of different texts from each prompt, the widest difference first.
+    """At most `pairs_per_prompt` pairs of different texts from each prompt, the widest difference first; without a
+    limit all of them, and the pairs of one prompt share a `ranking_id`, so that they travel together.
 
     `couples` are those to compare, by default all. `p_chosen` is the mean of both orders, at most 1 - `clip`. `meta`
     goes into each pair.
@@ -110,11 +112,22 @@ def label_responses(
         else:
             labelled.setdefault(one.a.prompt.id, []).append((_gap(one), _pair(one, clip, meta or {})))
     pairs = [
-        pair
-        for found in labelled.values()
+        pair if pairs_per_prompt is not None else replace(pair, ranking_id=prompt)
+        for prompt, found in labelled.items()
         for _, pair in sorted(found, key=lambda item: (-item[0], item[1].id))[:pairs_per_prompt]
     ]
-    return Labels(pairs, len({r.prompt.id for r in responses}), ties, flips, failed, compared)
+    return Labels(pairs, len({r.prompt.id for r in responses}), ties, flips, failed, compared, _cycles(compared))
+
+
+def _cycles(compared: Sequence[Compared]) -> int:
+    """Triples that no order of the three responses explains: a before b, b before c, c before a."""
+    better: dict[str, set[str]] = {}
+    for one in compared:
+        if not one.failure and one.agrees and one.p_a != 0.5:
+            winner, loser = (one.a.id, one.b.id) if one.p_a > 0.5 else (one.b.id, one.a.id)
+            better.setdefault(winner, set()).add(loser)
+    found = sum(first in better.get(c, ()) for first in better for b in better[first] for c in better.get(b, ()))
+    return found // 3  # each is met from every one of its three
 
 
 def _side(value: float) -> int:

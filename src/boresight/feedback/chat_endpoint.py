@@ -21,12 +21,14 @@ from typing import Any, NamedTuple
 
 from boresight.errors import JudgeError
 from boresight.feedback.score_client import retry_after
-from boresight.feedback.verdicts import SCHEMA
+from boresight.feedback.verdict_logps import expected_answer
+from boresight.feedback.verdicts import VERDICT, Form
 
 TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529)
 OVERLOADED = (429, 503, 529)
 """Answers that ask for fewer requests at once."""
 LARGEST_ANSWER = 4 * 2**20  # bytes
+TOP_LOGPROBS = 20  # the most that OpenAI gives
 SHOWN = 160  # characters of an answer that a message quotes
 CHARACTERS_PER_TOKEN = 4  # of English text, where the endpoint counts no tokens
 HIDDEN = "[the API key]"
@@ -35,13 +37,19 @@ Messages = Sequence[Mapping[str, str]]
 
 
 class Reply(NamedTuple):
-    """What the judge said, and its cost in tokens (estimated from characters where the endpoint counts none)."""
+    """What the judge said, and its cost in tokens (estimated from characters where the endpoint counts none).
+
+    `expected`: what its answer is worth on average over the log-probabilities of the answer's tokens, and `mass`: how
+    much probability they have of all; None where there are none.
+    """
 
     text: str
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
     counted: bool
+    expected: float | None = None
+    mass: float | None = None
 
 
 class OutOfReachError(Exception):
@@ -72,7 +80,9 @@ class ChatEndpoint:
     timeout: float = 60.0
     key_variable: str = "OPENAI_API_KEY"
     structured: bool = True
-    """Ask for the JSON schema of a verdict; turned off for good when the endpoint says that it knows none."""
+    """Ask for the JSON schema of an answer; turned off for good when the endpoint says that it knows none."""
+    logprobs: bool = False
+    """Ask for the log-probabilities of the answer's tokens."""
     limit_name: str = "max_tokens"
     """What the limit of a reply is called; some models insist on `max_completion_tokens`, and say so."""
 
@@ -92,34 +102,41 @@ class ChatEndpoint:
 
     def identity(self) -> dict[str, Any]:
         """What decides a reply, besides the messages: part of the key under which it is kept."""
-        return {
+        decides = {
             "base_url": self.base_url, "model": self.model, "temperature": self.temperature,
             "max_tokens": self.max_tokens,
         }  # fmt: skip
+        return decides | ({"logprobs": True} if self.logprobs else {})
 
-    def ask(self, messages: Messages, sample: int) -> Reply:
-        """One request. Raises OutOfReachError, BrokenAnswerError or RefusedRequestError, and JudgeError where no
-        request at all can succeed (key, address, model, credit)."""
-        sent = self.structured, self.limit_name
+    def body(self, messages: Messages, sample: int, form: Form | None = VERDICT) -> dict[str, Any]:
+        """What is sent; `form` is that of the answer, or None for free text."""
         body: dict[str, Any] = {
             "model": self.model, "messages": list(messages), "temperature": self.temperature,
             self.limit_name: self.max_tokens,
         }  # fmt: skip
         if self.temperature > 0:
             body["seed"] = sample
-        if self.structured:
-            body["response_format"] = {"type": "json_schema", "json_schema": SCHEMA}
+        if self.structured and form is not None:
+            body["response_format"] = {"type": "json_schema", "json_schema": form.schema}
+        if self.logprobs and form is not None:
+            body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        return body
+
+    def ask(self, messages: Messages, sample: int, form: Form | None = VERDICT) -> Reply:
+        """One request. Raises OutOfReachError, BrokenAnswerError or RefusedRequestError, and JudgeError where no
+        request at all can succeed (key, address, model, credit)."""
+        sent = self.structured, self.limit_name
         try:
-            text = self._post(json.dumps(body).encode("utf-8"))
+            text = self._post(json.dumps(self.body(messages, sample, form)).encode("utf-8"))
         except RefusedRequestError as refusal:
             if "response_format" in str(refusal) or "json_schema" in str(refusal):
                 self.structured = False
             elif "max_completion_tokens" in str(refusal):
                 self.limit_name = "max_completion_tokens"
             if sent != (self.structured, self.limit_name):
-                return self.ask(messages, sample)
+                return self.ask(messages, sample, form)
             raise
-        return read_reply(text, sum(len(m["content"]) for m in messages))
+        return read_reply(text, sum(len(m["content"]) for m in messages), form)
 
     def _post(self, body: bytes) -> str:
         key = self._key()
@@ -197,7 +214,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_NoRedirects)
 
 
-def read_reply(text: str, prompt_characters: int) -> Reply:
+def read_reply(text: str, prompt_characters: int, form: Form | None = VERDICT) -> Reply:
     """The reply in the body of an answer. Raises BrokenAnswerError, saying what stood there instead."""
     stripped = text.strip()
     if not stripped:
@@ -221,7 +238,8 @@ def read_reply(text: str, prompt_characters: int) -> Reply:
     spent = [count for count in counts if isinstance(count, int) and not isinstance(count, bool) and count >= 0]
     known = len(spent) == len(counts)
     prompt, completion = spent if known else (tokens_of(prompt_characters), tokens_of(len(said)))
-    return Reply(said, str(choice.get("finish_reason") or ""), prompt, completion, known)
+    soft = expected_answer(said, choice.get("logprobs"), form) if form is not None else None
+    return Reply(said, str(choice.get("finish_reason") or ""), prompt, completion, known, *(soft or ()))
 
 
 def tokens_of(characters: int) -> int:

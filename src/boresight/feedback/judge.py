@@ -1,8 +1,9 @@
 """What a judge is asked and what it answers. A judge never learns which model gave which response."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from boresight.records import Prompt
 
@@ -47,12 +48,27 @@ class Judge(Protocol):
     def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]: ...
 
 
-class RewardModelJudge:
-    """The answer with the higher reward-model score wins; an answer that was cut off is scored as it stands."""
+class ToldJudge(Judge, Protocol):
+    """A judge that tells beside its labels who it is, and what it was asked."""
 
-    def __init__(self, model: "RewardModel", tie_margin: float) -> None:
+    def identity(self) -> dict[str, Any]:
+        """{"judge": name, ...}"""
+        ...
+
+    def account(self) -> dict[str, Any]:
+        """failure_examples, unreadable_replies, base_url, answer_mass and cost (null where nothing is counted)."""
+        ...
+
+
+class RewardModelJudge:
+    """The answer with the higher reward-model score wins; an answer that was cut off is scored as it stands. `soft`:
+    the verdict is the probability that the model gives the first, sigmoid(first - second) (Bradley and Terry)."""
+
+    def __init__(self, model: "RewardModel", tie_margin: float, *, name: str = "", soft: bool = False) -> None:
         self._model = model
         self._tie_margin = tie_margin
+        self._name = name
+        self._soft = soft
 
     def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         answers = {(c.prompt.messages, a.text): 0.0 for c in comparisons for a in (c.first, c.second)}
@@ -61,8 +77,19 @@ class RewardModelJudge:
         verdicts = []
         for c in comparisons:
             first, second = known[c.prompt.messages, c.first.text], known[c.prompt.messages, c.second.text]
-            verdicts.append(Verdict(verdict_of(first, second, self._tie_margin), first, second))
+            value = verdict_of(first, second, self._tie_margin)
+            if self._soft and value != 0.5:
+                value = 1.0 / (1.0 + math.exp(min(second - first, 700.0)))
+            verdicts.append(Verdict(value, first, second))
         return verdicts
+
+    def identity(self) -> dict[str, Any]:
+        return {"judge": self._name}
+
+    def account(self) -> dict[str, Any]:
+        return {
+            "failure_examples": {}, "unreadable_replies": 0, "base_url": None, "answer_mass": None, "cost": None,
+        }  # fmt: skip
 
 
 def verdict_of(first: float, second: float, tie_margin: float) -> float:

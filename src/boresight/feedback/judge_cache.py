@@ -8,8 +8,11 @@ from boresight.feedback.chat_endpoint import Reply
 
 _TABLE = """create table if not exists replies (
     key text primary key, reply text not null, finish_reason text not null,
-    prompt_tokens integer not null, completion_tokens integer not null, counted integer not null
+    prompt_tokens integer not null, completion_tokens integer not null, counted integer not null,
+    expected real, mass real
 ) without rowid"""
+_SINCE = ("expected", "mass")
+"""Columns that files of the first form lack."""
 
 
 class JudgeCache:
@@ -25,6 +28,9 @@ class JudgeCache:
             self._connection.execute("pragma journal_mode=wal")
             self._connection.execute("pragma synchronous=normal")
             self._connection.execute(_TABLE)
+            known = {row[1] for row in self._connection.execute("pragma table_info(replies)")}
+            for column in [name for name in _SINCE if name not in known]:
+                self._connection.execute(f"alter table replies add column {column} real")
         except (sqlite3.Error, OSError) as error:
             raise JudgeError(
                 f"{path}: the file of replies cannot be used ({error}). Give another one, or remove it (what it holds "
@@ -33,12 +39,17 @@ class JudgeCache:
 
     def get(self, key: str) -> Reply | None:
         row = self._connection.execute(
-            "select reply, finish_reason, prompt_tokens, completion_tokens, counted from replies where key = ?", (key,)
+            "select reply, finish_reason, prompt_tokens, completion_tokens, counted, expected, mass from replies "
+            "where key = ?",
+            (key,),
         ).fetchone()
-        return None if row is None else Reply(row[0], row[1], row[2], row[3], bool(row[4]))
+        if row is None:
+            return None
+        text, finish_reason, prompt_tokens, completion_tokens, counted, expected, mass = row
+        return Reply(text, finish_reason, prompt_tokens, completion_tokens, bool(counted), expected, mass)
 
     def put(self, key: str, reply: Reply) -> None:
-        self._connection.execute("insert or replace into replies values (?, ?, ?, ?, ?, ?)", (key, *reply))
+        self._connection.execute("insert or replace into replies values (?, ?, ?, ?, ?, ?, ?, ?)", (key, *reply))
 
     def close(self) -> None:
         self._connection.close()

@@ -24,6 +24,7 @@ from boresight.feedback.chat_endpoint import (
 )
 from boresight.feedback.judge_cache import JudgeCache
 from boresight.feedback.throttle import Throttle
+from boresight.feedback.verdicts import VERDICT, Form
 from boresight.storage import canonical_json, hash_text
 
 TRIES_OF_BROKEN_ANSWERS = 4
@@ -34,16 +35,17 @@ TOKENS_OF_THE_FORM = 64  # at most, around the messages of a chat
 
 
 class Question(NamedTuple):
-    """`sample` tells apart several replies to the same messages."""
+    """`sample` tells apart several replies to the same messages; `form` is that of the answer, None for free text."""
 
     messages: Messages
     sample: int = 0
+    form: Form | None = VERDICT
 
 
 class Failure(NamedTuple):
     """`refused`: the fault is of this one question, and says nothing of the endpoint."""
 
-    kind: Literal["out_of_reach", "broken_answer", "refused", "over_budget"]
+    kind: Literal["out_of_reach", "broken_answer", "refused", "over_budget", "unanswered", "too_long"]
     reason: str
 
 
@@ -106,6 +108,14 @@ class JudgeClient:
     clock: Callable[[], float] = time.monotonic
     ledger: Ledger = field(default_factory=Ledger)
     _entered: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.model
+
+    @property
+    def address(self) -> str:
+        return self.endpoint.base_url
 
     def key(self, question: Question) -> str:
         """Hash of all that decides a reply."""
@@ -264,7 +274,7 @@ class _Asking:
                 raise self._fault
             self._client.ledger.tries += 1
             loop = asyncio.get_running_loop()
-            reply = await loop.run_in_executor(self._pool, endpoint.ask, question.messages, question.sample)
+            reply = await loop.run_in_executor(self._pool, endpoint.ask, *question)
         self._throttle.succeeded()
         return reply
 

@@ -3,13 +3,16 @@
 from typing import Any
 
 from boresight.feedback.ai_labels import Labels
+from boresight.feedback.judge import ToldJudge
 from boresight.feedback.judge_bias import judge_bias
-from boresight.feedback.rubric_judge import RubricJudge
+
+LEAST_MASS = 0.5
+"""Below it a local judge would rather have written something else than any of the answers that it was asked for."""
 
 
-def label_summary(labels: Labels, judge: RubricJudge) -> dict[str, Any]:
+def label_summary(labels: Labels, judge: ToldJudge) -> dict[str, Any]:
     """`comparisons` = labelled + ties + verdict_flips + failed; of those labelled, `pairs` were taken."""
-    ledger = judge.client.ledger
+    identity = judge.identity()
     failed = sum(labels.failed.values())
     return {
         "prompts": labels.prompts,
@@ -20,19 +23,10 @@ def label_summary(labels: Labels, judge: RubricJudge) -> dict[str, Any]:
         "verdict_flips": labels.verdict_flips,
         "failed": failed,
         "failed_by_reason": dict(sorted(labels.failed.items())),
-        "failure_examples": dict(sorted(judge.examples.items())),
-        "unreadable_replies": judge.unreadable_replies,
-        **judge.identity(),
-        "base_url": judge.client.endpoint.base_url,
-        "bias": judge_bias(labels.compared, judge.client.endpoint.model),
-        "cost": {
-            "asked": ledger.asked,
-            "known_before": ledger.known,
-            "prompt_tokens": ledger.prompt_tokens,
-            "completion_tokens": ledger.completion_tokens,
-            "replies_with_estimated_tokens": ledger.estimated_counts,
-            "usd": judge.client.cost(),
-        },
+        "cycles": labels.cycles,
+        **identity,
+        **judge.account(),
+        "bias": judge_bias(labels.compared, identity["judge"]),
     }
 
 
@@ -52,6 +46,11 @@ def summary_warnings(summary: dict[str, Any]) -> list[str]:
             found.append(f"the judge {how} {what}: {effect['rate']:.1%} of verdicts ({low:.1%} to {high:.1%})")
     if bias["self_preference"] is not None:
         found.append("judge and some of the models share a family: judges tend to prefer their own kind")
+    if summary["answer_mass"] is not None and summary["answer_mass"] < LEAST_MASS:
+        found.append(
+            f"the judge gives its answers {summary['answer_mass']:.1%} of all probability: it would rather write "
+            "something else, so that little can be read from them. Take a model that follows instructions"
+        )
     for kind, count in summary["failed_by_reason"].items():
         example = summary["failure_examples"].get(kind, "")
         found.append(f"{count:,} comparisons failed ({kind.replace('_', ' ')}), for instance: {example}")

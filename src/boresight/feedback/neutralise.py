@@ -9,13 +9,14 @@ import re
 _ROLE_NAMES = "system|user|human|assistant|model|tool|developer|s|bos|eos|unk|pad|start_of_turn|end_of_turn|think"
 _OPENING = re.compile(rf"<(?=<<|[|｜]|</?SYS>>|/?(?:{_ROLE_NAMES})\b[^<>\n]{{0,20}}>)", re.IGNORECASE)
 _BRACKET = re.compile(r"\[(?=\[|/?INST\])", re.IGNORECASE)
-_VERDICT_KEY = re.compile(r'"(\s*verdict\s*)"', re.IGNORECASE)
+_ANSWER_KEY = re.compile(r'"(\s*(?:verdict|score)\s*)"', re.IGNORECASE)
 
 
 def neutralise(text: str) -> str:
     """The text with look-alikes in place of what could command: `<` before a marker, special token or role tag, the
-    first of two `[`, and the quotes of a "verdict" key. All else stays as it is, and doing it twice changes nothing.
+    first of two `[`, and the quotes of a "verdict" or "score" key. All else stays as it is, and doing it twice changes
+    nothing.
     """
     text = _OPENING.sub("‹", text)
     text = _BRACKET.sub("［", text)
-    return _VERDICT_KEY.sub(r"“\1”", text)
+    return _ANSWER_KEY.sub(r"“\1”", text)

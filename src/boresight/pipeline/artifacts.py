@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from boresight.config.judge_sections import NO_PART_OF_A_RESULT
 from boresight.config.sections import StageSection
 from boresight.errors import CheckpointError
 from boresight.storage import canonical_json, hash_text, hash_tree, read_json, storage_faults, write_json
@@ -180,15 +181,17 @@ def stage_config(section: StageSection) -> dict[str, Any]:
     """Settings of a stage that decide its result: all but how often it saves, how it spares memory, and how it asks a
     reward service or a judge."""
     config: dict[str, Any] = json.loads(section.model_dump_json())
-    for name in ("checkpoint_every", "activation_checkpointing"):
+    for name in ("checkpoint_every", "activation_checkpointing", "dry_run"):
         config.pop(name, None)
     reward = config.get("reward")
     for part in reward if isinstance(reward, list) else [reward]:
         if isinstance(part, dict):
             for name in ("batch_size", "timeout_seconds", "patience_seconds"):  # of a service
                 part.pop(name, None)
+            for name in NO_PART_OF_A_RESULT if isinstance(part.get("judge"), dict) else ():
+                part["judge"].pop(name, None)
     if isinstance(judge := config.get("judge"), dict):
-        for name in ("key_variable", "most_at_once", "timeout_seconds", "patience_seconds"):
+        for name in NO_PART_OF_A_RESULT:
             judge.pop(name, None)
     return config
 

@@ -77,8 +77,10 @@ def read_data(pipeline: Pipeline) -> PipelineData:
     lines: dict[tuple[Any, ...], FileLine] = {}
     for name, stage in pipeline.stages.items():
         for field_name, paths in pipeline.file_inputs(name).items():
-            if field_name == "judge.rubric_file":  # no data, but as easily broken
+            if field_name.endswith(".rubric_file"):  # no data, but as easily broken
                 data.findings.extend(_rubric_faults(name, paths))
+                continue
+            if field_name.endswith(".path"):  # of a model
                 continue
             for path in paths:
                 key, read = _reader(stage, field_name, path)

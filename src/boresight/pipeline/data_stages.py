@@ -7,10 +7,9 @@ from typing import Any
 
 from boresight.config.sections import (
     AILabelsStage,
+    LocalModelJudge,
     OpenAIJudge,
     PreferencesStage,
-    RewardModelJudge,
-    RulesJudge,
     SampleStage,
 )
 from boresight.data.filters import Dropped, Filters, filter_pairs, marked
@@ -18,30 +17,21 @@ from boresight.data.jsonl import read_records, write_records
 from boresight.data.preferences import join_pairs, longer_share
 from boresight.data.readers import read_pairs
 from boresight.data.split import hold_out
-from boresight.errors import DataError
+from boresight.errors import DataError, PausedError
 from boresight.feedback.ai_labels import Labels, choose_couples, label_responses
-from boresight.feedback.chat_endpoint import ChatEndpoint
-from boresight.feedback.judge import Judge
-from boresight.feedback.judge import RewardModelJudge as ScoringJudge
-from boresight.feedback.judge_cache import JudgeCache
-from boresight.feedback.judge_client import JudgeClient
+from boresight.feedback.label_file import estimate_file, estimate_words
 from boresight.feedback.label_summary import label_summary, summary_warnings
-from boresight.feedback.rubric import load_rubric
-from boresight.feedback.rubric_judge import RubricJudge
-from boresight.feedback.rule_judge import RuleJudge
-from boresight.models.loading import default_device
-from boresight.models.roles import build_reward_model
 from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
 from boresight.pipeline.best_of_n import keep_best
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.inputs import HELD_OUT, PAIRS, read_stage_prompts, rows_aside
+from boresight.pipeline.judge_roles import build_judge, build_rubric_judge
 from boresight.records import PreferencePair, Response
 
 Result = dict[str, Any]
 RESPONSES, DROPPED = "responses.jsonl", "dropped.jsonl"
 NEAR_BOTH = "near_both_parts"
 """Why a pair is neither trained on nor held out: its prompt is a near duplicate of one in either part."""
-JUDGE_REPLIES = "judge_replies.sqlite"
 COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")  # only in these are columns named by the user
 
 
@@ -95,17 +85,24 @@ def ai_labels(context: StageContext, config: AILabelsStage) -> Result:
 
 
 def _label(context: StageContext, config: AILabelsStage, responses: list[Response]) -> tuple[Labels, Result]:
-    """The labels, and what a judge that is paid for tells of itself."""
-    if not isinstance(config.judge, OpenAIJudge):
+    """The labels, and what a judge that is asked by a rubric tells of itself."""
+    per_prompt = None if config.ranking else config.pairs_per_prompt
+    if not isinstance(config.judge, OpenAIJudge | LocalModelJudge):
         judge = build_judge(context, config.judge)
-        return label_responses(responses, judge, pairs_per_prompt=config.pairs_per_prompt), {}
+        labels = label_responses(responses, judge, pairs_per_prompt=per_prompt)
+        return labels, {"cycles": labels.cycles} if config.ranking else {}
     asked = build_rubric_judge(context, config.judge)
-    couples = choose_couples(responses, config.pairs_per_prompt, seed=context.seed)
+    if config.dry_run:
+        estimate = estimate_file(responses, asked, pairs_per_prompt=per_prompt, seed=context.seed)
+        raise PausedError(
+            f"stage {context.name}: nothing was asked (dry_run). {estimate_words(estimate)} Set dry_run: false and "
+            "give the same command to ask."
+        )
     labels = label_responses(
         responses,
         asked,
-        pairs_per_prompt=config.pairs_per_prompt,
-        couples=couples,
+        pairs_per_prompt=per_prompt,
+        couples=choose_couples(responses, per_prompt, seed=context.seed),
         clip=config.judge.clip,
         meta=asked.identity(),
     )
@@ -118,22 +115,6 @@ def _label(context: StageContext, config: AILabelsStage, responses: list[Respons
 def _reasons(figures: Result) -> str:
     examples = figures.get("judging", {}).get("failure_examples", {})
     return "".join(f"; {reason}" for reason in examples.values())
-
-
-def build_rubric_judge(context: StageContext, config: OpenAIJudge) -> RubricJudge:
-    """What it was answered lies beside the stages, so that a stage that is built anew pays for nothing again."""
-    endpoint = ChatEndpoint(
-        config.base_url,
-        config.model,
-        temperature=config.temperature,
-        max_tokens=config.max_tokens,
-        timeout=config.timeout_seconds,
-        key_variable=config.key_variable,
-    )
-    cache = JudgeCache(context.runs.root / JUDGE_REPLIES)
-    client = JudgeClient(endpoint, cache, most_at_once=config.most_at_once, patience=config.patience_seconds)
-    name = config.rubric if config.rubric_file is None else str(context.pipeline.resolve_path(config.rubric_file))
-    return RubricJudge(client, load_rubric(name), config.samples)
 
 
 def preferences(context: StageContext, config: PreferencesStage) -> Result:
@@ -170,14 +151,6 @@ def preferences(context: StageContext, config: PreferencesStage) -> Result:
         "kinds": dict(sorted(Counter(pair.kind for pair in kept if pair.kind).items())),
         "longer_share": longer_share(kept),
     }
-
-
-def build_judge(context: StageContext, config: RulesJudge | RewardModelJudge) -> Judge:
-    if isinstance(config, RulesJudge):
-        return RuleJudge(tie_margin=config.tie_margin, noise=config.noise, seed=context.seed)
-    path = context.model_path(config.model)
-    model = build_reward_model(path, device=default_device())
-    return ScoringJudge(model, config.tie_margin)
 
 
 def _source_pairs(

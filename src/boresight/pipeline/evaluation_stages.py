@@ -1,5 +1,6 @@
 """The stages that decide: blind comparison in both orders, and the gate."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from boresight.config.sections import EvaluateStage, GateStage
 from boresight.data.jsonl import write_records
+from boresight.errors import JudgeError
 from boresight.evaluation.badge import gate_badge
 from boresight.evaluation.gate import decide
 from boresight.evaluation.measures import MeasuredResponse, model_summary
@@ -15,18 +17,20 @@ from boresight.evaluation.probe_comparison import compare_probes
 from boresight.evaluation.probe_models import answer_probes
 from boresight.evaluation.probe_sets import joined, own_probes, read_probes
 from boresight.evaluation.win_rate import compare, compare_all
-from boresight.feedback.judge import Answer, Comparison, Judge
+from boresight.feedback.judge import Answer, Comparison, Judge, Verdict
 from boresight.feedback.rule_judge import hits
 from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
 from boresight.pipeline.context import StageContext
-from boresight.pipeline.data_stages import RESPONSES, build_judge
+from boresight.pipeline.data_stages import RESPONSES
 from boresight.pipeline.inputs import read_stage_prompts
+from boresight.pipeline.judge_roles import build_judge, judged_by
 from boresight.records import Prompt, Response
+from boresight.stats.intervals import wilson_clustered
 from boresight.storage import read_json, write_text
 from boresight.training.rollout import response_text
 
 Result = dict[str, Any]
-COMPARISONS = "comparisons.jsonl"
+COMPARISONS, UNJUDGED = "comparisons.jsonl", "unjudged.jsonl"
 BADGE = "badge.svg"
 CANARY_PROMPTS = 50
 PROBE_ANSWERS = "probe_answers"
@@ -41,13 +45,15 @@ def evaluate(context: StageContext, config: EvaluateStage) -> Result:
         requests = [(f"{prompt.id}/{model}", prompt, config.temperature) for prompt in prompts]
         answers[model] = answer_prompts(context, config, model, requests)
     judge = build_judge(context, config.judge)
-    rows = [
-        row
+    judged = {
+        candidate: compare_in_both_orders(candidate, answers[candidate], answers[config.baseline], judge)
         for candidate in config.candidates
-        for row in compare_in_both_orders(candidate, answers[candidate], answers[config.baseline], judge)
-    ]
+    }
+    rows = [row for found in judged.values() for row in with_verdicts(context, found)]
     write_records(context.folder / RESPONSES, [_response_row(i, p, answers) for i, p in enumerate(prompts)])
     write_records(context.folder / COMPARISONS, rows)
+    if failed := [row for found in judged.values() for row in found if row.get("failure")]:
+        write_records(context.folder / UNJUDGED, failed)
     return {
         "prompts": len(prompts),
         "read": read.read,
@@ -57,7 +63,10 @@ def evaluate(context: StageContext, config: EvaluateStage) -> Result:
         "baseline": config.baseline,
         "models": {model: model_summary([_measured(r) for r in given]) for model, given in answers.items()},
         "candidates": compare_all(rows, seed=context.seed),
+        "position": position_effect(rows),
         "canaries": judge_canaries(answers[config.baseline], judge, context.seed),
+        **unjudged(judged),
+        **judged_by(judge),
         **compared_by_probes(context, config, models),
     }
 
@@ -103,7 +112,10 @@ def judge_canaries(baseline: Sequence[Response], judge: Judge, seed: int) -> Res
     for name, text, judged in (("empty", "", asked[1:]), ("constant", asked[0].text, asked[1:])):
         if len(judged) >= 2:
             worthless = [replace(response, text=text, stopped=True) for response in judged]
-            figures = compare(compare_in_both_orders(name, worthless, judged, judge), seed=seed)
+            rows = [row for row in compare_in_both_orders(name, worthless, judged, judge) if not row.get("failure")]
+            if len(rows) < 4:
+                continue
+            figures = compare(rows, seed=seed)
             kept = {key: figures[key] for key in ("n", "win_rate", "ci95", "wins", "losses", "ties")}
             found[name] = {**kept, "beats_baseline": figures["ci95"][0] > 0.5}
     return found
@@ -112,31 +124,70 @@ def judge_canaries(baseline: Sequence[Response], judge: Judge, seed: int) -> Res
 def compare_in_both_orders(
     candidate: str, answers: Sequence[Response], baseline_answers: Sequence[Response], judge: Judge
 ) -> list[dict[str, Any]]:
-    """Rows of comparisons.jsonl, two a prompt; `verdict` is the candidate's: 1 it won, 0 it lost, 0.5 a tie."""
+    """Rows of comparisons.jsonl (and unjudged.jsonl), two a prompt; `verdict` is the candidate's: 1 it won, 0 it lost,
+    0.5 a tie. A soft verdict counts by the side that it takes, and stands beside it as `p_candidate`. Where the judge
+    gave no verdict in one of the orders, both rows have a `failure` and no verdict."""
     comparisons = [
         Comparison(a.prompt, Answer(a.text, a.stopped), Answer(b.text, b.stopped))
         for a, b in zip(answers, baseline_answers, strict=True)
     ]
-    rows = []
-    for order, shown in (
-        ("candidate_first", comparisons),
-        ("baseline_first", [comparison.swapped() for comparison in comparisons]),
-    ):
-        for comparison, verdict in zip(shown, judge.compare(shown), strict=True):
-            first = order == "candidate_first"
-            scores = (verdict.first_score, verdict.second_score)
-            rows.append(
-                {
-                    "prompt_id": comparison.prompt.id,
-                    "kind": comparison.prompt.kind,
-                    "candidate": candidate,
-                    "order": order,
-                    "verdict": verdict.value if first else 1.0 - verdict.value,
-                    "score_candidate": scores[0] if first else scores[1],
-                    "score_baseline": scores[1] if first else scores[0],
-                }
-            )
-    return rows
+    given, swapped = judge.compare(comparisons), judge.compare([comparison.swapped() for comparison in comparisons])
+    failures = [first.failure or second.failure for first, second in zip(given, swapped, strict=True)]
+    return [
+        _row(candidate, order, comparison.prompt, verdict, failure)
+        for order, verdicts in (("candidate_first", given), ("baseline_first", swapped))
+        for comparison, verdict, failure in zip(comparisons, verdicts, failures, strict=True)
+    ]
+
+
+def _row(candidate: str, order: str, prompt: Prompt, verdict: Verdict, failure: str) -> dict[str, Any]:
+    first = order == "candidate_first"
+    scores = (verdict.first_score, verdict.second_score)
+    p_candidate = verdict.value if first else 1.0 - verdict.value
+    soft = {} if failure or p_candidate in (0.0, 0.5, 1.0) else {"p_candidate": p_candidate}
+    return {
+        "prompt_id": prompt.id,
+        "kind": prompt.kind,
+        "candidate": candidate,
+        "order": order,
+        "verdict": None if failure else (p_candidate > 0.5) + 0.5 * (p_candidate == 0.5),
+        "score_candidate": scores[0] if first else scores[1],
+        "score_baseline": scores[1] if first else scores[0],
+        **soft,
+        **({"failure": failure} if failure else {}),
+    }
+
+
+def with_verdicts(context: StageContext, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of a candidate that have a verdict. Raises JudgeError where fewer than two prompts have."""
+    kept = [row for row in rows if not row.get("failure")]
+    if len(kept) < 4:
+        reasons = dict(sorted(Counter(str(row["failure"]) for row in rows if row.get("failure")).items()))
+        raise JudgeError(
+            f"stage {context.name}: the judge gave a verdict in both orders on {len(kept) // 2} of {len(rows) // 2} "
+            f"prompts (rows without one: {reasons}); expected at least 2. Replies so far are kept; take another judge "
+            "or rubric, or more prompts."
+        )
+    return kept
+
+
+def unjudged(judged: Mapping[str, Sequence[Mapping[str, Any]]]) -> Result:
+    """{unjudged: {candidate: {why: prompts}}} where the judge gave no verdict in one of the orders."""
+    found = {
+        candidate: dict(
+            sorted(Counter(str(row["failure"]) for row in rows[: len(rows) // 2] if row.get("failure")).items())
+        )
+        for candidate, rows in judged.items()
+    }
+    return {"unjudged": found} if any(found.values()) else {}
+
+
+def position_effect(rows: Sequence[Mapping[str, Any]]) -> Result:
+    """How often the response shown first won over both orders, ties as halves: {rate, ci95, effect, n}, an effect of
+    2 rate - 1. The place is confounded with nothing, because each couple is seen in both orders."""
+    first = [row["verdict"] if row["order"] == "candidate_first" else 1.0 - row["verdict"] for row in rows]
+    found = wilson_clustered(first, [row["prompt_id"] for row in rows])
+    return {"rate": found.value, "ci95": [found.low, found.high], "effect": 2 * found.value - 1, "n": len(rows)}
 
 
 def gate(context: StageContext, config: GateStage) -> Result:

@@ -104,6 +104,9 @@ def judge_words(evaluation: StageRecord) -> Markup:
     judge = evaluation.outcome.get("judge", {})
     if judge.get("kind") == "reward_model" and judge.get("model"):
         return Markup("the reward model {}").format(model_name(judge["model"]))
+    if judge.get("kind") in ("openai", "local_model"):
+        asked = evaluation.outcome.get("judging", {})
+        return Markup("{} by the rubric {}").format(plain(asked["judge"]), plain(asked["rubric"]))
     return Markup("the rule judge") if judge.get("kind") == "rules" else Markup("the judge")
 
 

@@ -8,6 +8,7 @@ from boresight.config.reward_sections import reward_models, reward_parts
 from boresight.config.sections import (
     AnswerReward,
     EnsembleReward,
+    JudgeReward,
     LengthReward,
     MatchReward,
     ModelReward,
@@ -19,12 +20,14 @@ from boresight.config.sections import (
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import scored_text_probe
 from boresight.errors import ModelError
+from boresight.feedback.local_judge import LocalJudge
 from boresight.feedback.rule_judge import parse_rules
 from boresight.feedback.score_client import ScoreClient
 from boresight.feedback.verifiable import expected_answer
 from boresight.models.loading import default_device
 from boresight.models.roles import RewardModel, build_reward_model
 from boresight.pipeline.context import StageContext
+from boresight.pipeline.judge_roles import build_rubric_judge
 from boresight.records import Prompt
 from boresight.storage import read_json
 from boresight.training.experience import RewardScale
@@ -32,6 +35,7 @@ from boresight.training.reward_sources import (
     AnySource,
     Ensemble,
     Form,
+    JudgeScores,
     KnownAnswer,
     PromptRules,
     Service,
@@ -46,15 +50,23 @@ class RewardRole:
     source: AnySource
     models: Mapping[str, RewardModel]
     services: Mapping[str, Service]
+    judges: Sequence[JudgeScores] = ()
 
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 over the parameters of each reward model, by stage."""
-        return {name: model.fingerprint() for name, model in self.models.items()}
+        """SHA-256 over the parameters of each reward model, by stage, and of each local judge, by its folder."""
+        local = [scores.judge.client for scores in self.judges if isinstance(scores.judge.client, LocalJudge)]
+        judges = {f"judge {client.address}": client.policy.fingerprint() for client in local}
+        return {name: model.fingerprint() for name, model in self.models.items()} | judges
 
     def served_models(self) -> dict[str, Any]:
-        """For the stage's result: which model answered behind which address."""
+        """For the stage's result: which model answered behind which address, and what judges tell of themselves; their
+        account is that since the stage was last taken up."""
         hashes = {url: service.model_hash for url, service in self.services.items()}
-        return {"reward_service_models": hashes} if hashes else {}
+        judges = [
+            {**one.judge.identity(), "unreadable_responses": one.unreadable, "since_last_start": one.judge.account()}
+            for one in self.judges
+        ]
+        return ({"reward_service_models": hashes} if hashes else {}) | ({"reward_judges": judges} if judges else {})
 
 
 def load_reward(
@@ -75,7 +87,8 @@ def load_reward(
     services: dict[str, Service] = {}
     parts = [(part.weight, _source(context, part, prompts, models, services)) for part in reward_parts(config.reward)]
     alone = len(parts) == 1 and parts[0][0] == 1.0
-    return RewardRole(parts[0][1] if alone else WeightedSum(parts), models, services)
+    judges = [source for _, source in parts if isinstance(source, JudgeScores)]
+    return RewardRole(parts[0][1] if alone else WeightedSum(parts), models, services, judges)
 
 
 def _source(
@@ -103,6 +116,9 @@ def _source(
         case ServiceReward():
             client = ScoreClient(part.url, part.timeout_seconds, part.patience_seconds)
             return services.setdefault(part.url, Service(client, part.batch_size, context.folder))
+        case JudgeReward():
+            judge = build_rubric_judge(context, part.judge, quiet=True)
+            return JudgeScores(judge, part.on_unreadable, context.folder)
     raise AssertionError(part.kind)  # the config knows no other
 
 

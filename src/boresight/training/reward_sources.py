@@ -4,26 +4,34 @@ A reward model and a service are given texts, which they write in their own temp
 Rules look at more: what a prompt expects, whether a response stopped. Sums and ensembles are made of either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from boresight.config.sections import AnswerReward, EnsembleReward, LengthReward, MatchReward
 from boresight.errors import ServiceError, TrainingError
+from boresight.feedback.judge import Answer
+from boresight.feedback.rubric_judge import RubricJudge
 from boresight.feedback.rule_judge import score as rule_score
 from boresight.feedback.score_client import ScoreClient
+from boresight.feedback.verdicts import HIGHEST, LOWEST
 from boresight.feedback.verifiable import expected_answer, gives_answer, matches, words_within
 from boresight.objectives.reward_shaping import combine_members
-from boresight.records import Messages
-from boresight.storage import read_json, write_json
+from boresight.records import Messages, Prompt
+from boresight.storage import canonical_json, hash_text, read_json, write_json
 from boresight.training.rollout import Rollout
 
 SERVICE_FILE = "reward_service.json"
 """In the stage's folder: which model answered behind a service, from its first answer on."""
+JUDGE_FILE = "reward_judge_unreadable.json"
+"""In the stage's folder: hashes of the responses that a judge gave no readable score."""
+MIDDLE = (LOWEST + HIGHEST) / 2
+MAY_COME = ("out_of_reach", "broken_answer", "over_budget", "unanswered")
+"""Failures that are no answer: the same question may be answered the next time."""
 
 
 class RewardSource(Protocol):
@@ -163,3 +171,53 @@ class Service:
 
     def _known(self) -> dict[str, str]:
         return dict(read_json(self._file)) if self._file.exists() else {}
+
+
+class JudgeScores:
+    """A judge's scores of single responses, 1 to 9; which of them could not be read is kept in the stage's folder.
+
+    Raises ServiceError, which says what to do, where a score is missing: the judge is out of reach or over its budget,
+    or the reply cannot be read and `on_unreadable` is stop.
+    """
+
+    def __init__(self, judge: RubricJudge, on_unreadable: Literal["stop", "middle"], folder: Path) -> None:
+        self.judge = judge
+        self._on_unreadable = on_unreadable
+        self._file = folder / JUDGE_FILE
+
+    @property
+    def unreadable(self) -> int:
+        """Different responses of this stage that were paid the middle score."""
+        return len(self._known())
+
+    def score_rollout(self, rollout: Rollout) -> Tensor:
+        shown = [
+            (prompt, Answer(text, stopped))
+            for prompt, text, stopped in zip(rollout.prompts, rollout.texts, rollout.stopped.tolist(), strict=True)
+        ]
+        found = self.judge.score(shown)
+        failed = {place: kind for place, (_, kind) in enumerate(found) if kind}
+        if failed:
+            self._pay_the_middle(shown, failed)
+        return torch.tensor([MIDDLE if kind else score for score, kind in found], dtype=torch.float32)
+
+    def _pay_the_middle(self, shown: Sequence[tuple[Prompt, Answer]], failed: Mapping[int, str]) -> None:
+        """Count the responses without a score, or stop."""
+        missing = [kind for kind in failed.values() if kind in MAY_COME]
+        kind = missing[0] if missing else next(iter(failed.values()))
+        if missing or self._on_unreadable == "stop":
+            advice = (
+                "Nothing is lost: see to it and give the same command, which asks only what is missing (budget and "
+                "patience_seconds may be raised)"
+                if missing
+                else "Set on_unreadable: middle to pay such responses 5, or take another judge (max_tokens may be low)"
+            )
+            raise ServiceError(
+                f"the judge {self.judge.client.name} ({self.judge.client.address}) gave no score for {len(failed)} of "
+                f"{len(shown)} responses, for instance: {self.judge.examples.get(kind, kind)}. {advice}."
+            )
+        texts = {hash_text(canonical_json([shown[place][0].id, shown[place][1].text])) for place in failed}
+        write_json(self._file, sorted({*self._known(), *texts}))
+
+    def _known(self) -> list[str]:
+        return list(read_json(self._file)) if self._file.exists() else []

@@ -1,0 +1,104 @@
+"""Whoever judges in a stage, made from its settings: rules, a reward model, an endpoint, a local model."""
+
+from pathlib import Path
+from typing import Any
+
+from boresight.config.judge_sections import AskedJudge, Judge, LocalModelJudge, OpenAIJudge, RewardModelJudge
+from boresight.config.sections import RulesJudge
+from boresight.feedback.chat_endpoint import ChatEndpoint
+from boresight.feedback.judge import Judge as AnyJudge
+from boresight.feedback.judge import RewardModelJudge as ScoringJudge
+from boresight.feedback.judge_cache import JudgeCache
+from boresight.feedback.judge_client import JudgeClient, Ledger, Prices
+from boresight.feedback.local_judge import LocalJudge, build_local_judge
+from boresight.feedback.rubric import load_rubric
+from boresight.feedback.rubric_judge import RubricJudge
+from boresight.feedback.rule_judge import RuleJudge
+from boresight.models.loading import default_device
+from boresight.models.roles import build_reward_model
+from boresight.pipeline.context import StageContext
+from boresight.training.progress import ProgressBar
+
+JUDGE_REPLIES = "judge_replies.sqlite"
+
+
+def build_judge(context: StageContext, config: Judge) -> AnyJudge:
+    """The judge of a stage, in whatever form."""
+    if isinstance(config, RulesJudge):
+        return RuleJudge(tie_margin=config.tie_margin, noise=config.noise, seed=context.seed)
+    if isinstance(config, RewardModelJudge):
+        model = build_reward_model(context.model_path(config.model), device=default_device())
+        return ScoringJudge(model, config.tie_margin, name=config.model)
+    return build_rubric_judge(context, config)
+
+
+def build_rubric_judge(context: StageContext, config: AskedJudge, *, quiet: bool = False) -> RubricJudge:
+    """What it was answered lies beside the stages, so that a stage that is built anew pays for nothing again. `quiet`:
+    for many small rounds, which have no bar of their own."""
+    cache = JudgeCache(context.runs.root / JUDGE_REPLIES)
+    name = config.rubric if config.rubric_file is None else str(context.pipeline.resolve_path(config.rubric_file))
+    rubric = load_rubric(name)
+    client: JudgeClient | LocalJudge
+    if isinstance(config, LocalModelJudge):
+        client = _local(context, config, cache)
+        judge = RubricJudge(client, rubric, direct=True)
+    else:
+        client = build_client(context, config, cache)
+        judge = RubricJudge(client, rubric, config.samples)
+    if not quiet:
+        client.progress = AskingProgress(f"{context.name} (judge {client.name})", client)
+    return judge
+
+
+def build_client(context: StageContext, config: OpenAIJudge, cache: JudgeCache) -> JudgeClient:
+    """The endpoint with its prices and its budget."""
+    endpoint = ChatEndpoint(
+        config.base_url,
+        config.model,
+        temperature=config.temperature,
+        max_tokens=config.max_tokens,
+        timeout=config.timeout_seconds,
+        key_variable=config.key_variable,
+        logprobs=config.logprobs,
+    )
+    prices = None
+    if config.price_prompt is not None and config.price_completion is not None:
+        prices = Prices(config.price_prompt, config.price_completion)
+    return JudgeClient(
+        endpoint,
+        cache,
+        most_at_once=config.most_at_once,
+        patience=config.patience_seconds,
+        prices=prices,
+        budget=config.budget,
+    )
+
+
+def _local(context: StageContext, config: LocalModelJudge, cache: JudgeCache) -> LocalJudge:
+    path: Path = context.pipeline.resolve_path(config.path)
+    return build_local_judge(
+        path, cache, template=config.chat_template, batch_size=config.batch_size, device=default_device()
+    )
+
+
+class AskingProgress:
+    """A bar over the questions of one round, with the cost so far."""
+
+    def __init__(self, title: str, client: JudgeClient | LocalJudge) -> None:
+        self._title, self._client = title, client
+        self._bar: ProgressBar | None = None
+
+    def __call__(self, done: int, total: int, ledger: Ledger) -> None:
+        if self._bar is None:
+            self._bar = ProgressBar(self._title, total)
+            self._bar.__enter__()
+        cost = self._client.cost()
+        self._bar.advance(1, {} if cost is None else {"usd": cost})
+        if done == total:
+            self._bar.__exit__(None, None, None)
+            self._bar = None
+
+
+def judged_by(judge: AnyJudge) -> dict[str, Any]:
+    """For a stage's result: what an asked judge tells of itself; nothing of one that is not asked."""
+    return {"judging": {**judge.identity(), **judge.account()}} if isinstance(judge, RubricJudge) else {}
