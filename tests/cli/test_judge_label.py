@@ -108,3 +108,55 @@ def test_endpoint_that_refuses_the_key_ends_the_command_with_what_to_do(
     (line,) = ended.told
     assert ended.code == 2 and line.startswith("judge error:") and "OPENAI_API_KEY" in line
     assert not (tmp_path / "p.jsonl").exists()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A language model and a reward model, both untrained."""
+    from boresight.models.loading import save_model, start_reward_model
+    from boresight.models.tiny import tiny_llama, tiny_tokenizer
+
+    folder, tokenizer = tmp_path_factory.mktemp("judges"), tiny_tokenizer()
+    save_model(folder / "local", tiny_llama(tokenizer, seed=0, context_length=8192), tokenizer, "")
+    save_model(folder / "scorer", start_reward_model(folder / "local", seed=1), tokenizer, "")
+    return folder
+
+
+def test_local_model_labels_without_an_endpoint_and_computes_nothing_twice(
+    call: Call, tmp_path: Path, responses: Path, folders: Path
+) -> None:
+    command = ["judge", "label", responses, "--judge", folders / "local", "--out", tmp_path / "pairs.jsonl", "--json"]
+    planned = json.loads(call(*command, "--dry-run").out)
+    first, again = json.loads(call(*command).out), json.loads(call(*command).out)
+    assert planned["questions"] == first["cost"]["asked"] == 24 and planned["usd"] is None
+    assert again["cost"]["asked"] == 0 and again["cost"]["known_before"] == 24 and first["judge"] == "local"
+    assert first["labelled"] + first["verdict_flips"] + first["ties"] == 4 and first["failed"] == 0
+    assert 0 < first["answer_mass"] < 1
+
+
+def test_reward_model_labels_every_couple_as_a_ranking(
+    call: Call, tmp_path: Path, responses: Path, folders: Path
+) -> None:
+    out = tmp_path / "pairs.jsonl"
+    ended = call("judge", "label", responses, "--reward-model", folders / "scorer", "--out", out, "--ranking")
+    assert ended.code == 0 and "the responses were scored" in ended.out and "judge scorer" in ended.out
+    pairs = read_records(out, PreferencePair)
+    assert len(pairs) == 12 and {pair.ranking_id for pair in pairs} == {"p0", "p1", "p2", "p3"}
+    assert all(0.5 < pair.p_chosen < 0.95 and pair.meta["judge"] == "scorer" for pair in pairs)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "0 judges are named"),
+        (["--judge", "x", "--base-url", "http://h/v1", "--model", "m"], "2 judges are named"),
+        (["--base-url", "http://h/v1"], "an address and the model's name go together"),
+        (["--judge", "nowhere"], "judge error: nowhere: no folder with a model"),
+        (["--reward-model", "nowhere"], "judge error: nowhere: no folder with a reward model"),
+    ],
+)
+def test_who_judges_must_be_named_once(
+    call: Call, tmp_path: Path, responses: Path, options: list[str], said: str
+) -> None:
+    ended = call("judge", "label", responses, "--out", tmp_path / "pairs.jsonl", *options)
+    assert ended.code == 2 and said in " ".join(ended.err.replace("│", " ").split())

@@ -93,7 +93,7 @@ def test_what_was_computed_is_not_computed_again_and_another_model_is_asked_anew
     again = RubricJudge(local(policy, tmp_path), ONE, direct=True)
     assert again.compare([comparison()]) == before[:1] and again.client.ledger.known == 1
     other = LocalJudge(policy, "tiny", "models/tiny", "another hash", JudgeCache(tmp_path / "replies.sqlite"))
-    assert other.estimate(first._questions([comparison()])).questions == 1
+    assert other.estimate(first.questions([comparison()])).questions == 1
 
 
 def test_batches_change_nothing_but_rounding(policy: FrozenPolicy, tmp_path: Path) -> None:

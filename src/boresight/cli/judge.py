@@ -2,6 +2,7 @@
 
 SUBVERBS = {
     "label": ("boresight.cli.judge_label", "label", "Preference pairs from responses, in both orders."),
+    "batch": ("boresight.cli.judge_batch", "command", "The same through batch files: cheaper, within a day."),
 }
 """Name -> module, function and line of each verb of the group; a module is loaded when its verb is asked for."""
 

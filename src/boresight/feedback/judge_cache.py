@@ -1,6 +1,7 @@
 """What a judge said, kept in SQLite by the hash of what it was asked: nothing is asked or paid for twice."""
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from boresight.errors import JudgeError
@@ -11,6 +12,8 @@ _TABLE = """create table if not exists replies (
     prompt_tokens integer not null, completion_tokens integer not null, counted integer not null,
     expected real, mass real
 ) without rowid"""
+_REQUESTED = "create table if not exists requested (key text primary key) without rowid"
+"""Questions that stand in a batch file and were not read back."""
 _SINCE = ("expected", "mass")
 """Columns that files of the first form lack."""
 
@@ -28,6 +31,7 @@ class JudgeCache:
             self._connection.execute("pragma journal_mode=wal")
             self._connection.execute("pragma synchronous=normal")
             self._connection.execute(_TABLE)
+            self._connection.execute(_REQUESTED)
             known = {row[1] for row in self._connection.execute("pragma table_info(replies)")}
             for column in [name for name in _SINCE if name not in known]:
                 self._connection.execute(f"alter table replies add column {column} real")
@@ -50,6 +54,16 @@ class JudgeCache:
 
     def put(self, key: str, reply: Reply) -> None:
         self._connection.execute("insert or replace into replies values (?, ?, ?, ?, ?, ?, ?, ?)", (key, *reply))
+
+    def requested(self) -> set[str]:
+        """Keys of questions that are on their way in a batch."""
+        return {row[0] for row in self._connection.execute("select key from requested")}
+
+    def mark_requested(self, keys: Iterable[str]) -> None:
+        self._connection.executemany("insert or ignore into requested values (?)", [(key,) for key in keys])
+
+    def clear_requested(self, keys: Iterable[str]) -> None:
+        self._connection.executemany("delete from requested where key = ?", [(key,) for key in keys])
 
     def close(self) -> None:
         self._connection.close()

@@ -32,7 +32,7 @@ class RubricJudge:
 
     def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
         """Verdicts from 0 to 1, soft where samples differ or log-probabilities are known."""
-        return [Verdict(value, failure=kind) for value, kind in self._combined(self._questions(comparisons))]
+        return [Verdict(value, failure=kind) for value, kind in self._combined(self.questions(comparisons))]
 
     def score(self, shown: Sequence[tuple[Prompt, Answer]]) -> list[tuple[float, str]]:
         """(score, why there is none) of single responses: 1 (worst) to 9 (best) by each criterion, combined by weight;
@@ -50,7 +50,7 @@ class RubricJudge:
 
     def estimate(self, comparisons: Sequence[Comparison]) -> Estimate:
         """What `compare` would cost. Asks nothing."""
-        return self.client.estimate(self._questions(comparisons))
+        return self.client.estimate(self.questions(comparisons))
 
     def identity(self) -> dict[str, Any]:
         """Which judge gave a label: what stands beside it."""
@@ -75,7 +75,8 @@ class RubricJudge:
             },
         }
 
-    def _questions(self, comparisons: Sequence[Comparison]) -> list[Question]:
+    def questions(self, comparisons: Sequence[Comparison]) -> list[Question]:
+        """What `compare` asks."""
         return [
             Question(judge_messages(criterion, comparison, direct=self.direct), sample, VERDICT)
             for comparison in comparisons
