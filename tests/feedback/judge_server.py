@@ -93,6 +93,8 @@ class JudgeServer:
     def __init__(self, bias: Bias = Bias(), faults: Faults = Faults(), seed: int = 0) -> None:
         self.bias, self.faults, self.seed = bias, faults, seed
         self.script: list[Said | Callable[[BaseHTTPRequestHandler], None]] = []
+        self.dies_after: int | None = None
+        """Once so many questions were given a whole reply, it hangs up on all others."""
         self.always: Said | Callable[[BaseHTTPRequestHandler], None] | None = None
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -149,6 +151,9 @@ class JudgeServer:
             return scripted(handler)
         if scripted is not None:
             return send(handler, scripted)
+        if self.dies_after is not None and len(self.answered) >= self.dies_after:
+            drop(handler)
+            return None
         if wait is not None:
             self.turned_away += 1
             return send(handler, Said(429, b'{"error": "slow down"}', {"Retry-After": f"{wait:.2f}"}))
@@ -229,9 +234,9 @@ class JudgeServer:
 
 
 def _quality(text: str) -> float:
-    """What the text says of itself; of one that says nothing, the share of its letters that are vowels."""
+    """What the text says of itself; of one that says nothing, a number in 0..1 that the text decides."""
     found = re.search(r"quality=([\d.]+)", text)
-    return float(found[1]) if found else sum(letter in "aeiou" for letter in text) / max(1, len(text))
+    return float(found[1]) if found else hashlib.sha256(text.encode()).digest()[0] / 255
 
 
 def drop(handler: BaseHTTPRequestHandler) -> None:

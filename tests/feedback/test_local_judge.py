@@ -126,15 +126,16 @@ def test_no_injection_is_read_as_a_verdict_or_breaks_the_conversation(
     assert given[0].content == DIRECT
 
 
-def test_labels_are_soft_and_a_judge_that_would_rather_write_something_else_is_told(
+def test_judge_that_knows_nothing_prefers_a_place_and_would_rather_write_something_else(
     policy: FrozenPolicy, tmp_path: Path
 ) -> None:
     judge = RubricJudge(local(policy, tmp_path), ONE, direct=True)
     labels = label_responses(planted(1)[:24], judge, pairs_per_prompt=1, clip=0.05, meta=judge.identity())
     summary = label_summary(labels, judge)
-    assert summary["labelled"] + summary["ties"] + summary["verdict_flips"] == 12 and summary["failed"] == 0
+    # Untrained, it gives one letter the more probability whatever it reads: every couple turns with the order.
+    assert summary["verdict_flips"] == 12 and summary["failed"] == summary["labelled"] == 0
+    assert abs(summary["bias"]["position"]["effect"]) > 0.05
     assert summary["cost"]["usd"] is None and summary["base_url"] == "models/tiny"
-    assert all(0.5 < pair.p_chosen <= 0.95 for pair in labels.pairs)
     assert summary["answer_mass"] < 0.5
     assert any("would rather write something else" in line for line in summary_warnings(summary))
 

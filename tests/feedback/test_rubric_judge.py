@@ -1,5 +1,6 @@
 """A language model as judge, against an endpoint with planted biases: what was planted is what the figures find."""
 
+import json
 import math
 from collections.abc import Sequence
 from itertools import product
@@ -9,7 +10,7 @@ import pytest
 
 from boresight.feedback.ai_labels import choose_couples, label_responses
 from boresight.feedback.chat_endpoint import ChatEndpoint
-from boresight.feedback.judge import Answer, Comparison
+from boresight.feedback.judge import Answer, Comparison, Verdict
 from boresight.feedback.judge_bias import family, is_kin, preference
 from boresight.feedback.judge_cache import JudgeCache
 from boresight.feedback.judge_client import JudgeClient
@@ -185,3 +186,43 @@ def test_as_many_couples_as_are_paid_for_are_drawn_by_the_seed_and_others_do_not
 def test_family_is_read_off_a_name(model: str, name: str | None) -> None:
     assert family(model) == name
     assert is_kin(model, model) and not is_kin(model, "claude-4")
+
+
+def test_log_probabilities_make_soft_labels_from_one_reply(tmp_path: Path) -> None:
+    with JudgeServer(Bias(sureness=0.9)) as server:
+        judge = judge_at(server, tmp_path, logprobs=True)
+        labels = label_responses(planted(1)[:8], judge, pairs_per_prompt=1, clip=0.05)
+        again = label_responses(planted(1)[:8], judge_at(server, tmp_path, logprobs=True), pairs_per_prompt=1)
+        assert len(server.requests) == 8 and server.requests[0]["top_logprobs"] == 20
+        hard = label_responses(planted(1)[:8], judge_at(server, tmp_path), pairs_per_prompt=1)
+    # A: 0.9, B: 0.075, tie: 0.025
+    assert [pair.p_chosen for pair in labels.pairs] == pytest.approx([0.9125] * 4)
+    assert [pair.p_chosen for pair in again.pairs] == [pair.p_chosen for pair in labels.pairs]  # kept in the cache too
+    assert judge.account()["answer_mass"] == pytest.approx(1.0) and {pair.p_chosen for pair in hard.pairs} == {1.0}
+
+
+def test_score_of_one_response_is_read_and_combined_by_weight(tmp_path: Path) -> None:
+    prompt = Prompt(id="p", messages=(Message("user", "hi"),))
+    with JudgeServer() as server:
+        judge = judge_at(server, tmp_path, TWO)
+        judge.client.most_at_once = 1  # type: ignore[attr-defined]
+        server.script = [completion(json.dumps({"rationale": "", "score": n})) for n in (8, 4)]
+        server.script += [completion('{"rationale": "good", "score": 11}'), completion("7 of 9")]
+        scores = judge.score([(prompt, Answer("x", True)), (prompt, Answer("y", False))])
+    assert scores[0] == (7.0, "") and scores[1][1] == "unreadable"  # (3 * 8 + 1 * 4) / 4
+    assert "<<<RESPONSE>>>\nx" in server.requests[0]["messages"][1]["content"]
+    assert "cut off at its length limit" in server.requests[2]["messages"][1]["content"]
+
+
+def test_circles_among_the_responses_of_a_prompt_are_counted(tmp_path: Path) -> None:
+    beats = {("rock", "scissors"), ("scissors", "paper"), ("paper", "rock")}
+
+    class Circular:
+        def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+            return [Verdict(float((c.first.text, c.second.text) in beats)) for c in comparisons]
+
+    responses = [response("p", n, text) for n, text in enumerate(("rock", "paper", "scissors"))]
+    labels = label_responses(responses, Circular(), pairs_per_prompt=None)
+    assert labels.cycles == 1 and len(labels.pairs) == 3 and {pair.ranking_id for pair in labels.pairs} == {"p"}
+    two = label_responses(responses[:2], Circular(), pairs_per_prompt=1)
+    assert two.cycles == 0 and two.pairs[0].ranking_id is None

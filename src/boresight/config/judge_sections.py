@@ -108,6 +108,7 @@ JUDGE_CLASSES: dict[str, type[Section]] = {
 
 NO_PART_OF_A_RESULT = (
     "key_variable", "most_at_once", "timeout_seconds", "patience_seconds", "price_prompt", "price_completion",
-    "batch_size",
+    "budget", "batch_size",
 )  # fmt: skip
-"""Settings of a judge that say how it is asked, not what."""
+"""Settings of a judge that say how it is asked, not what: a stage that is paused goes on with others. A budget that is
+raised later makes a finished stage no other; `--from` builds it anew."""

@@ -68,6 +68,8 @@ def _finish_policy(context: StageContext, config: PolicyStage, stage: PolicyPart
     for role, found in stage.fingerprints().items():
         check_unmoved(before[role], found, role)
     saved = save_policy(context, stage.roles.policy, stage.roles.base)
+    for line in stage.roles.reward.costs():
+        context.say(f"{context.name}: {line}")
     return {
         "steps": config.steps,
         "responses": config.steps * config.prompts_per_step * config.responses_per_prompt,

@@ -59,14 +59,21 @@ class RewardRole:
         return {name: model.fingerprint() for name, model in self.models.items()} | judges
 
     def served_models(self) -> dict[str, Any]:
-        """For the stage's result: which model answered behind which address, and what judges tell of themselves; their
-        account is that since the stage was last taken up."""
+        """For the stage's result: which model answered behind which address, which judges scored, and how many
+        different responses they gave no readable score."""
         hashes = {url: service.model_hash for url, service in self.services.items()}
-        judges = [
-            {**one.judge.identity(), "unreadable_responses": one.unreadable, "since_last_start": one.judge.account()}
-            for one in self.judges
-        ]
+        judges = [{**one.judge.identity(), "unreadable_responses": one.unreadable} for one in self.judges]
         return ({"reward_service_models": hashes} if hashes else {}) | ({"reward_judges": judges} if judges else {})
+
+    def costs(self) -> list[str]:
+        """What judges were asked since the stage was last taken up; a result that is the same after a pause cannot
+        tell it."""
+        accounts = [(one.judge.client.name, one.judge.account()["cost"]) for one in self.judges]
+        return [
+            f"judge {name}: {cost['asked']:,} questions asked since the start, {cost['known_before']:,} known before"
+            + ("" if cost["usd"] is None else f"; {cost['usd']:.2f} USD with those")
+            for name, cost in accounts
+        ]
 
 
 def load_reward(
