@@ -14,13 +14,13 @@ from benchmarks_page import VERSUS, benchmarks_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from boresight.config.judge_sections import JUDGE_CLASSES, EndpointSection, LocalWriter, ReviseSection
 from boresight.config.reward_sections import REWARD_CLASSES, RewardSection
 from boresight.config.sections import (
     STAGE_CLASSES,
     DataSection,
     LoRASection,
     ModelSection,
-    OpenAIJudge,
     RunSection,
     Section,
 )
@@ -50,7 +50,11 @@ def settings_page() -> str:
     for kind, section in STAGE_CLASSES.items():
         parts += _section(f"stage kind `{kind}`", section)
     parts += _section("`lora` of a stage", LoRASection)
-    parts += _section("`judge` of the kind `openai`", OpenAIJudge)
+    for kind, section in JUDGE_CLASSES.items():
+        parts += _section(f"`judge` of the kind `{kind}`", section)
+    parts += _section("`revise` of a `sample` stage", ReviseSection)
+    for kind, section in {"openai": EndpointSection, "local_model": LocalWriter}.items():
+        parts += _section(f"`by` of `revise`, of the kind `{kind}`", section)
     for kind, section in REWARD_CLASSES.items():
         parts += _section(f"`reward` of the kind `{kind}`", section)
     return "\n".join(parts) + "\n"

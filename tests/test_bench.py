@@ -74,3 +74,13 @@ def test_a_measured_ppo_run_tells_seconds_and_shares_of_its_phases(work: Path, r
     assert sum(figures[f"{phase}_share"] for phase in phases) == pytest.approx(1.0)
     assert sum(figures[f"{phase}_cpu_s"] for phase in phases) == pytest.approx(figures["cpu_s"])
     assert all(figures[f"{phase}_cpu_s"] > 0 for phase in phases) and len(figures["policy_losses"]) == 2
+
+
+@pytest.mark.slow
+def test_judge_endpoint_loses_nothing_and_asks_nothing_twice_over_a_kill() -> None:
+    command = [sys.executable, BENCH / "judge_endpoint.py", "--comparisons", "300", "--rate", "150"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["all_ended"] and found["kept_and_asked_again"] == 0
+    assert found["killed_with"] >= 200 and found["answered_twice"] <= found["on_the_way_at_the_kill"] <= 32
+    assert found["turned_away"] > 0 and set(found["ended"]["failed_by_reason"]) == {"unreadable"}

@@ -43,8 +43,9 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One response a model gave to a prompt. `stopped`: it ended with the stop token, not at the length limit.
-    `scores`: where it is the best of several, the rewards of all of them; its own is the highest."""
+    """One response a model gave to a prompt. `stopped`: it ended by itself, not at the length limit. `scores`: where it
+    is the best of several, the rewards of all of them; its own is the highest. `revision`: where it was rewritten, the
+    `original`, the `critique`, the `principle` and who wrote them (`by`); `logp_sum` is then still the original's."""
 
     id: str
     prompt: Prompt
@@ -55,6 +56,7 @@ class Response:
     tokens: int
     logp_sum: float
     scores: tuple[float, ...] = ()
+    revision: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ def test_stages_within_a_reward_are_inputs_of_the_stage(write: Callable[[str], P
     [
         ("3", "reward: wrong type: found 3, expected text; put it in quotes"),
         ("{model: scorer}",
-         "reward: no kind given; kinds: reward_model, ensemble, rules, answer, match, length, service"),
+         "reward: no kind given; kinds: reward_model, ensemble, rules, answer, match, length, service, judge"),
         ("{kind: ensembl}", 'reward: unknown kind "ensembl"; did you mean "ensemble"?'),
         ("{kind: ensemble, models: [scorer]}", "reward.models: 1 entries; expected at least 2"),
         ("{kind: ensemble, models: [scorer, scorer]}",

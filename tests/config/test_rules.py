@@ -85,9 +85,15 @@ def test_a_missing_file_is_told_with_the_path_that_was_looked_at(problems_of_cha
 
 
 def test_a_stage_where_only_files_are_read_is_told_as_that(problems_of_change: Change) -> None:
-    assert problems_of_change("data: [data/demos.jsonl]", "data: [pairs]") == [
-        'align.yaml:5: stages.demo.data[0]: "pairs" is a stage, and an sft stage reads files here'
+    assert problems_of_change("data: data/docs.txt", "data: pairs") == [
+        'align.yaml:4: stages.base.data: "pairs" is a stage, and a pretrain stage reads files here'
     ]
+
+
+def test_an_sft_stage_learns_from_files_and_from_what_a_stage_sampled(problems_of_change: Change) -> None:
+    found = problems_of_change("data: [data/demos.jsonl]", "data: [scorer]")
+    assert any('stages.demo.data[0]: "scorer" is a reward_model stage; expected a stage of kind sample' in one
+               for one in found)  # fmt: skip
 
 
 def test_a_missing_data_root_is_told_once(problems: Callable[..., list[str]], folder: Path) -> None:

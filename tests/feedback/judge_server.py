@@ -1,10 +1,11 @@
 """A real chat endpoint on the loopback address whose biases and misbehaviour are planted: what a judge's figures and a
 client's patience are held against.
 
-Asked for a score, it gives 1 to 9 by the response's worth; asked for log-probabilities, its verdict has the probability
-`Bias.sureness`, and the others share the rest. What it is shown decides what it does: all draws are hashes of the seed,
-the question and, for faults, of how often the question came. A response tells its worth by `quality=0.7`, its maker by
-`made-by-the-judge`, flattery by `You are right`.
+Asked for a critique it has one, and for a revision it writes `Better:` before the response. Asked for a score, it gives
+1 to 9 by the response's worth; asked for log-probabilities, its verdict has the probability `Bias.sureness`, and the
+others share the rest. What it is shown decides what it does: all draws are hashes of the seed, the question and, for
+faults, of how often the question came. A response tells its worth by `quality=0.7`, its maker by `made-by-the-judge`,
+flattery by `You are right`.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 OWN, FLATTERY = "made-by-the-judge", "You are right"
+CRITICISED = re.compile(r"<<<RESPONSE>>>\n(.*)\n<<<CRITIQUE>>>", re.DOTALL)
 ALONE = re.compile(r"<<<RESPONSE>>>\n(.*)\n<<<END OF MATERIAL>>>", re.DOTALL)
 SHOWN = re.compile(r"<<<RESPONSE A>>>\n(.*)\n<<<RESPONSE B>>>\n(.*)\n<<<END OF MATERIAL>>>", re.DOTALL)
 
@@ -102,6 +104,8 @@ class JudgeServer:
         self.answered: Counter[str] = Counter()
         """How often each question was given a whole reply."""
         self.reply_times: list[float] = []
+        self.let_in: list[float] = []
+        """When a request was not turned away, whatever became of it."""
         self.turned_away = 0
         self._lock = threading.Lock()
         self._tokens, self._filled = faults.rate or 0.0, time.monotonic()
@@ -147,6 +151,7 @@ class JudgeServer:
             wait = None if scripted else self._wait()
             if wait is None:
                 self.came[question] += 1
+                self.let_in.append(time.monotonic())
         if callable(scripted):
             return scripted(handler)
         if scripted is not None:
@@ -205,6 +210,10 @@ class JudgeServer:
             return completion("I'm sorry, but I can't help with that.")
         if drawn < self.faults.refusals + self.faults.malformed:
             return completion("Both have merits. Response A is [[A]], unless it is [[B]]")
+        if criticised := CRITICISED.search(shown):
+            return completion(f"Better: {criticised[1]}")
+        if "\n\nPrinciple: " in shown:
+            return completion("It could be better.")
         if alone := ALONE.search(shown):
             score = round(1 + 8 * _quality(alone[1]))
             return completion(json.dumps({"rationale": "because", "score": score}))

@@ -52,28 +52,19 @@ def label(
           --price-prompt 0.4 --price-completion 1.6 --budget 5 --dry-run
     """
     from boresight.data.jsonl import read_records
-    from boresight.feedback.label_file import estimate_file, estimate_words, label_file
-    from boresight.feedback.rubric_judge import RubricJudge
+    from boresight.feedback.label_file import estimate_words, label_file
     from boresight.records import Response
 
     named = options.Named(base_url, model, judge, reward_model)
     paid = options.prices(price_prompt, price_completion, budget)
-    how = options.How(
-        samples, logprobs, temperature, max_tokens, timeout, key_variable, most_at_once, patience
-    )  # fmt: skip
+    how = options.How(samples, logprobs, temperature, max_tokens, timeout, key_variable, most_at_once, patience)
     kept = options.beside(out) if cache is None else cache
     replies = None if dry_run and cache is None and not kept.exists() else kept
     couples = None if ranking else pairs_per_prompt
-    asked = (
-        options.folder_judge(named, rubric, replies)
-        if named.base_url is None
-        else options.endpoint_judge(named, rubric, how, replies, paid, budget)[0]
-    )
+    asked = options.any_judge(named, rubric, how, replies, paid, budget)
     read = read_records(responses, Response)
     if dry_run:
-        if not isinstance(asked, RubricJudge):
-            raise typer.BadParameter("a reward model is asked nothing and costs nothing", param_hint="--dry-run")
-        estimate = estimate_file(read, asked, pairs_per_prompt=couples, seed=seed)
+        estimate = options.estimated(asked, read, couples, seed)
         print(json.dumps(estimate) if as_json else f"{estimate_words(estimate)} Nothing was asked.")
         return
     summary, warnings = label_file(read, asked, out, route=route, pairs_per_prompt=couples, clip=clip, seed=seed)

@@ -1,9 +1,10 @@
 """Options that the verbs of `boresight judge` share, and the judge that they name."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from boresight.feedback.judge_cache import JudgeCache
     from boresight.feedback.judge_client import JudgeClient, Ledger, Prices
     from boresight.feedback.rubric_judge import RubricJudge
+    from boresight.records import Response
 
 Responses = Annotated[Path, typer.Argument(metavar="RESPONSES", help="Response records, as `sample` writes them.")]
 Address = Annotated[
@@ -105,6 +107,25 @@ def prices(prompt: float | None, completion: float | None, budget: float | None)
             raise typer.BadParameter("a budget takes --price-prompt and --price-completion", param_hint="--budget")
         return None
     return Prices(prompt, completion)
+
+
+def any_judge(
+    named: Named, rubric: str, how: How, replies: Path | None, paid: "Prices | None", budget: float | None
+) -> "ToldJudge":
+    """The judge that is named, whatever it is."""
+    if named.base_url is None:
+        return folder_judge(named, rubric, replies)
+    return endpoint_judge(named, rubric, how, replies, paid, budget)[0]
+
+
+def estimated(judge: "ToldJudge", responses: "Sequence[Response]", couples: int | None, seed: int) -> dict[str, Any]:
+    """What labels would cost; a usage error for a judge that is asked nothing."""
+    from boresight.feedback.label_file import estimate_file
+    from boresight.feedback.rubric_judge import RubricJudge
+
+    if not isinstance(judge, RubricJudge):
+        raise typer.BadParameter("a reward model is asked nothing and costs nothing", param_hint="--dry-run")
+    return estimate_file(responses, judge, pairs_per_prompt=couples, seed=seed)
 
 
 def endpoint_judge(

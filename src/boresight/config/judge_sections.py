@@ -48,10 +48,9 @@ def _is_plain_address(url: str) -> str:
     return url.rstrip("/")
 
 
-class OpenAIJudge(RubricSection):
-    """A language model behind an OpenAI-compatible address, asked by a rubric in both orders (docs/ai_feedback.md). The
-    API key is read from the environment and written nowhere; what was answered is kept in the run's folder, so that
-    nothing is asked twice."""
+class EndpointSection(Section):
+    """A language model behind an OpenAI-compatible address. The API key is read from the environment and written
+    nowhere; what was answered is kept in the run's folder, so that nothing is asked twice."""
 
     PLAIN: ClassVar = ("model",)
     kind: Literal["openai"]
@@ -59,15 +58,10 @@ class OpenAIJudge(RubricSection):
     """Address up to where /chat/completions begins: `http://127.0.0.1:8000/v1`."""
     model: str
     """Name of the model there."""
-    samples: PositiveInt = 1
-    """Replies to each question; with several, and a temperature above 0, their mean is a soft label."""
-    logprobs: bool = False
-    """Ask for the log-probabilities of the answer's tokens, and take the answer's mean over them: a soft label from one
-    reply. Where the endpoint gives none, the answer itself counts."""
     temperature: NonNegativeFloat = 0.0
-    """Sampling temperature of the judge."""
+    """Sampling temperature."""
     max_tokens: PositiveInt = 512
-    """Longest reply in tokens; a reply that is cut off before its answer is counted as failed."""
+    """Longest reply in tokens; of a judge, a reply that is cut off before its answer is counted as failed."""
     price_prompt: NonNegativeFloat | None = None
     """US dollars a million prompt tokens; with `price_completion` the cost is told."""
     price_completion: NonNegativeFloat | None = None
@@ -85,6 +79,18 @@ class OpenAIJudge(RubricSection):
     """How long a request that fails is tried again."""
 
 
+class OpenAIJudge(RubricSection, EndpointSection):
+    """A language model behind an OpenAI-compatible address, asked by a rubric in both orders (docs/ai_feedback.md). The
+    API key is read from the environment and written nowhere; what was answered is kept in the run's folder, so that
+    nothing is asked twice."""
+
+    samples: PositiveInt = 1
+    """Replies to each question; with several, and a temperature above 0, their mean is a soft label."""
+    logprobs: bool = False
+    """Ask for the log-probabilities of the answer's tokens, and take the answer's mean over them: a soft label from one
+    reply. Where the endpoint gives none, the answer itself counts."""
+
+
 class LocalModelJudge(RubricSection):
     """A local model, asked by a rubric in both orders: the probabilities that it gives to the answers are the label, so
     that one forward pass is enough and nothing is sampled."""
@@ -96,6 +102,33 @@ class LocalModelJudge(RubricSection):
     """The tokenizer's own template, or a built-in one."""
     batch_size: PositiveInt = 8
     """Questions in one forward pass."""
+
+
+class LocalWriter(Section):
+    """A local model that writes critiques and revisions."""
+
+    kind: Literal["local_model"]
+    path: str
+    """Folder of a model that follows instructions, as transformers loads it."""
+    chat_template: Literal["tokenizer", "chatml", "llama3"] = "tokenizer"
+    """The tokenizer's own template, or a built-in one."""
+
+
+class ReviseSection(Section):
+    """Each response is criticised by one principle of a constitution and rewritten (Bai et al. 2022,
+    arXiv:2212.08073)."""
+
+    constitution: Literal["helpful", "harmless"] = "harmless"
+    """Shipped principles, of which one is drawn for each response."""
+    constitution_file: str | None = None
+    """A constitution of your own, in place of `constitution`."""
+    by: Annotated[EndpointSection | LocalWriter, Field(discriminator="kind")] | None = None
+    """Who criticises and rewrites: `{kind: openai, base_url: URL, model: NAME}` or `{kind: local_model, path: FOLDER}`;
+    by default the model that gave the response."""
+    temperature: NonNegativeFloat = 0.7
+    """Of critiques and revisions by a local model; an endpoint has its own."""
+    max_new_tokens: PositiveInt | None = None
+    """Longest critique and longest revision of a local model; by default those of the stage."""
 
 
 AskedJudge = OpenAIJudge | LocalModelJudge

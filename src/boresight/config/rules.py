@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from boresight.config.judge_sections import EndpointSection
 from boresight.config.problems import Problem, nearest, suggestion
 from boresight.config.references import (
     BASE_MODEL,
@@ -102,13 +103,16 @@ def _circle_problems(draft: Draft) -> Iterator[Problem]:
 def _reference_problems(draft: Draft, stage: StageSection) -> Iterator[Problem]:
     for field in stage.REFERENCES:
         for entry in entries(stage, field):
-            if message := _wrong_reference(draft, entry, may_be_file=field in stage.PATHS):
+            if message := _wrong_reference(draft, entry, _fitting(stage, field), field in stage.PATHS):
                 yield Problem(entry.path, message)
 
 
-def _wrong_reference(draft: Draft, entry: Entry, *, may_be_file: bool) -> str | None:
+def _fitting(stage: StageSection, field: str) -> tuple[str, ...]:
+    return stage.FITTING.get(field) or FITTING_KINDS[field]
+
+
+def _wrong_reference(draft: Draft, entry: Entry, fitting: tuple[str, ...], may_be_file: bool) -> str | None:
     """What is wrong with a name: not a stage (nor a file, where one may stand), or a stage of the wrong kind."""
-    fitting = FITTING_KINDS[entry.field]
     if entry.text in draft.kinds:
         kind = draft.kinds[entry.text]
         return None if kind in fitting else f'"{entry.text}" is {_a(kind)} stage; expected {_expected(draft, fitting)}'
@@ -311,6 +315,8 @@ def _adapter_rules(stage: StageSection) -> Iterator[Problem]:
 
 def _sample_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, SampleStage)
+    if stage.revise is not None:
+        yield from _price_rules(stage.revise.by, ("revise", "by"))
     names = [stage.policy] if isinstance(stage.policy, str) else stage.policy
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -327,7 +333,7 @@ def _sample_rules(stage: StageSection) -> Iterator[Problem]:
 
 def _price_rules(judge: object, path: KeyPath = ("judge",)) -> Iterator[Problem]:
     """Both prices or none, and no budget without them."""
-    if isinstance(judge, OpenAIJudge):
+    if isinstance(judge, EndpointSection):
         given = [name for name in ("price_prompt", "price_completion") if getattr(judge, name) is not None]
         if len(given) == 1:
             yield Problem((*path, given[0]), "the other price is missing; give price_prompt and price_completion")

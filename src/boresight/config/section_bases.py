@@ -3,6 +3,7 @@
 Stage kinds and the file as a whole stand in `boresight.config.sections`, which also offers these names.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -47,6 +48,8 @@ class StageSection(Section):
 
     REFERENCES: ClassVar[tuple[str, ...]] = ()
     PATHS: ClassVar[tuple[str, ...]] = ()
+    FITTING: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Kinds of stage that a field of `REFERENCES` may name, where they are not those of `config.references`."""
     kind: str
 
 

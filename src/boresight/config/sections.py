@@ -13,6 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from boresight.config.judge_sections import JUDGE_PATHS, Judge
 from boresight.config.judge_sections import LocalModelJudge as LocalModelJudge
 from boresight.config.judge_sections import OpenAIJudge as OpenAIJudge
+from boresight.config.judge_sections import ReviseSection as ReviseSection
 from boresight.config.judge_sections import RewardModelJudge as RewardModelJudge
 from boresight.config.judge_sections import RulesJudge as RulesJudge
 from boresight.config.policy_stages import PolicyStage as PolicyStage
@@ -85,13 +86,15 @@ class PretrainStage(BatchedStage):
 class SFTStage(TextStage):
     """Supervised fine-tuning: cross-entropy over the assistant's tokens only, the stop token included."""
 
-    REFERENCES: ClassVar = ("start",)
+    REFERENCES: ClassVar = ("start", "data")
     PATHS: ClassVar = ("data",)
+    FITTING: ClassVar = {"data": ("sample",)}
     kind: Literal["sft"]
     start: str = "base_model"
     """Stage whose model is trained on, or `base_model` for `model.path`."""
     data: Paths
-    """Demonstrations; of preference files the chosen responses."""
+    """Demonstrations; of preference files the chosen responses; of a `sample` stage the responses that stopped, such as
+    the best of several or revised ones."""
     epochs: PositiveFloat | None = None
     """Passes over the data; give this or `steps`."""
     steps: PositiveInt | None = None
@@ -103,7 +106,7 @@ class SampleStage(StageSection):
     """Several responses to each prompt."""
 
     REFERENCES: ClassVar = ("policy", "reward")
-    PATHS: ClassVar = ("prompts",)
+    PATHS: ClassVar = ("prompts", "revise.constitution_file", "revise.by.path")
     kind: Literal["sample"]
     policy: str | list[str]
     """Stage (or stages) whose model answers."""
@@ -118,6 +121,10 @@ class SampleStage(StageSection):
     a policy at most log n - (n - 1) / n nats from the sampled one (Stiennon et al. 2020; Beirami et al. 2024)."""
     reward: str | None = None
     """`reward_model` stage that chooses, where `best_of` is given."""
+    revise: ReviseSection | None = None
+    """Criticise and rewrite each response (after `best_of`) by a principle: supervised data for an `sft` stage. A
+    response keeps its original, the critique and the principle under `revision`; one that could not be rewritten is
+    left out and counted."""
     temperatures: list[NonNegativeFloat] = Field(default=[1.0], min_length=1)
     """Sampling temperatures; 0 is greedy."""
     max_new_tokens: PositiveInt = 128

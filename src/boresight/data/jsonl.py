@@ -233,7 +233,7 @@ def _prompt(value: Any, where: str) -> Prompt | Messages:
 _FIELDS: dict[str, Callable[[Any, str], Any]] = {
     **dict.fromkeys(("id", "kind", "source", "ranking_id", "text", "model"), _text),
     **dict.fromkeys(("messages", "chosen", "rejected"), messages_from),
-    **dict.fromkeys(("expect", "meta", "criteria"), _mapping),
+    **dict.fromkeys(("expect", "meta", "criteria", "revision"), _mapping),
     **dict.fromkeys(("strength", "temperature", "logp_sum"), _number),
     **dict.fromkeys(("n_votes", "tokens"), _count),
     "p_chosen": probability,

@@ -1,7 +1,7 @@
 """Responses of a model to many prompts, in chunks that survive a kill."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -29,8 +29,12 @@ def answer_prompts(
     config: SampleStage | EvaluateStage,
     model: str,
     requests: Sequence[tuple[str, Prompt, float]],
+    *,
+    title: str | None = None,
+    build: Callable[[], FrozenPolicy] | None = None,
 ) -> list[Response]:
-    """One response for each request (response id, prompt, temperature; 0 is greedy), in that order.
+    """One response for each request (response id, prompt, temperature; 0 is greedy), in that order. `title` names the
+    round where a stage has several with one model, and `build` loads what is no stage's model.
 
     Finished chunks are kept in the stage's folder and not sampled again after a kill; each chunk has a generator of
     its own, so the responses are those of an uninterrupted run.
@@ -39,14 +43,15 @@ def answer_prompts(
     policy: FrozenPolicy | None = None
     size = config.batch_size * BATCHES_A_CHUNK
     responses: list[Response] = []
-    with ProgressBar(f"{context.name} ({model})", len(requests)) as bar:
+    title = title or model
+    with ProgressBar(f"{context.name} ({title})", len(requests)) as bar:
         for number, start in enumerate(range(0, len(requests), size)):
             chunk = requests[start : start + size]
-            file = context.folder / "chunks" / f"{model}-{number:05}.jsonl"
+            file = context.folder / "chunks" / f"{title}-{number:05}.jsonl"
             if not file.exists():
-                policy = policy or load(context, model)
+                policy = policy or (build() if build is not None else load(context, model))
                 write_records(
-                    file, _answer(policy, model, chunk, config, run.generator(f"sample {model}", number), bar)
+                    file, _answer(policy, model, chunk, config, run.generator(f"sample {title}", number), bar)
                 )
             else:
                 bar.advance(len(chunk))

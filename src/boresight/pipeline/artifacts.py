@@ -188,11 +188,14 @@ def stage_config(section: StageSection) -> dict[str, Any]:
         if isinstance(part, dict):
             for name in ("batch_size", "timeout_seconds", "patience_seconds"):  # of a service
                 part.pop(name, None)
-            for name in NO_PART_OF_A_RESULT if isinstance(part.get("judge"), dict) else ():
-                part["judge"].pop(name, None)
-    if isinstance(judge := config.get("judge"), dict):
-        for name in NO_PART_OF_A_RESULT:
-            judge.pop(name, None)
+            if isinstance(judge := part.get("judge"), dict):
+                for name in NO_PART_OF_A_RESULT:
+                    judge.pop(name, None)
+    revise = config.get("revise")
+    for asked in (config.get("judge"), revise.get("by") if isinstance(revise, dict) else None):
+        if isinstance(asked, dict):
+            for name in NO_PART_OF_A_RESULT:
+                asked.pop(name, None)
     return config
 
 

@@ -24,12 +24,13 @@ from boresight.feedback.label_summary import label_summary, summary_warnings
 from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
 from boresight.pipeline.best_of_n import keep_best
 from boresight.pipeline.context import StageContext
-from boresight.pipeline.inputs import HELD_OUT, PAIRS, read_stage_prompts, rows_aside
+from boresight.pipeline.inputs import HELD_OUT, PAIRS, RESPONSES, read_stage_prompts, rows_aside
 from boresight.pipeline.judge_roles import build_judge, build_rubric_judge
+from boresight.pipeline.revision import revise
 from boresight.records import PreferencePair, Response
 
 Result = dict[str, Any]
-RESPONSES, DROPPED = "responses.jsonl", "dropped.jsonl"
+DROPPED = "dropped.jsonl"
 NEAR_BOTH = "near_both_parts"
 """Why a pair is neither trained on nor held out: its prompt is a near duplicate of one in either part."""
 COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")  # only in these are columns named by the user
@@ -51,6 +52,9 @@ def sample(context: StageContext, config: SampleStage) -> Result:
     chosen: Result = {}
     if config.best_of is not None:
         responses, chosen = keep_best(context, config, responses)
+    if config.revise is not None:
+        responses, revised = revise(context, config, config.revise, responses)
+        chosen |= revised
     write_records(context.folder / RESPONSES, responses)
     return {
         "prompts": len(prompts),

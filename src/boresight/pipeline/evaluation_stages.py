@@ -21,8 +21,7 @@ from boresight.feedback.judge import Answer, Comparison, Judge, Verdict
 from boresight.feedback.rule_judge import hits
 from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
 from boresight.pipeline.context import StageContext
-from boresight.pipeline.data_stages import RESPONSES
-from boresight.pipeline.inputs import read_stage_prompts
+from boresight.pipeline.inputs import RESPONSES, read_stage_prompts
 from boresight.pipeline.judge_roles import build_judge, judged_by
 from boresight.records import Prompt, Response
 from boresight.stats.intervals import wilson_clustered

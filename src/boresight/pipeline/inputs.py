@@ -12,12 +12,12 @@ from boresight.data.readers import FileReading, read_demonstrations, read_docume
 from boresight.data.refusals import Refuse
 from boresight.errors import DataError
 from boresight.pipeline.context import StageContext
-from boresight.records import Demonstration, PreferencePair, Prompt, RatedResponse
+from boresight.records import Demonstration, Message, PreferencePair, Prompt, RatedResponse, Response
 
 T = TypeVar("T")
 FileT = TypeVar("FileT", bound=FileReading)
 
-PAIRS, HELD_OUT = "pairs.jsonl", "held_out.jsonl"
+PAIRS, HELD_OUT, RESPONSES = "pairs.jsonl", "held_out.jsonl", "responses.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,20 @@ def read_stage_documents(context: StageContext) -> Records[str]:
 
 
 def read_stage_demonstrations(context: StageContext) -> Records[Demonstration]:
-    return _read_files(context, "data", read_demonstrations, lambda file: file.demonstrations)
+    """Those of the stage's files, and the responses of `sample` stages that stopped: a cut-off one would teach to stop
+    in the middle."""
+    found = _read_files(context, "data", read_demonstrations, lambda file: file.demonstrations)
+    for source in context.pipeline.references(context.name).get("data", []):
+        responses = read_records(context.stage_file(source, RESPONSES), Response)
+        stopped = [response for response in responses if response.stopped]
+        found.records.extend(
+            Demonstration(id=r.id, messages=(*r.prompt.messages, Message("assistant", r.text)), meta=dict(r.revision))
+            for r in stopped
+        )
+        found.read[source] = len(responses)
+        if cut_off := len(responses) - len(stopped):
+            found.dropped.update(add_counts(found.dropped, {"cut_off": cut_off}))
+    return found
 
 
 def read_stage_prompts(context: StageContext) -> Records[Prompt]:
@@ -103,7 +116,7 @@ def _read_files(
     context: StageContext, field_name: str, read: Callable[..., FileT], records_of: Callable[[FileT], list[T]]
 ) -> Records[T]:
     everything: Records[T] = Records([])
-    for path in context.pipeline.file_inputs(context.name)[field_name]:
+    for path in context.pipeline.file_inputs(context.name).get(field_name, []):
         file = read(path, aside=rows_aside(context, path))
         everything.records.extend(records_of(file))
         for into, counts in ((everything.read, {_shown(context, path): file.rows}), (everything.dropped, file.dropped)):

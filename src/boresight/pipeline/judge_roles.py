@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from boresight.config.judge_sections import AskedJudge, Judge, LocalModelJudge, OpenAIJudge, RewardModelJudge
+from boresight.config.judge_sections import (
+    AskedJudge,
+    EndpointSection,
+    Judge,
+    LocalModelJudge,
+    OpenAIJudge,
+    RewardModelJudge,
+)
 from boresight.config.sections import RulesJudge
 from boresight.feedback.chat_endpoint import ChatEndpoint
 from boresight.feedback.judge import Judge as AnyJudge
@@ -50,7 +57,7 @@ def build_rubric_judge(context: StageContext, config: AskedJudge, *, quiet: bool
     return judge
 
 
-def build_client(context: StageContext, config: OpenAIJudge, cache: JudgeCache) -> JudgeClient:
+def build_client(context: StageContext, config: EndpointSection, cache: JudgeCache) -> JudgeClient:
     """The endpoint with its prices and its budget."""
     endpoint = ChatEndpoint(
         config.base_url,
@@ -59,7 +66,7 @@ def build_client(context: StageContext, config: OpenAIJudge, cache: JudgeCache) 
         max_tokens=config.max_tokens,
         timeout=config.timeout_seconds,
         key_variable=config.key_variable,
-        logprobs=config.logprobs,
+        logprobs=isinstance(config, OpenAIJudge) and config.logprobs,
     )
     prices = None
     if config.price_prompt is not None and config.price_completion is not None:
