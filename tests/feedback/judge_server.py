@@ -96,7 +96,7 @@ class JudgeServer:
         self.bias, self.faults, self.seed = bias, faults, seed
         self.script: list[Said | Callable[[BaseHTTPRequestHandler], None]] = []
         self.dies_after: int | None = None
-        """Once so many questions were given a whole reply, it hangs up on all others."""
+        """Once so many different questions came, it hangs up."""
         self.always: Said | Callable[[BaseHTTPRequestHandler], None] | None = None
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -152,11 +152,12 @@ class JudgeServer:
             if wait is None:
                 self.came[question] += 1
                 self.let_in.append(time.monotonic())
+            dead = self.dies_after is not None and len(self.came) > self.dies_after
         if callable(scripted):
             return scripted(handler)
         if scripted is not None:
             return send(handler, scripted)
-        if self.dies_after is not None and len(self.answered) >= self.dies_after:
+        if dead:
             drop(handler)
             return None
         if wait is not None:

@@ -69,13 +69,14 @@ def test_policy_paid_by_a_judge_pauses_where_it_dies_and_goes_on_to_the_same_bit
         place, replies = copy / "run/stages" / stage, copy / "run/judge_replies.sqlite"
         result = run(copy, stage, *settings, say=said.append)
         assert result["reward_judges"][0]["judge"] == "judge-1" and result["reward_judges"][0]["rubric"] == "own"
-        assert any("judge judge-1: " in line and "questions asked since the start" in line for line in said)
+        assert any("judge judge-1: " in line and "questions asked since this start" in line for line in said)
         whole, questions = tiny.artifacts(place), dict(server.answered)
         assert set(questions.values()) == {1} and max(float(row) for row in scores(place)) > 1.0
         shutil.rmtree(place)
         replies.unlink()
 
         server.answered.clear()
+        server.came.clear()
         left = len(questions) - 3  # it dies in the last step
 
         server.dies_after = left
@@ -112,6 +113,19 @@ def test_reply_without_a_score_stops_the_stage_or_is_paid_the_middle(copy: Path)
         result = run(copy, "rloo", f"stages.rloo.reward={middle}")
     unreadable = result["reward_judges"][0]["unreadable_responses"]
     assert unreadable > 0 and unreadable == len(read_json(copy / "run/stages/rloo/reward_judge_unreadable.json"))
+
+
+def test_budget_of_a_reward_holds_over_every_start_and_may_be_raised(copy: Path) -> None:
+    prices = ", price_prompt: 1000, price_completion: 1000, max_tokens: 30"  # a reply is 0.12 dollars
+    with JudgeServer() as server:
+        for _ in range(2):
+            with pytest.raises(ServiceError, match=r"not asked: the budget is spent.*budget"):
+                run(copy, "rloo", f"stages.rloo.reward={reward(openai(server, prices + ', budget: 5'))}")
+            asked = len(server.requests)
+            assert asked * 0.12 <= 5
+        assert asked > 10 and (copy / "run/stages/rloo.partial/checkpoint.pt").exists() == (asked > 12)
+        run(copy, "rloo", f"stages.rloo.reward={reward(openai(server, prices + ', budget: 50'))}")
+        assert set(server.answered.values()) == {1} and len(server.requests) > asked
 
 
 def test_evaluation_by_an_endpoint_tells_place_cost_and_what_has_no_verdict(

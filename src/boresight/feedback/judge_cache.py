@@ -14,6 +14,8 @@ _TABLE = """create table if not exists replies (
 ) without rowid"""
 _REQUESTED = "create table if not exists requested (key text primary key) without rowid"
 """Questions that stand in a batch file and were not read back."""
+_USED = "create table if not exists used (purpose text, key text, primary key (purpose, key)) without rowid"
+"""Replies that a purpose took, so that what it cost is known after a kill too."""
 _SINCE = ("expected", "mass")
 """Columns that files of the first form lack."""
 
@@ -32,6 +34,7 @@ class JudgeCache:
             self._connection.execute("pragma synchronous=normal")
             self._connection.execute(_TABLE)
             self._connection.execute(_REQUESTED)
+            self._connection.execute(_USED)
             known = {row[1] for row in self._connection.execute("pragma table_info(replies)")}
             for column in [name for name in _SINCE if name not in known]:
                 self._connection.execute(f"alter table replies add column {column} real")
@@ -64,6 +67,15 @@ class JudgeCache:
 
     def clear_requested(self, keys: Iterable[str]) -> None:
         self._connection.executemany("delete from requested where key = ?", [(key,) for key in keys])
+
+    def note_use(self, purpose: str, key: str) -> None:
+        self._connection.execute("insert or ignore into used values (?, ?)", (purpose, key))
+
+    def used(self, purpose: str) -> dict[str, Reply]:
+        """The replies that a purpose took, by key."""
+        keys = self._connection.execute("select key from used where purpose = ?", (purpose,)).fetchall()
+        found = {key: self.get(key) for (key,) in keys}
+        return {key: reply for key, reply in found.items() if reply is not None}
 
     def close(self) -> None:
         self._connection.close()

@@ -95,7 +95,8 @@ class Estimate(NamedTuple):
 @dataclass(slots=True)
 class JudgeClient:
     """`patience`: seconds for which one question is tried while the endpoint is out of reach. `budget`: US dollars for
-    all questions, those answered before included; it needs `prices`."""
+    all questions, those answered before included; it needs `prices`. `purpose`: what the questions are for, where they
+    come in many rounds over several processes; what it took before is then in the ledger from the start."""
 
     endpoint: ChatEndpoint
     cache: JudgeCache
@@ -106,8 +107,13 @@ class JudgeClient:
     budget: float | None = None
     progress: Callable[[int, int, Ledger], None] = lambda done, total, ledger: None
     clock: Callable[[], float] = time.monotonic
+    purpose: str = ""
     ledger: Ledger = field(default_factory=Ledger)
     _entered: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for key, reply in self.cache.used(self.purpose).items() if self.purpose else ():
+            self._enter(key, reply, paid_before=True)
 
     @property
     def name(self) -> str:
@@ -154,6 +160,8 @@ class JudgeClient:
         """Into the ledger, each reply once however often it is wanted."""
         if key not in self._entered:
             self._entered.add(key)
+            if self.purpose:
+                self.cache.note_use(self.purpose, key)
             self.ledger.enter(reply)
             self.ledger.known += paid_before
             self.ledger.asked += not paid_before

@@ -39,9 +39,9 @@ def build_judge(context: StageContext, config: Judge) -> AnyJudge:
     return build_rubric_judge(context, config)
 
 
-def build_rubric_judge(context: StageContext, config: AskedJudge, *, quiet: bool = False) -> RubricJudge:
-    """What it was answered lies beside the stages, so that a stage that is built anew pays for nothing again. `quiet`:
-    for many small rounds, which have no bar of their own."""
+def build_rubric_judge(context: StageContext, config: AskedJudge, *, purpose: str = "") -> RubricJudge:
+    """What it was answered lies beside the stages, so that a stage that is built anew pays for nothing again. With a
+    `purpose` there are many small rounds: they have no bars, and share one budget also over several starts."""
     cache = JudgeCache(context.runs.root / JUDGE_REPLIES)
     name = config.rubric if config.rubric_file is None else str(context.pipeline.resolve_path(config.rubric_file))
     rubric = load_rubric(name)
@@ -50,14 +50,14 @@ def build_rubric_judge(context: StageContext, config: AskedJudge, *, quiet: bool
         client = _local(context, config, cache)
         judge = RubricJudge(client, rubric, direct=True)
     else:
-        client = build_client(context, config, cache)
+        client = build_client(context, config, cache, purpose)
         judge = RubricJudge(client, rubric, config.samples)
-    if not quiet:
+    if not purpose:
         client.progress = AskingProgress(f"{context.name} (judge {client.name})", client)
     return judge
 
 
-def build_client(context: StageContext, config: EndpointSection, cache: JudgeCache) -> JudgeClient:
+def build_client(context: StageContext, config: EndpointSection, cache: JudgeCache, purpose: str = "") -> JudgeClient:
     """The endpoint with its prices and its budget."""
     endpoint = ChatEndpoint(
         config.base_url,
@@ -78,6 +78,7 @@ def build_client(context: StageContext, config: EndpointSection, cache: JudgeCac
         patience=config.patience_seconds,
         prices=prices,
         budget=config.budget,
+        purpose=purpose,
     )
 
 

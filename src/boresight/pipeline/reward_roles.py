@@ -70,8 +70,8 @@ class RewardRole:
         tell it."""
         accounts = [(one.judge.client.name, one.judge.account()["cost"]) for one in self.judges]
         return [
-            f"judge {name}: {cost['asked']:,} questions asked since the start, {cost['known_before']:,} known before"
-            + ("" if cost["usd"] is None else f"; {cost['usd']:.2f} USD with those")
+            f"judge {name}: {cost['asked']:,} questions asked since this start, {cost['known_before']:,} before"
+            + ("" if cost["usd"] is None else f"; {cost['usd']:.2f} USD in all")
             for name, cost in accounts
         ]
 
@@ -124,7 +124,7 @@ def _source(
             client = ScoreClient(part.url, part.timeout_seconds, part.patience_seconds)
             return services.setdefault(part.url, Service(client, part.batch_size, context.folder))
         case JudgeReward():
-            judge = build_rubric_judge(context, part.judge, quiet=True)
+            judge = build_rubric_judge(context, part.judge, purpose=f"reward of {context.identity.key}")
             return JudgeScores(judge, part.on_unreadable, context.folder)
     raise AssertionError(part.kind)  # the config knows no other
 
