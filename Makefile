@@ -72,6 +72,7 @@ bench: setup
 	$(BIN)/python bench/traps.py --json docs/figures/traps.json
 	$(BIN)/python bench/time_shares.py --json docs/figures/time_shares.json
 	$(BIN)/python bench/spared_memory.py --json docs/figures/spared_memory.json
+	$(BIN)/python bench/judge_endpoint.py --json docs/figures/judge_endpoint.json
 	$(BIN)/python bench/report.py --json docs/figures/report.json
 	$(BIN)/python bench/rollout.py --json docs/figures/rollout.json --plot docs/figures/rollout.svg
 	$(BIN)/python docs/generate.py

@@ -1,6 +1,6 @@
 """Writes the pages that are made from code or from measured figures, so that they cannot differ from them.
 
-python docs/generate.py            # writes settings, metrics, lint, findings, figures, benchmarks, a table of doctor.md
+python docs/generate.py            # writes settings, metrics, lint, findings, figures, benchmarks, tables of two pages
 python docs/generate.py --check    # exit 1 where a page is not what the code says
 """
 
@@ -34,6 +34,7 @@ from boresight.storage import read_json, write_text
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures" / "demo_seeds.json"
 BESIDE = DOCS / "figures" / "doctor_beside_rldoctor.json"
+ENDPOINT = DOCS / "figures" / "judge_endpoint.json"
 BESIDE_MARKS = ("<!-- made by docs/generate.py -->\n", "<!-- end -->\n")
 OPTIMUM, FRONTIER = DOCS / "figures" / "exact_optimum.json", DOCS / "figures" / "reward_kl_frontier.json"
 
@@ -169,6 +170,36 @@ def doctor_page() -> str:
     return f"{before}{begin}{read_json(BESIDE)['table']}\n{end}{rest.split(end)[1]}"
 
 
+def ai_feedback_page() -> str:
+    """The page of AI feedback, with what the bench against a misbehaving endpoint measured."""
+    begin, end = BESIDE_MARKS
+    found = read_json(ENDPOINT)
+    before, rest = (DOCS / "ai_feedback.md").read_text(encoding="utf-8").split(begin)
+    ended, faults = found["ended"], found["faults"]
+    shares, seconds = found["share_of_the_allowed_rate"], found["seconds_before_and_after_the_kill"]
+    rows = [
+        ("comparisons, each in both orders", f"{found['comparisons']:,}"),
+        ("labelled", f"{ended['labelled'] + ended['ties']:,}"),
+        ("turned with the order", f"{ended['verdict_flips']:,}"),
+        ("failed, each with its reason", f"{ended['failed']:,}"),
+        ("requests, of which turned away (429)", f"{found['requests']:,}, {found['turned_away']:,}"),
+        ("replies kept at the SIGKILL", f"{found['killed_with']:,}"),
+        ("of those asked again", f"{found['kept_and_asked_again']:,}"),
+        ("on the way at the SIGKILL; answered twice", f"{found['on_the_way_at_the_kill']}; {found['answered_twice']}"),
+        ("seconds before and after it", " and ".join(f"{value:g}" for value in seconds)),
+        ("share of the allowed rate before and after it", " and ".join(f"{100 * value:.1f} %" for value in shares)),
+    ]
+    table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    told = (
+        f"The endpoint allows {found['requests_a_second_allowed']:g} requests a second (of one client with at most "
+        f"{found['most_at_once']} on the way), answers after {1000 * faults['delay']:g} ms, hangs up on "
+        f"{100 * faults['drops']:g} %, garbles {100 * faults['garbled']:g} % and fails with 500 on "
+        f"{100 * faults['errors']:g} %; of the questions it refuses {100 * faults['refusals']:g} % and answers "
+        f"{100 * faults['malformed']:g} % without a verdict, however often they are asked."
+    )
+    return f"{before}{begin}{told}\n\n{table}\n{end}{rest.split(end)[1]}"
+
+
 def _section(title: str, section: type[Section]) -> list[str]:
     lines = ["", f"## {title}", ""]
     if section.__doc__ and section.__doc__ != Section.__doc__:
@@ -234,6 +265,8 @@ if OPTIMUM.exists() and FRONTIER.exists():
     PAGES["ppo_figures.md"] = policy_figures_page
 if BESIDE.exists():
     PAGES["doctor.md"] = doctor_page
+if ENDPOINT.exists():
+    PAGES["ai_feedback.md"] = ai_feedback_page
 if VERSUS.exists():
     PAGES["benchmarks.md"] = benchmarks_page
 
