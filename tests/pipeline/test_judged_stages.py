@@ -1,6 +1,7 @@
 """Language models as judges in whole stages: labels, rewards and evaluations, paid for once and resumed to the bit."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -129,7 +130,7 @@ def test_budget_of_a_reward_holds_over_every_start_and_may_be_raised(copy: Path)
 
 
 def test_evaluation_by_an_endpoint_tells_place_cost_and_what_has_no_verdict(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
+    copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with JudgeServer(Bias(position=0.5), Faults(refusals=0.15), seed=2) as server:
@@ -154,6 +155,9 @@ def test_evaluation_by_an_endpoint_tells_place_cost_and_what_has_no_verdict(
     assert len(unjudged) == 2 * sum(failed.values()) and json.loads(unjudged[0])["failure"] == "unreadable"
     page = write_report(copy / "run").read_text()
     assert "judge-1 by the rubric own" in page
+    told_so_far = capfd.readouterr()
+    assert re.search(r"compare \(judge judge-1\): (\d+) of \1 questions, 0\.0\d USD", told_so_far.err)
+    assert KEY not in told_so_far.err + told_so_far.out
     written = [path for path in (copy / "run").rglob("*") if path.is_file()]
     assert all(KEY.encode() not in path.read_bytes() for path in written)
 

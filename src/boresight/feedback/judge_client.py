@@ -212,6 +212,7 @@ class _Asking:
                 await self._freed.wait()
             if not self._affordable(most):
                 self._outcomes[key] = OVER_BUDGET
+                self._client.progress(len(self._outcomes), len(self._questions), self._client.ledger)
                 continue
             self._reserved += most
             try:

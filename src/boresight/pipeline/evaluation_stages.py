@@ -130,7 +130,8 @@ def compare_in_both_orders(
         Comparison(a.prompt, Answer(a.text, a.stopped), Answer(b.text, b.stopped))
         for a, b in zip(answers, baseline_answers, strict=True)
     ]
-    given, swapped = judge.compare(comparisons), judge.compare([comparison.swapped() for comparison in comparisons])
+    verdicts = judge.compare([*comparisons, *(comparison.swapped() for comparison in comparisons)])
+    given, swapped = verdicts[: len(comparisons)], verdicts[len(comparisons) :]
     failures = [first.failure or second.failure for first, second in zip(given, swapped, strict=True)]
     return [
         _row(candidate, order, comparison.prompt, verdict, failure)

@@ -1,5 +1,8 @@
 """Whoever judges in a stage, made from its settings: rules, a reward model, an endpoint, a local model."""
 
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,10 @@ from boresight.feedback.rule_judge import RuleJudge
 from boresight.models.loading import default_device
 from boresight.models.roles import build_reward_model
 from boresight.pipeline.context import StageContext
-from boresight.training.progress import ProgressBar
+from boresight.training.progress import SECONDS_BETWEEN_LINES
 
 JUDGE_REPLIES = "judge_replies.sqlite"
+SECONDS_BETWEEN_DRAWINGS = 0.2
 
 
 def build_judge(context: StageContext, config: Judge) -> AnyJudge:
@@ -90,21 +94,26 @@ def _local(context: StageContext, config: LocalModelJudge, cache: JudgeCache) ->
 
 
 class AskingProgress:
-    """A bar over the questions of one round, with the cost so far."""
+    """A line on stderr with the questions that are done and the cost so far: drawn anew on a terminal, and every
+    SECONDS_BETWEEN_LINES where a log is kept. It holds nothing open, as a round may end in a fault."""
 
-    def __init__(self, title: str, client: JudgeClient | LocalJudge) -> None:
-        self._title, self._client = title, client
-        self._bar: ProgressBar | None = None
+    def __init__(
+        self, title: str, client: JudgeClient | LocalJudge, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._title, self._client, self._clock = title, client, clock
+        self._last = clock()
 
     def __call__(self, done: int, total: int, ledger: Ledger) -> None:
-        if self._bar is None:
-            self._bar = ProgressBar(self._title, total)
-            self._bar.__enter__()
+        watched, now = sys.stderr.isatty(), self._clock()
+        if done < total and now - self._last < (SECONDS_BETWEEN_DRAWINGS if watched else SECONDS_BETWEEN_LINES):
+            return
+        self._last = now
         cost = self._client.cost()
-        self._bar.advance(1, {} if cost is None else {"usd": cost})
-        if done == total:
-            self._bar.__exit__(None, None, None)
-            self._bar = None
+        spent = "" if cost is None else f", {cost:.2f} USD"
+        line = f"  {self._title}: {done:,} of {total:,} questions{spent}"
+        print(
+            f"\r{line}" if watched else line, end="" if watched and done < total else "\n", file=sys.stderr, flush=True
+        )
 
 
 def judged_by(judge: AnyJudge) -> dict[str, Any]:
