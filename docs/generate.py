@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from boresight.config.judge_sections import JUDGE_CLASSES, EndpointSection, LocalWriter, ReviseSection
+from boresight.config.policy_stages import VLLMSection
 from boresight.config.reward_sections import REWARD_CLASSES, RewardSection
 from boresight.config.sections import (
     STAGE_CLASSES,
@@ -56,6 +57,7 @@ def settings_page() -> str:
     parts += _section("`revise` of a `sample` stage", ReviseSection)
     for kind, section in {"openai": EndpointSection, "local_model": LocalWriter}.items():
         parts += _section(f"`by` of `revise`, of the kind `{kind}`", section)
+    parts += _section("`sampler` of the kind `vllm`", VLLMSection)
     for kind, section in REWARD_CLASSES.items():
         parts += _section(f"`reward` of the kind `{kind}`", section)
     return "\n".join(parts) + "\n"

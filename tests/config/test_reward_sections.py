@@ -111,3 +111,18 @@ def test_how_a_service_is_asked_does_not_decide_the_result(rewarded: Callable[..
     asked = "{{kind: service, url: 'http://127.0.0.1:8000', patience_seconds: {}}}"
     first, second = (stage_config(rewarded(asked.format(n), "    value_start: policy\n")) for n in (1, 600))
     assert first == second and first["reward"]["url"] == "http://127.0.0.1:8000"
+
+
+def test_sampler_takes_whole_weights(problems: Callable[..., list[str]]) -> None:
+    sampler = "    sampler: {kind: vllm, url: 'http://127.0.0.1:8000/', model: demo, folder: /w}\n    lora: {rank: 2}\n"
+    (problem,) = problems(with_reward("scorer", sampler))
+    assert "stages.ppo.sampler: vllm beside lora; its server is given whole weights" in problem
+
+
+def test_how_a_sampler_and_a_judge_are_reached_is_no_part_of_the_key(rewarded: Callable[..., PPOStage]) -> None:
+    sampler = "    sampler: {{kind: vllm, url: 'http://h:1', model: demo, folder: {0}}}\n"
+    judge = "{{kind: judge, judge: {{kind: openai, base_url: 'http://h/v1', model: {0}, most_at_once: {1}}}}}"
+    start = "    value_start: policy\n"
+    one = stage_config(rewarded(judge.format("m", 2), sampler.format("/a") + start))
+    assert one == stage_config(rewarded(judge.format("m", 9), sampler.format("/b") + start))
+    assert one != stage_config(rewarded(judge.format("n", 2), sampler.format("/a") + start))

@@ -4,8 +4,27 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from boresight.config.reward_sections import Reward
-from boresight.config.section_bases import AdaptedStage, Fraction, OptimizedStage, Paths, StopStrings
+from boresight.config.reward_sections import Address, Reward
+from boresight.config.section_bases import AdaptedStage, Fraction, OptimizedStage, Paths, Section, StopStrings
+
+
+class VLLMSection(Section):
+    """Rollouts by a vLLM server, which is given the policy's weights over a folder before each (docs/ppo.md)."""
+
+    PLAIN: ClassVar = ("model",)
+    kind: Literal["vllm"]
+    url: Address
+    """Address without the path: `http://127.0.0.1:8000`."""
+    model: str
+    """Name of the model there."""
+    folder: str
+    """Where weights are written for it: the same absolute path on both sides, with room for the model once."""
+    most_at_once: PositiveInt = 64
+    """Requests on the way at once."""
+    timeout_seconds: PositiveFloat = 600.0
+    """Time for one request."""
+    patience_seconds: NonNegativeFloat = 300.0
+    """How long a request that fails is tried again; then the stage is saved as it is, and stops."""
 
 
 class PolicyStage(AdaptedStage, OptimizedStage):
@@ -42,6 +61,9 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     stopped, and its text ends before it."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature; every log-probability is taken at it."""
+    sampler: VLLMSection | None = None
+    """A vLLM server that writes the responses in place of our own decoder, as `{kind: vllm, url: URL, model: NAME,
+    folder: FOLDER}`; for policies without `lora`. Not verified on a GPU (docs/ppo.md)."""
     kl_coefficient: NonNegativeFloat = 0.05
     """Weight of the KL penalty in the reward, reward units a nat (Huang et al. 2024: 0.05)."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"

@@ -38,6 +38,7 @@ def _is_address(url: str) -> str:
     return url.rstrip("/")
 
 
+Address = Annotated[str, AfterValidator(_is_address)]
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compiles)]
 
 
@@ -114,7 +115,7 @@ class ServiceReward(RewardSection):
     it is and stops; the same command goes on from there."""
 
     kind: Literal["service"]
-    url: Annotated[str, AfterValidator(_is_address)]
+    url: Address
     """Address without the path: `http://127.0.0.1:8000`. The service is asked `GET /health` and `POST /score`."""
     batch_size: PositiveInt = 64
     """Responses in one request."""

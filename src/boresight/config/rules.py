@@ -251,6 +251,8 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
 
 
 def _reward_rules(stage: PolicyStage) -> Iterator[Problem]:
+    if stage.sampler is not None and stage.lora is not None:
+        yield Problem(("sampler",), "vllm beside lora; its server is given whole weights, so leave one of the two out")
     models, parts = reward_models(stage.reward), reward_parts(stage.reward)
     if isinstance(stage, PPOStage) and stage.value_source == "reward" and not models:
         yield Problem(("value_start",), "reward, but the reward names no reward_model stage; set value_start: policy")

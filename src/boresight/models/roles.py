@@ -3,7 +3,7 @@ stays in eval mode and runs without gradient, so it cannot reach an optimizer by
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,6 +59,8 @@ class Policy:
         self.chat = chat
         self.adapter = adapter
         self.trained: nn.Module = model if adapter is None else adapter.weights(OWN)
+        self.sampler: Callable[..., list[Generation]] | None = None
+        """Who writes responses in place of our own decoder."""
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
         """Response log-probabilities with gradient; see `boresight.models.response_logps`."""
@@ -66,6 +68,8 @@ class Policy:
 
     def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
         """Sampled responses; see `boresight.models.generate`."""
+        if self.sampler is not None:
+            return self.sampler(prompts, **options)
         return generate(self.model, prompts, **options)
 
     def parameters(self) -> Iterator[Parameter]:

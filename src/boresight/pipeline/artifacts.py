@@ -183,6 +183,9 @@ def stage_config(section: StageSection) -> dict[str, Any]:
     config: dict[str, Any] = json.loads(section.model_dump_json())
     for name in ("checkpoint_every", "activation_checkpointing", "dry_run"):
         config.pop(name, None)
+    if isinstance(sampler := config.get("sampler"), dict):
+        for name in ("folder", "most_at_once", "timeout_seconds", "patience_seconds"):
+            sampler.pop(name, None)
     reward = config.get("reward")
     for part in reward if isinstance(reward, list) else [reward]:
         if isinstance(part, dict):

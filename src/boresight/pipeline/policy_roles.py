@@ -6,7 +6,9 @@ the policy starts from, or of the model that the policy's own adapter stands on,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from boresight.config.policy_stages import VLLMSection
 from boresight.config.reward_sections import reward_models
 from boresight.config.sections import PolicyStage, PPOStage
 from boresight.models.backbone import (
@@ -34,6 +36,7 @@ from boresight.pipeline.reward_roles import RewardRole, load_reward
 from boresight.pipeline.trained_models import frozen_reference, separate_value_model, spare_memory, trained_policy
 from boresight.records import Prompt
 from boresight.training.experience import RewardScale
+from boresight.training.vllm_sampler import VLLMSampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ def load_policy_roles(context: StageContext, config: PolicyStage, prompts: Seque
     base = shared_base(context.pipeline, config) or config.policy
     policy = trained_policy(context, config, base)
     said = {"layout": config.layout}
+    if config.sampler is not None:
+        policy.sampler = vllm_sampler(config.sampler, policy)
+        said["sampler"] = f"vLLM at {config.sampler.url}"
     if policy.adapter is not None and base != config.policy:
         policy.adapter.load(context.stage_file(config.policy, "adapter"))
         said["policy"] = f"goes on with the adapter of {config.policy} on {base}"
@@ -65,6 +71,19 @@ def load_policy_roles(context: StageContext, config: PolicyStage, prompts: Seque
     for role, where in said.items():
         context.say(f"roles: {role}: {where}")
     return PolicyRoles(policy, reference, reward, base, said)
+
+
+def vllm_sampler(section: VLLMSection, policy: Policy) -> VLLMSampler:
+    """The server that writes a policy's responses."""
+    return VLLMSampler(
+        section.url,
+        section.model,
+        policy.model,
+        Path(section.folder),
+        most_at_once=section.most_at_once,
+        timeout=section.timeout_seconds,
+        patience=section.patience_seconds,
+    )
 
 
 def load_value_model(

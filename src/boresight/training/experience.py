@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from boresight.config.sections import PolicyStage
-from boresight.errors import BoresightError, TrainingError
+from boresight.errors import BoresightError, ServiceError, TrainingError
 from boresight.models.precision import is_lowered
 from boresight.models.roles import FrozenPolicy, Policy
 from boresight.objectives.importance import sampler_gap, truncated_importance
@@ -62,7 +62,7 @@ def gather_experience(
     watch: Watch | None = None,
 ) -> Experience:
     """Sample the step's rollout and score it; every log-probability is taken at the sampling temperature."""
-    with run.usage.phase("generate"):
+    with run.usage.phase("generate"), run.saved_before(ServiceError, step):
         rollout = sample(
             policy,
             prompts_of_step(prompts, config.prompts_per_step, run.seed, step),
