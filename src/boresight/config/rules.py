@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from boresight.config.judge_sections import EndpointSection
+from boresight.config.judge_rules import label_rules, price_rules
 from boresight.config.problems import Problem, nearest, suggestion
 from boresight.config.references import (
     BASE_MODEL,
@@ -26,10 +26,8 @@ from boresight.config.sections import (
     GateStage,
     JudgeReward,
     LengthReward,
-    LocalModelJudge,
     ModelReward,
     ModelSection,
-    OpenAIJudge,
     ORPOStage,
     PolicyStage,
     PPOStage,
@@ -40,7 +38,6 @@ from boresight.config.sections import (
     SFTStage,
     StageSection,
 )
-from boresight.config.yaml_text import KeyPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +268,7 @@ def _reward_rules(stage: PolicyStage) -> Iterator[Problem]:
                 (*path, "min_words"), f"{part.min_words}, more than max_words ({part.max_words}); nothing lies between"
             )
         if isinstance(part, JudgeReward):
-            yield from _price_rules(part.judge, (*path, "judge"))
+            yield from price_rules(part.judge, (*path, "judge"))
         if isinstance(part, EnsembleReward):
             for place, name in enumerate(part.models):
                 if name in part.models[:place]:
@@ -318,7 +315,7 @@ def _adapter_rules(stage: StageSection) -> Iterator[Problem]:
 def _sample_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, SampleStage)
     if stage.revise is not None:
-        yield from _price_rules(stage.revise.by, ("revise", "by"))
+        yield from price_rules(stage.revise.by, ("revise", "by"))
     names = [stage.policy] if isinstance(stage.policy, str) else stage.policy
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -333,28 +330,9 @@ def _sample_rules(stage: StageSection) -> Iterator[Problem]:
         )
 
 
-def _price_rules(judge: object, path: KeyPath = ("judge",)) -> Iterator[Problem]:
-    """Both prices or none, and no budget without them."""
-    if isinstance(judge, EndpointSection):
-        given = [name for name in ("price_prompt", "price_completion") if getattr(judge, name) is not None]
-        if len(given) == 1:
-            yield Problem((*path, given[0]), "the other price is missing; give price_prompt and price_completion")
-        elif judge.budget is not None and not given:
-            yield Problem((*path, "budget"), f"{judge.budget:g} without prices; give price_prompt and price_completion")
-
-
-def _label_rules(stage: StageSection) -> Iterator[Problem]:
-    assert isinstance(stage, AILabelsStage)
-    yield from _price_rules(stage.judge)
-    if stage.ranking and stage.pairs_per_prompt != 1:
-        yield Problem(("ranking",), f"true beside pairs_per_prompt: {stage.pairs_per_prompt}; keep one of the two")
-    if stage.dry_run and not isinstance(stage.judge, OpenAIJudge | LocalModelJudge):
-        yield Problem(("dry_run",), f"true, but a judge of the kind {stage.judge.kind} costs nothing; leave it out")
-
-
 def _evaluate_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, EvaluateStage)
-    yield from _price_rules(stage.judge)
+    yield from price_rules(stage.judge)
     for index, name in enumerate(stage.candidates):
         if name in stage.candidates[:index]:
             yield Problem(("candidates", index), f'"{name}" stands in the list twice; remove one')
@@ -391,7 +369,7 @@ FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[P
     (PolicyStage, _policy_rules),
     (PPOStage, _ppo_rules),
     (SampleStage, _sample_rules),
-    (AILabelsStage, _label_rules),
+    (AILabelsStage, label_rules),
     (EvaluateStage, _evaluate_rules),
     (GateStage, _gate_rules),
 )
