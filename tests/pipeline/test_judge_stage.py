@@ -91,3 +91,23 @@ def test_rubric_file_that_is_none_is_found_before_anything_runs(tmp_path: Path, 
     assert len(faults) == 1 and "own.yaml: criteria is []" in faults[0]
     (tmp_path / "own.yaml").write_text(OWN)
     assert [finding for finding in read_data(pipeline).findings if finding.stage == "labels"] == []
+
+
+def test_constitution_and_judges_folder_that_are_none_are_found_before_anything_runs(
+    tmp_path: Path, aside: RowsAside
+) -> None:
+    (tmp_path / "own.yaml").write_text("name: own\nprinciples: []\n")
+    (tmp_path / "judge").mkdir()
+    context(tmp_path, aside, "http://h/v1")
+    text = (tmp_path / "pipeline.yaml").read_text()
+    text = text.replace("prompts: prompts.jsonl}", "prompts: prompts.jsonl, revise: {constitution_file: own.yaml, by: "
+                        "{kind: local_model, path: judge}}}")  # fmt: skip
+    (tmp_path / "pipeline.yaml").write_text(text)
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two"}\n')
+    pipeline = load_pipeline(tmp_path / "pipeline.yaml")
+    faults = [finding.message for finding in read_data(pipeline).findings if finding.stage == "drafts"]
+    assert len(faults) == 2 and "own.yaml: principles is []" in faults[0]
+    assert "judge: no model (config.json is not there)" in faults[1]
+    (tmp_path / "own.yaml").write_text("name: own\nprinciples: [{name: kind, text: It is kind.}]\n")
+    (tmp_path / "judge" / "config.json").write_text("{}")
+    assert [finding for finding in read_data(pipeline).findings if finding.stage == "drafts"] == []

@@ -10,6 +10,7 @@ import pytest
 from boresight.data.jsonl import read_records
 from boresight.errors import ConfigError, DataError, ServiceError
 from boresight.feedback.constitution import load_constitution
+from boresight.pipeline.report import write_report
 from boresight.pipeline.run import run_pipeline
 from boresight.records import Response
 from boresight.storage import read_json
@@ -62,6 +63,7 @@ def test_endpoint_revises_each_response_and_sft_learns_the_revisions(copy: Path)
         assert row.text == f"Better: {row.revision['original']}".strip() and row.revision["by"] == "writer"
         assert row.revision["critique"] == "It could be better." and row.revision["principle"] in PRINCIPLES
     assert found["better"]["read"]["revised"] == 12
+    assert "revised" in write_report(copy / "run").read_text()
     assert found["better"]["conversations"] == 12 + found["better"]["read"]["demonstrations.jsonl"]
 
 

@@ -25,6 +25,7 @@ from boresight.data.readers import (
 from boresight.data.split import hold_out
 from boresight.errors import DataError, JudgeError
 from boresight.evaluation.probe_sets import read_probes
+from boresight.feedback.constitution import load_constitution
 from boresight.feedback.rubric import load_rubric
 from boresight.pipeline.check_findings import Finding
 from boresight.records import Demonstration, PreferencePair, Prompt, RatedResponse
@@ -77,10 +78,8 @@ def read_data(pipeline: Pipeline) -> PipelineData:
     lines: dict[tuple[Any, ...], FileLine] = {}
     for name, stage in pipeline.stages.items():
         for field_name, paths in pipeline.file_inputs(name).items():
-            if field_name.endswith(".rubric_file"):  # no data, but as easily broken
-                data.findings.extend(_rubric_faults(name, paths))
-                continue
-            if field_name.endswith(".path"):  # of a model
+            if (load := NO_DATA.get(field_name.rpartition(".")[2])) is not None:  # but as easily broken
+                data.findings.extend(_faults(name, paths, load))
                 continue
             for path in paths:
                 key, read = _reader(stage, field_name, path)
@@ -100,12 +99,25 @@ def read_data(pipeline: Pipeline) -> PipelineData:
     return data
 
 
-def _rubric_faults(name: str, paths: Sequence[Path]) -> Iterator[Finding]:
+def _faults(name: str, paths: Sequence[Path], load: Callable[[str], object]) -> Iterator[Finding]:
     for path in paths:
         try:
-            load_rubric(str(path))
+            load(str(path))
         except JudgeError as fault:
             yield Finding("data_unusable", "error", name, str(fault), JudgeError)
+
+
+def _model_folder(path: str) -> None:
+    if not (Path(path) / "config.json").is_file():
+        raise JudgeError(f"{path}: no model (config.json is not there). Give a folder that transformers loads.")
+
+
+NO_DATA: dict[str, Callable[[str], object]] = {
+    "rubric_file": load_rubric,
+    "constitution_file": load_constitution,
+    "path": _model_folder,
+}
+"""What is read in fields of a stage that name other files than data."""
 
 
 def _reader(stage: StageSection, field_name: str, path: Path) -> tuple[tuple[Any, ...], Callable[[], DataFile]]:

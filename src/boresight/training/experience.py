@@ -44,9 +44,7 @@ class Experience:
     entropy: Tensor
     reference_logp: Tensor
     raw_score: Tensor  # (responses,) as the reward source gave it
-    score: (
-        Tensor  # (responses,) after the cost of length, normalised, with the penalty for a response that did not stop
-    )
+    score: Tensor  # (responses,) after the cost of length, normalised, with the penalty for a missing stop
 
 
 @torch.no_grad()
