@@ -109,7 +109,6 @@ def test_reply_without_a_score_stops_the_stage_or_is_paid_the_middle(copy: Path)
     with JudgeServer(faults=Faults(refusals=0.2), seed=1) as server:
         with pytest.raises(ServiceError, match=r"gave no score for \d+ of .*no score in the reply.*on_unreadable"):
             run(copy, "rloo", f"stages.rloo.reward={reward(openai(server))}")
-        shutil.rmtree(copy / "run/stages/rloo.partial")
         middle = reward(openai(server), ", on_unreadable: middle")
         result = run(copy, "rloo", f"stages.rloo.reward={middle}")
     unreadable = result["reward_judges"][0]["unreadable_responses"]

@@ -192,6 +192,7 @@ def stage_config(section: StageSection) -> dict[str, Any]:
             for name in ("batch_size", "timeout_seconds", "patience_seconds"):  # of a service
                 part.pop(name, None)
             if isinstance(judge := part.get("judge"), dict):
+                part.pop("on_unreadable")  # so that a stage that stopped at such a reply can go on
                 for name in NO_PART_OF_A_RESULT:
                     judge.pop(name, None)
     revise = config.get("revise")

@@ -210,7 +210,7 @@ class JudgeScores:
                 "Nothing is lost: see to it and give the same command, which asks only what is missing (budget and "
                 "patience_seconds may be raised)"
                 if missing
-                else "Set on_unreadable: middle to pay such responses 5, or take another judge (max_tokens may be low)"
+                else "Set on_unreadable: middle to pay such responses 5 and go on, or take another judge"
             )
             raise ServiceError(
                 f"the judge {self.judge.client.name} ({self.judge.client.address}) gave no score for {len(failed)} of "
