@@ -152,8 +152,9 @@ def test_evaluation_by_an_endpoint_tells_place_cost_and_what_has_no_verdict(
     assert {row["verdict"] for row in rows} <= {0.0, 0.5, 1.0}
     unjudged = (copy / "run/stages/compare/unjudged.jsonl").read_text().splitlines()
     assert len(unjudged) == 2 * sum(failed.values()) and json.loads(unjudged[0])["failure"] == "unreadable"
-    page = write_report(copy / "run").read_text()
-    assert "judge-1 by the rubric own" in page
+    page = re.sub("<[^>]+>", "", write_report(copy / "run").read_text())
+    assert "judge-1 by the rubric own" in page and f"{sum(failed.values())} comparisons had no verdict in both" in page
+    assert "Over both orders the response shown first won" in page and "USD" in page
     told_so_far = capfd.readouterr()
     assert re.search(r"compare \(judge judge-1\): (\d+) of \1 questions, 0\.0\d USD", told_so_far.err)
     assert KEY not in told_so_far.err + told_so_far.out

@@ -170,7 +170,25 @@ def _comparison_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
                 "its certificate goes."
             )
         )
+    if "judging" in evaluation.outcome:
+        paragraphs.append(_asked_judge(evaluation))
     return Chapter(title, paragraphs, parts)
+
+
+def _asked_judge(evaluation: StageRecord) -> Markup:
+    """What to know of a language model as judge: its place preference, what it did not judge, what that cost."""
+    outcome = evaluation.outcome
+    missing = sum(sum(kinds.values()) for kinds in outcome.get("unjudged", {}).values())
+    usd = outcome["judging"]["cost"]["usd"]
+    return Markup(
+        "The judge is a language model: hold it against people before a win decides anything. Over both orders the "
+        "response shown first won {}. {} had no verdict in both orders and {} left out{}."
+    ).format(
+        rate(Rate.read(outcome["position"], "rate")),
+        counted(missing, "comparison"),
+        "is" if missing == 1 else "are",
+        "" if usd is None else Markup("; its replies cost {} USD").format(f"{usd:.2f}"),
+    )
 
 
 def _settings_sentence(run: RunRecord, names: Sequence[str]) -> Markup:
