@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from boresight.models import head_logps as module
-from boresight.models.head_logps import can_fuse, head_logps
+from boresight.models.head_logps import is_matrix, head_logps
 from boresight.models.precision import QUANTUM
 from boresight.objectives.logprobs import token_logps
 
@@ -82,10 +82,10 @@ def test_a_head_that_is_more_than_a_matrix_is_left_alone() -> None:
 
     watched = nn.Linear(2, 3)
     watched.register_forward_hook(lambda *_: None)
-    assert can_fuse(nn.Linear(2, 3))
-    assert not can_fuse(Scaled(2, 3))
-    assert not can_fuse(watched)
-    assert not can_fuse(nn.Sequential(nn.Linear(2, 3)))
+    assert is_matrix(nn.Linear(2, 3))
+    assert not is_matrix(Scaled(2, 3))
+    assert not is_matrix(watched)
+    assert not is_matrix(nn.Sequential(nn.Linear(2, 3)))
 
 
 def test_a_temperature_of_zero_is_refused() -> None:

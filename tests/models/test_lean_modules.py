@@ -111,6 +111,30 @@ def test_what_computes_something_else_stays() -> None:
     assert kinds == [True, False]
 
 
+def test_a_product_that_somebody_watches_or_that_adds_a_bias_is_asked_itself() -> None:
+    plain, lean = twins("llama")
+    for model in (plain, lean):
+        for number, layer in enumerate(model.model.layers):
+            down = layer.mlp.down_proj
+            if number:
+                down.register_forward_hook(lambda module, given, out: out * 2)
+            else:
+                down.bias = nn.Parameter(torch.ones(down.out_features))
+    (expected, pulls), (found, own) = gradients(plain), gradients(lean)
+    assert torch.equal(found, expected)
+    assert relative_difference(own, pulls) < 1e-6
+
+
+def test_what_goes_into_the_last_product_is_not_kept() -> None:
+    _, lean = twins("llama")
+    mlp = lean.model.layers[0].mlp
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        mlp(torch.randn(1, 5, lean.config.hidden_size))
+    wide = [tensor for tensor in kept if tensor.shape == (1, 5, lean.config.intermediate_size)]
+    assert len(wide) == 2  # gate and up
+
+
 def test_checkpointed_blocks_with_lean_modules_give_the_same_gradients() -> None:
     _, lean = twins("llama")
     again = copy.deepcopy(lean)

@@ -5,7 +5,7 @@ logits are kept for the backward pass in the format of the product; where they d
 each block's logits are computed again. Memory beyond weights and gradient is thereby bounded whatever the vocabulary.
 """
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,9 @@ from boresight.models.precision import QUANTUM, is_lowered
 BLOCK = 1 << 25  # logits in memory at once: 128 MB in float32
 
 
-def can_fuse(head: nn.Module) -> bool:
-    """Whether the head is a matrix (and perhaps a bias) and nothing else that wants to be asked."""
-    return type(head) is nn.Linear and type(head.weight) is nn.Parameter and not _is_watched(head)
+def is_matrix(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether a layer is a matrix (and perhaps a bias) and nothing else that wants to be asked."""
+    return type(layer) is nn.Linear and type(layer.weight) is nn.Parameter and not _is_watched(layer)
 
 
 def head_logps(states: Tensor, head: nn.Linear, targets: Tensor, *, temperature: float = 1.0) -> Tensor:

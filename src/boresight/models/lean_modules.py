@@ -3,6 +3,8 @@
     RMSNorm:  y = x / sqrt(mean(x^2) + eps) * w        kept: x and one number a token   (Zhang & Sennrich 2019, eq. 4)
     SwiGLU:   y = down(silu(gate(x)) * up(x))          kept: gate(x) and up(x)          (Shazeer 2020, eq. 6)
 
+Where `down` is a matrix and no more, its own input is made again in the backward pass.
+
 A module is exchanged only where both compute the same on a probe, never because of its name. Parameters stay the same
 objects under the same names, so what trains, saves or adapts the model need not know.
 """
@@ -14,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import silu
+from torch.nn.functional import linear, silu
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
 
+from boresight.models.head_logps import is_matrix
 from boresight.models.precision import widened
 
 EPSILON_NAMES = ("variance_epsilon", "eps")
@@ -69,8 +72,12 @@ class LeanMLP(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """(..., hidden size) in, the same out."""
-        gated = _SwiGLU.apply(self.gate_proj(states), self.up_proj(states))  # type: ignore[no-untyped-call]
-        result: Tensor = self.down_proj(gated)
+        gate, up, down = self.gate_proj(states), self.up_proj(states), self.down_proj
+        result: Tensor
+        if is_matrix(down) and down.bias is None:
+            result = _GatedDown.apply(gate, up, down.weight)
+        else:
+            result = down(_SwiGLU.apply(gate, up))  # type: ignore[no-untyped-call]
         return result
 
 
@@ -107,6 +114,30 @@ class _SwiGLU(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
         return torch.ops.aten.silu_backward(gradient * up, gate), silu(gate).mul_(gradient)
+
+
+class _GatedDown(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor, weight: Tensor) -> Tensor:
+        device = gate.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else gate.dtype
+        matrix = weight.to(dtype)
+        ctx.save_for_backward(gate, up, matrix)
+        ctx.weight_dtype = weight.dtype
+        with torch.autocast(device, enabled=False):
+            return linear(silu(gate).mul_(up).to(dtype), matrix)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        gate, up, matrix = ctx.saved_tensors
+        with torch.autocast(gate.device.type, enabled=False):
+            bent, pull, to_weight = silu(gate), (gradient @ matrix).to(gate.dtype), None
+            if ctx.needs_input_grad[2]:
+                gated = (bent * up).to(matrix.dtype)
+                to_weight = (gradient.flatten(0, -2).T @ gated.flatten(0, -2)).to(ctx.weight_dtype)
+            to_gate = torch.ops.aten.silu_backward(pull * up, gate)
+            return to_gate, bent.mul_(pull), to_weight
 
 
 def _exchanged(body: nn.Module, lean_form: Callable[[nn.Module], Any]) -> Iterator[Any]:

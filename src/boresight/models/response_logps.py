@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from boresight.errors import ModelError
-from boresight.models.head_logps import can_fuse, head_logps
+from boresight.models.head_logps import head_logps, is_matrix
 from boresight.models.hidden_states import hidden_states, slices_at_once, whole_logits
 from boresight.objectives.logprobs import entropy, token_logps
 
@@ -46,7 +46,7 @@ def response_logps(
     read: list[Tensor] = []
     head = model.get_output_embeddings()
     plain = has_plain_head(model)
-    fused = not with_entropy and plain and can_fuse(head)
+    fused = not with_entropy and plain and is_matrix(head)
     states: Tensor | None
     for part in slices_at_once(input_ids):
         ids, counts = input_ids[part], response_mask[part]
