@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from boresight.models import head_logps as module
-from boresight.models.head_logps import is_matrix, head_logps
+from boresight.models.head_logps import head_logps, is_matrix
 from boresight.models.precision import QUANTUM
 from boresight.objectives.logprobs import token_logps
 
