@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from boresight.config.reward_sections import Address, Reward
+from boresight.config.reward_sections import Address, Reward, RewardSection, reward_parts
 from boresight.config.section_bases import AdaptedStage, Fraction, OptimizedStage, Paths, Section, StopStrings
 
 
@@ -30,8 +30,12 @@ class VLLMSection(Section):
 class PolicyStage(AdaptedStage, OptimizedStage):
     """Fields of the stages that sample from the policy while they train it."""
 
-    REFERENCES: ClassVar = ("policy", "reference", "reward", "reward.model", "reward.models")
-    PATHS: ClassVar = ("prompts", "reward.judge.rubric_file", "reward.judge.path")
+    REFERENCES: ClassVar = (
+        "policy", "reference", "reward", "reward.model", "reward.models", "canary", "canary.model", "canary.models",
+    )  # fmt: skip
+    PATHS: ClassVar = (
+        "prompts", "reward.judge.rubric_file", "reward.judge.path", "canary.judge.rubric_file", "canary.judge.path",
+    )  # fmt: skip
     policy: str
     """Stage whose model is trained on: the SFT model."""
     reference: str
@@ -40,6 +44,12 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     """What responses are paid by: a `reward_model` stage; or a mapping with the `kind` `reward_model`, `ensemble`,
     `rules`, `answer`, `match`, `length`, `service` or `judge`, told below; or a list of such mappings, summed by
     `weight`."""
+    canary: Reward | None = None
+    """A second opinion, in the forms of `reward`: scored on the same responses, logged beside the reward (the metrics
+    `reward/canary_...`), never paid. The doctor takes a reward that rises while its canary turns for hacking. A reward
+    model of other pairs and another start, or rules; one that learned from the same pairs errs with the reward."""
+    canary_every: PositiveInt = 1
+    """Steps from one look of the canary to the next; the last step has one too."""
     prompts: Paths
     """Prompt records."""
     roles: Literal["separate", "shared"] | None = None
@@ -118,6 +128,11 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     learning_rate: PositiveFloat = 1e-6
     schedule: Literal["cosine", "linear", "constant"] = "linear"
     warmup_fraction: Fraction = 0.0
+
+    @property
+    def scored(self) -> list[RewardSection]:
+        """All sources that score a response: those that pay, and those of the canary."""
+        return [*reward_parts(self.reward), *([] if self.canary is None else reward_parts(self.canary))]
 
     @property
     def layout(self) -> str:

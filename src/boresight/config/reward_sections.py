@@ -5,6 +5,7 @@ weighted sum.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -182,8 +183,13 @@ def reward_parts(reward: Reward) -> list[RewardSection]:
 
 def reward_models(reward: Reward) -> list[str]:
     """The reward-model stages that a reward names, each once, in order."""
+    return models_of(reward_parts(reward))
+
+
+def models_of(parts: Iterable[RewardSection]) -> list[str]:
+    """The reward-model stages that sources name, each once, in order."""
     names: dict[str, None] = {}
-    for part in reward_parts(reward):
+    for part in parts:
         if isinstance(part, ModelReward):
             names[part.model] = None
         elif isinstance(part, EnsembleReward):

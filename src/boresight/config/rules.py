@@ -235,6 +235,8 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
         )
     if stage.offload and stage.layout != "separate" and stage.lora is not None:
         yield Problem(("offload",), f"{stage.offload}, but roles: {stage.layout} keeps one base; take it out")
+    if stage.canary is not None and reward_parts(stage.canary) == reward_parts(stage.reward):
+        yield Problem(("canary",), "the reward itself, which is no second opinion; name another, or take it out")
     if stage.on_finding == "adapt_kl" and not stage.kl_coefficient:
         yield Problem(
             ("on_finding",), "adapt_kl, but kl_coefficient is 0, and no multiple of it is more; give it a value"

@@ -7,7 +7,6 @@ from typing import Any
 from boresight.config.draw import draw
 from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
-from boresight.config.reward_sections import reward_parts
 from boresight.config.sections import (
     AILabelsStage,
     AnswerReward,
@@ -62,8 +61,7 @@ def needs_models(pipeline: Pipeline) -> bool:
         for stage in pipeline.stages.values()
     )
     ruled = any(
-        isinstance(stage, PolicyStage)
-        and any(isinstance(part, RulesReward | AnswerReward) for part in reward_parts(stage.reward))
+        isinstance(stage, PolicyStage) and any(isinstance(part, RulesReward | AnswerReward) for part in stage.scored)
         for stage in pipeline.stages.values()
     )
     trained = any(isinstance(stage, PretrainStage) for stage in pipeline.stages.values())

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
-from boresight.config.reward_sections import reward_parts
 from boresight.config.sections import (
     AILabelsStage,
     AnswerReward,
@@ -285,7 +284,7 @@ def _expectations(pipeline: Pipeline, data: PipelineData) -> Iterator[Finding]:
         elif isinstance(stage, AILabelsStage) and isinstance(stage.judge, RulesJudge):
             yield from _without_rules(name, data.stages[stage.responses].prompts)
         elif isinstance(stage, PolicyStage):
-            for part in reward_parts(stage.reward):
+            for part in stage.scored:
                 if isinstance(part, RulesReward):
                     yield from _without_rules(name, data.stages[name].prompts)
                 elif isinstance(part, AnswerReward):

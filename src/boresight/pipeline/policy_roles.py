@@ -46,6 +46,7 @@ class PolicyRoles:
     policy: Policy
     reference: FrozenPolicy
     reward: RewardRole
+    canary: RewardRole | None
     base: str
     said: dict[str, str]
 
@@ -63,14 +64,18 @@ def load_policy_roles(context: StageContext, config: PolicyStage, prompts: Seque
         said["policy"] = f"goes on with the adapter of {config.policy} on {base}"
     reference = _offloaded_reference(context, config, frozen_reference(context, config, policy, base))
 
-    def build(stage: str) -> RewardModel:
-        model, said[f"reward model {stage}"] = load_reward_model(context, config, policy, base, stage)
-        return model
+    built: dict[str, RewardModel] = {}  # a canary may have a model in common with an ensemble that pays
 
-    reward = load_reward(context, config, prompts, build)
+    def build(stage: str) -> RewardModel:
+        if stage not in built:
+            built[stage], said[f"reward model {stage}"] = load_reward_model(context, config, policy, base, stage)
+        return built[stage]
+
+    reward = load_reward(context, config.reward, prompts, build)
+    canary = None if config.canary is None else load_reward(context, config.canary, prompts, build)
     for role, where in said.items():
         context.say(f"roles: {role}: {where}")
-    return PolicyRoles(policy, reference, reward, base, said)
+    return PolicyRoles(policy, reference, reward, canary, base, said)
 
 
 def vllm_sampler(section: VLLMSection, policy: Policy) -> VLLMSampler:

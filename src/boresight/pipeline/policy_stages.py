@@ -13,6 +13,7 @@ from boresight.records import Prompt
 from boresight.training.guard import findings_told
 from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.reward_scale import RewardScale, measure_reward_scale
+from boresight.training.reward_sources import AnySource
 from boresight.training.rloo import RLOORoles, train_rloo
 from boresight.training.rollout import refuse_long_prompts
 from boresight.training.run import Run
@@ -21,7 +22,7 @@ from boresight.training.run import Run
 def ppo(context: StageContext, config: PPOStage) -> Result:
     stage = _policy_stage(context, config)
     value = load_value_model(context, config, stage.roles, stage.scale)
-    roles = PPORoles(stage.roles.policy, value, stage.roles.reference, stage.roles.reward.source)
+    roles = PPORoles(stage.roles.policy, value, stage.roles.reference, stage.roles.reward.source, stage.canary)
     before = stage.fingerprints()
     train_ppo(config, roles, stage.scale, stage.read.records, stage.run)
     return _finish_policy(context, config, stage, before)
@@ -29,7 +30,7 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
 
 def rloo(context: StageContext, config: RLOOStage) -> Result:
     stage = _policy_stage(context, config)
-    roles = RLOORoles(stage.roles.policy, stage.roles.reference, stage.roles.reward.source)
+    roles = RLOORoles(stage.roles.policy, stage.roles.reference, stage.roles.reward.source, stage.canary)
     before = stage.fingerprints()
     train_rloo(config, roles, stage.scale, stage.read.records, stage.run)
     return _finish_policy(context, config, stage, before)
@@ -44,9 +45,14 @@ class PolicyParts:
     read: Records[Prompt]
     run: Run
 
+    @property
+    def canary(self) -> AnySource | None:
+        return None if self.roles.canary is None else self.roles.canary.source
+
     def fingerprints(self) -> dict[str, str]:
         """Of everything that must not move."""
-        named = {f"reward model {name}": found for name, found in self.roles.reward.fingerprints().items()}
+        scorers = [role for role in (self.roles.reward, self.roles.canary) if role is not None]
+        named = {f"reward model {name}": found for role in scorers for name, found in role.fingerprints().items()}
         return {"reference": self.roles.reference.fingerprint()} | named
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from boresight.config.reward_sections import reward_models, reward_parts
+from boresight.config.reward_sections import Reward, reward_models, reward_parts
 from boresight.config.sections import (
     AnswerReward,
     EnsembleReward,
@@ -78,21 +78,22 @@ class RewardRole:
 
 def load_reward(
     context: StageContext,
-    config: PolicyStage,
+    wanted: Reward,
     prompts: Sequence[Prompt],
     build: Callable[[str], RewardModel] | None = None,
 ) -> RewardRole:
-    """The reward of a stage; `build` makes the reward model of a stage from its name, by default a copy of its own.
+    """The reward of a stage, or its canary; `build` makes the reward model of a stage from its name, by default a copy
+    of its own.
 
     Raises DataError for a prompt without what a rule needs, ModelError for a reward model that would not be given the
     text that it was trained on.
     """
     build = build or (lambda name: build_reward_model(context.model_path(name), device=default_device()))
-    models = {name: build(name) for name in reward_models(config.reward)}
+    models = {name: build(name) for name in reward_models(wanted)}
     for name, model in models.items():
         check_scored_text(context, name, model.chat)
     services: dict[str, Service] = {}
-    parts = [(part.weight, _source(context, part, prompts, models, services)) for part in reward_parts(config.reward)]
+    parts = [(part.weight, _source(context, part, prompts, models, services)) for part in reward_parts(wanted)]
     alone = len(parts) == 1 and parts[0][0] == 1.0
     judges = [source for _, source in parts if isinstance(source, JudgeScores)]
     return RewardRole(parts[0][1] if alone else WeightedSum(parts), models, services, judges)

@@ -7,7 +7,7 @@ a decoder block whose attention keeps no square matrix, every row as long as the
 import math
 from dataclasses import dataclass
 
-from boresight.config.reward_sections import reward_models
+from boresight.config.reward_sections import models_of
 from boresight.config.section_bases import BatchedStage, OptimizedStage
 from boresight.config.sections import (
     DPOStage,
@@ -117,7 +117,7 @@ def _policy_memory(
     passed = _passed(stage, rows * tokens, tokens)
     update = _block_activations(stage, shape, number_bytes, passed) + _logits(shape, passed)
     rollout = _sampling(shape, number_bytes, rows=min(ROLLOUT_ROWS, rows * stage.minibatches), tokens=tokens)
-    rewards = len(reward_models(stage.reward))
+    rewards = len(models_of(stage.scored))
     roles = {"reference": one, "reward": rewards * one}
     base = 0
     trained = one

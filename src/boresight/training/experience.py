@@ -169,8 +169,11 @@ def importance_weights(config: PolicyStage, experience: Experience, *, whole_res
 
 
 def logged_samples(config: PolicyStage, experience: Experience, shaped: Tensor) -> list[dict[str, Any]]:
-    """The first responses of a batch as records: what was asked, what was answered, what it was paid."""
+    """Some responses of a batch as records: what was asked, what was answered, what it was paid. Of each prompt one
+    before any has a second one."""
     rollout, paid = experience.rollout, shaped.sum(dim=1)
+    each = config.responses_per_prompt
+    order = [row for place in range(each) for row in range(place, len(rollout.texts), each)]
     kl = kl_per_sequence(experience)
     return [
         {
@@ -184,7 +187,7 @@ def logged_samples(config: PolicyStage, experience: Experience, shaped: Tensor) 
             "kl": float(kl[row]),
             "shaped_reward": float(paid[row]),
         }
-        for row in range(min(config.logged_samples, len(rollout.texts)))
+        for row in order[: config.logged_samples]
     ]
 
 

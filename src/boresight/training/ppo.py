@@ -17,6 +17,7 @@ from boresight.objectives.aggregation import token_weights
 from boresight.objectives.masking import masked_mean, masked_whiten
 from boresight.objectives.ppo import ppo_policy_loss, ppo_value_loss
 from boresight.records import Prompt
+from boresight.training.canary import canary_metrics
 from boresight.training.experience import (
     Experience,
     KLCoefficient,
@@ -44,6 +45,7 @@ class PPORoles:
     value: ValueModel | TrunkValue  # trained, by itself or with the policy whose states it reads
     reference: FrozenPolicy  # anchor of the KL term; always loaded from the artifact named in the manifest
     reward: AnySource  # frozen
+    canary: AnySource | None = None  # frozen; scored beside the reward, and never paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
         )
         with run.usage.phase("score"):
             batch = as_batch(config, roles, experience, shaped)
-        metrics = experience_metrics(experience, shaped, kl.value) | value_metrics(batch)
+            second_opinion = canary_metrics(config, roles.canary, experience, step)
+        metrics = experience_metrics(experience, shaped, kl.value) | value_metrics(batch) | second_opinion
         with run.usage.phase("update"):
             metrics |= update(config, roles, batch, updaters, run, step)
         kl.adapt(experience)

@@ -10,6 +10,7 @@ from boresight.models.roles import FrozenPolicy, Policy
 from boresight.objectives.advantages import kl_shaped_reward
 from boresight.objectives.rloo import leave_one_out_advantage, rloo_loss
 from boresight.records import Prompt
+from boresight.training.canary import canary_metrics
 from boresight.training.experience import (
     Experience,
     KLCoefficient,
@@ -36,6 +37,7 @@ class RLOORoles:
     policy: Policy  # trained
     reference: FrozenPolicy  # anchor of the KL term
     reward: AnySource  # frozen
+    canary: AnySource | None = None  # frozen; scored beside the reward, and never paid
 
 
 def train_rloo(config: RLOOStage, roles: RLOORoles, scale: RewardScale, prompts: Sequence[Prompt], run: Run) -> None:
@@ -65,6 +67,8 @@ def train_rloo(config: RLOOStage, roles: RLOORoles, scale: RewardScale, prompts:
             "advantage/mean": float(advantage.mean()),
             "advantage/deviation": float(advantage.std(correction=0)),
         }
+        with run.usage.phase("score"):
+            metrics |= canary_metrics(config, roles.canary, experience, step)
         with run.usage.phase("update"):
             metrics |= update(config, roles.policy, experience, advantage, updater, run, step)
         run.log(step, metrics)
