@@ -17,7 +17,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,11 +118,11 @@ def translated(run: LoggedRun) -> list[dict[str, float]]:
     return [rows[step] for step in sorted(rows)]
 
 
-def written(folder: Path, logs: Sequence[Path]) -> list[Path]:
-    paths = [folder / f"{number}.jsonl" for number in range(len(logs))]
-    for path, log in zip(paths, logs, strict=True):
-        rows = translated(read_logs(log)[0].run)
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+def written(folder: Path, runs: Iterable[LoggedRun]) -> list[Path]:
+    paths = []
+    for number, run in enumerate(runs):
+        paths.append(folder / f"{number}.jsonl")
+        paths[-1].write_text("".join(json.dumps(row) + "\n" for row in translated(run)), encoding="utf-8")
     return paths
 
 
@@ -175,7 +175,7 @@ def main() -> int:
     policy_runs = [name for name, meta in about.items() if meta["method"] in ("ppo", "grpo")]
     version, plain = ask(arguments.peer, logs)
     with tempfile.TemporaryDirectory() as folder:
-        _, read = ask(arguments.peer, written(Path(folder), logs))
+        _, read = ask(arguments.peer, written(Path(folder), (read_logs(log)[0].run for log in logs)))
     columns = {
         "boresight": [as_ours(case) for case in cases],
         f"rldoctor {version}": plain,

@@ -27,9 +27,9 @@ NAMED = 3
 LONGEST = 20
 
 
-def topic_tokenizer() -> PreTrainedTokenizerFast:
-    """A token for each letter, and a template of one sign a turn."""
-    tokens = ["<pad>", "<end>", ":", *TOPICS, *FILLERS, POLITE]
+def topic_tokenizer(spare: str = "") -> PreTrainedTokenizerFast:
+    """A token for each letter, and for each of `spare` that nothing here uses; a template of one sign a turn."""
+    tokens = ["<pad>", "<end>", ":", *TOPICS, *FILLERS, POLITE, *spare]
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<pad>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     tokenizer.decoder = decoders.Fuse()

@@ -20,6 +20,10 @@ class Message:
 Messages = tuple[Message, ...]
 
 
+UNCOVERED = "uncovered"
+"""Key of a prompt's meta: it is unlike all that its reward model has learned from."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """A conversation that waits for the assistant. `kind` names its stratum; `expect` is what a rule judge holds

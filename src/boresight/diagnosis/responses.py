@@ -29,6 +29,10 @@ class Sample(NamedTuple):
     tokens: int | None = None
     stopped: bool | None = None
     kind: str = ""
+    rule_score: float | None = None
+    """What the rules in the prompt's `expect` give; they need not be what the policy is paid by."""
+    measures: tuple[tuple[str, bool], ...] = ()
+    """Which of these rules hit, by name."""
 
 
 class Behaviour(NamedTuple):
@@ -43,6 +47,10 @@ class Behaviour(NamedTuple):
     opening: str
     """The word that most of the late responses begin with."""
     opening_share: tuple[float, float]
+    reward_accuracy: tuple[float | None, float | None]
+    """Share of couples of the window's responses that the score orders as the prompts' own rules do."""
+    measures: dict[str, tuple[float, float]]
+    """Share of the responses that hit each rule of their prompts."""
 
 
 def windows(samples: Sequence[Sample], share: float = 0.2) -> tuple[Sequence[Sample], Sequence[Sample]] | None:
@@ -129,7 +137,35 @@ def _behaviour(kind: str, samples: Sequence[Sample]) -> Behaviour:
         repetition=(_repeats(early), _repeats(late)),
         opening=word,
         opening_share=(_opened(early, word), _opened(late, word)),
+        reward_accuracy=(reward_accuracy(early), reward_accuracy(late)),
+        measures={
+            name: (before, after)
+            for name in sorted({name for sample in samples for name, _ in sample.measures})
+            if (before := hit_share(early, name)) is not None and (after := hit_share(late, name)) is not None
+        },
     )
+
+
+def reward_accuracy(samples: Sequence[Sample]) -> float | None:
+    """Of the couples of responses that the rules of their prompts tell apart, the share that the score orders likewise
+    (ties as halves); None where there are fewer than 8 such couples."""
+    known = [
+        (sample.score, sample.rule_score)
+        for sample in samples
+        if sample.score is not None and sample.rule_score is not None and math.isfinite(sample.score)
+    ]
+    told = [
+        0.5 * (1 + math.copysign(1, (a - b) * (x - y)) * (a != b))
+        for place, (a, x) in enumerate(known)
+        for b, y in known[:place]
+        if x != y
+    ]
+    return sum(told) / len(told) if len(told) >= SMALLEST_WINDOW else None
+
+
+def hit_share(samples: Sequence[Sample], name: str) -> float | None:
+    """Share of the responses that hit a rule, of those whose prompts have it."""
+    return mean_of(samples, lambda sample: dict(sample.measures).get(name))
 
 
 def opening(sample: Sample) -> str:

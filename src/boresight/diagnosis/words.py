@@ -6,9 +6,10 @@ import textwrap
 from typing import Any
 
 from boresight.diagnosis.diagnose import Diagnosis
+from boresight.diagnosis.over_optimisation import Fit, fit_curve, told
 from boresight.diagnosis.readers.folders import Log
 from boresight.diagnosis.responses import Behaviour, Sample, by_kind
-from boresight.diagnosis.signals import Evidence
+from boresight.diagnosis.signals import RL_METHODS, Evidence, LoggedRun
 
 WIDTH = 100
 LONGEST_QUOTED = 240
@@ -43,6 +44,7 @@ def as_object(log: Log, diagnosis: Diagnosis) -> dict[str, Any]:
             }
             for finding in diagnosis.findings
         ],
+        "over_optimisation": {what: _fit(fit) for what, fit in curves(run).items()},
         "by_kind": [behaviour._asdict() for behaviour in by_kind(run.samples)],
         "signals_missing": list(diagnosis.signals_missing),
         "signals_unknown": dict(run.unknown),
@@ -70,6 +72,8 @@ def as_text(log: Log, diagnosis: Diagnosis) -> str:
     if kinds:
         lines += ["", "  By kind of prompt, first third of its kept responses to last third"]
         lines += [line for behaviour in kinds for line in _wrapped(_behaviour(behaviour))]
+    for what, fit in curves(run).items():
+        lines += ["", f"  {CURVE_TITLE}", *_wrapped(told(fit, what))]
     if diagnosis.signals_missing:
         lines += ["", *_wrapped(f"Not logged, so not looked at: {', '.join(diagnosis.signals_missing)}", "  ")]
     for name, why in run.unknown.items():
@@ -77,6 +81,23 @@ def as_text(log: Log, diagnosis: Diagnosis) -> str:
     for remark in run.remarks:
         lines += _wrapped(f"Reading: {remark}", "  ")
     return "\n".join(lines)
+
+
+CURVE_TITLE = "Over-optimisation (Gao et al. 2022): reward against the square root of KL"
+
+
+def curves(run: LoggedRun) -> dict[str, Fit]:
+    """The fits of the scores that the run logs in units of a response."""
+    if run.method not in RL_METHODS:
+        return {}
+    wanted = {"The reward": "reward/score", "The canary": "reward/canary_score"}
+    kl = run.get("policy/kl_to_reference")
+    found = {what: fit_curve(run.get(name), kl) for what, name in wanted.items()}
+    return {what: fit for what, fit in found.items() if fit is not None}
+
+
+def _fit(fit: Fit) -> dict[str, float | None]:
+    return {name: None if value is None else _number(value) for name, value in fit._asdict().items()}
 
 
 def worst(diagnoses: list[Diagnosis]) -> int:
@@ -106,6 +127,10 @@ def _behaviour(one: Behaviour) -> str:
         )
         if pair[0] is not None and pair[1] is not None
     ]  # fmt: skip
+    if one.reward_accuracy[0] is not None and one.reward_accuracy[1] is not None:
+        first, last = one.reward_accuracy
+        parts.append(f"reward orders as the prompts' rules do {first:.0%} → {last:.0%}")
+    parts += [f"{name.replace('_', ' ')} {first:.0%} → {last:.0%}" for name, (first, last) in one.measures.items()]
     if one.opening:
         parts.append(f'begin with "{one.opening}" {one.opening_share[0]:.0%} → {one.opening_share[1]:.0%}')
     return f"{one.kind} ({one.samples:,}): {', '.join(parts)}"

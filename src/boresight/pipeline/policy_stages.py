@@ -1,12 +1,12 @@
 """The stages that train a policy by what they sample from it: roles loaded, trained, proved, saved."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from boresight.config.sections import PolicyStage, PPOStage, RLOOStage
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.inputs import Records, read_stage_prompts
 from boresight.pipeline.policy_roles import PolicyRoles, load_policy_roles, load_value_model
-from boresight.pipeline.reward_roles import certified_scale
+from boresight.pipeline.reward_roles import certified_scale, with_coverage
 from boresight.pipeline.trained_models import save_policy
 from boresight.pipeline.training_stages import Result, check_unmoved, counts, final_metrics
 from boresight.records import Prompt
@@ -66,7 +66,7 @@ def _policy_stage(context: StageContext, config: PolicyStage) -> PolicyParts:
         if config.reward_scale == "certificate"
         else measure_reward_scale(config, roles.reference, roles.reward.source, read.records, run)
     )
-    return PolicyParts(roles, scale, read, run)
+    return PolicyParts(roles, scale, replace(read, records=with_coverage(context, config, read.records)), run)
 
 
 def _finish_policy(context: StageContext, config: PolicyStage, stage: PolicyParts, before: dict[str, str]) -> Result:

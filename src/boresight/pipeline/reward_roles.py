@@ -13,11 +13,15 @@ from boresight.config.sections import (
     MatchReward,
     ModelReward,
     PolicyStage,
+    RewardModelStage,
     RewardSection,
     RulesReward,
     ServiceReward,
 )
 from boresight.data.chat_template import ChatFormat
+from boresight.data.jsonl import read_records
+from boresight.data.lint.coverage import mark_uncovered
+from boresight.data.readers import read_pairs
 from boresight.data.tokenize import scored_text_probe
 from boresight.errors import ModelError
 from boresight.feedback.local_judge import LocalJudge
@@ -27,8 +31,9 @@ from boresight.feedback.verifiable import expected_answer
 from boresight.models.loading import default_device
 from boresight.models.roles import RewardModel, build_reward_model
 from boresight.pipeline.context import StageContext
+from boresight.pipeline.inputs import PAIRS
 from boresight.pipeline.judge_roles import build_rubric_judge
-from boresight.records import Prompt
+from boresight.records import Messages, PreferencePair, Prompt
 from boresight.storage import read_json
 from boresight.training.experience import RewardScale
 from boresight.training.reward_sources import (
@@ -128,6 +133,25 @@ def _source(
             judge = build_rubric_judge(context, part.judge, purpose=f"reward of {context.identity.key}")
             return JudgeScores(judge, part.on_unreadable, context.folder)
     raise AssertionError(part.kind)  # the config knows no other
+
+
+def with_coverage(context: StageContext, config: PolicyStage, prompts: list[Prompt]) -> list[Prompt]:
+    """The prompts of a stage, each marked whether it is unlike all that its reward models have learned from."""
+    known: list[Messages] = []
+    for name in reward_models(config.reward):
+        section = context.pipeline.stages[name]
+        assert isinstance(section, RewardModelStage)
+        known += [pair.prompt for pair in _pairs_learned(context, section)]
+    return mark_uncovered(prompts, known) if known else prompts
+
+
+def _pairs_learned(context: StageContext, section: RewardModelStage) -> list[PreferencePair]:
+    if section.data in context.pipeline.stages:
+        return list(read_records(context.stage_file(section.data, PAIRS), PreferencePair))
+    choices = {
+        name: getattr(section, name) for name in ("on_identical", "on_empty", "on_context_differs", "on_unreadable")
+    }
+    return read_pairs(context.pipeline.resolve_path(section.data), **choices).pairs
 
 
 def check_scored_text(context: StageContext, name: str, chat: ChatFormat) -> None:

@@ -118,6 +118,8 @@ _TABLE: tuple[Metric, ...] = (
            Range(0.0, 0.3)),
     Metric("rollout/distinct_responses", "different responses among all of the step", "fraction", "responses",
            "well above 0; a fall is collapse"),
+    Metric("rollout/uncovered_prompts", "prompts unlike all those of the reward model's pairs (see the finding "
+           "uncovered_prompts of the lint)", "fraction", "responses", Range(0.0, 0.1)),
     Metric("optim/grad_norm", "global norm of the gradient before clipping", "loss a weight", "",
            "no steady rise"),
     Metric("optim/gradient_noise_scale", "batch size that gradients suggest: their variance by their squared mean",

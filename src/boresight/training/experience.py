@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from boresight.config.sections import PolicyStage
-from boresight.errors import BoresightError, ServiceError, TrainingError
+from boresight.errors import BoresightError, DataError, ServiceError, TrainingError
+from boresight.feedback.rule_judge import hits
+from boresight.feedback.rule_judge import score as rule_score
 from boresight.models.precision import is_lowered
 from boresight.models.roles import FrozenPolicy, Policy
 from boresight.objectives.importance import sampler_gap, truncated_importance
@@ -180,6 +182,7 @@ def logged_samples(config: PolicyStage, experience: Experience, shaped: Tensor) 
             "prompt": rollout.prompts[row].id,
             **({"kind": rollout.prompts[row].kind} if rollout.prompts[row].kind else {}),
             "response": rollout.texts[row],
+            **_by_rules(rollout.prompts[row], rollout.texts[row], bool(rollout.stopped[row])),
             "tokens": int(rollout.lengths[row]),
             "stopped": bool(rollout.stopped[row]),
             "score": float(experience.raw_score[row]),
@@ -189,6 +192,16 @@ def logged_samples(config: PolicyStage, experience: Experience, shaped: Tensor) 
         }
         for row in order[: config.logged_samples]
     ]
+
+
+def _by_rules(prompt: Prompt, text: str, stopped: bool) -> dict[str, Any]:
+    """What the rules of a prompt say of a response, where it has any: they need not be what it is paid by."""
+    if "rules" not in (prompt.expect or {}):
+        return {}
+    try:
+        return {"rule_score": rule_score(prompt, text, stopped), "measures": hits(prompt, text, stopped)}
+    except DataError:
+        return {}  # rules that cannot be used are told where they are what pays; here they are a by-product
 
 
 class KLCoefficient:

@@ -11,7 +11,7 @@ from boresight.errors import DataError
 from boresight.models.generate import Generation
 from boresight.models.loading import context_length
 from boresight.models.roles import FrozenPolicy, Policy
-from boresight.records import Prompt
+from boresight.records import UNCOVERED, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,9 @@ def refuse_long_prompts(policy: Policy | FrozenPolicy, prompts: Sequence[Prompt]
 def rollout_metrics(rollout: Rollout) -> dict[str, float]:
     """Length, stop rate, repetition (share of repeated 4-grams of words) and distinct responses."""
     repeated = [_repetition(text) for text in rollout.texts]
-    return {
+    covered = [bool(prompt.meta[UNCOVERED]) for prompt in rollout.prompts if UNCOVERED in prompt.meta]
+    known = {"rollout/uncovered_prompts": sum(covered) / len(covered)} if covered else {}
+    return known | {
         "rollout/length_tokens": float(rollout.lengths.double().mean()),
         "rollout/stop_rate": float(rollout.stopped.double().mean()),
         "rollout/repetition": sum(repeated) / len(repeated),

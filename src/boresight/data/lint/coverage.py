@@ -7,7 +7,7 @@ themselves: of questions held back from the sample, all but 2 % lie nearer than 
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from zlib import crc32
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from boresight.data.lint.finding import EXAMPLES, Finding
 from boresight.data.lint.row import Row, question_of, words_of
 from boresight.data.wording import counted, percent
-from boresight.records import Prompt
+from boresight.records import UNCOVERED, Messages, Prompt
 from boresight.stats.intervals import wilson
 
 PLACES = 4096
@@ -26,6 +26,8 @@ BEYOND = 0.02
 """Share of held-back questions that lie beyond the bound."""
 TOO_MANY = 0.1
 SEED = 11
+FEWEST = 50
+"""Questions of pairs below which nothing is said."""
 
 
 @dataclass(slots=True)
@@ -46,15 +48,20 @@ class Coverage:
         elif (place := self.rng.randrange(len(self.seen))) < len(self.questions):
             self.questions[place] = row.question_words
 
-    def findings(self, ids: Sequence[str]) -> Iterator[Finding]:
-        if len(self.questions) < 50 or not self.prompts:
-            return
+    def outside(self) -> tuple[NDArray[np.intp], float]:
+        """Places of the prompts beyond the bound, and the bound."""
         questions = list(self.questions)
         self.rng.shuffle(questions)
         held_back, sample = vectors(questions[: len(questions) // 5]), vectors(questions[len(questions) // 5 :])
         bound = float(np.quantile(nearness(held_back, sample), BEYOND))
         asked = [words_of(question_of(prompt.messages)) for prompt in self.prompts]
-        outside = np.flatnonzero(nearness(vectors(asked), sample) < bound)
+        return np.flatnonzero(nearness(vectors(asked), sample) < bound), bound
+
+    def findings(self, ids: Sequence[str]) -> Iterator[Finding]:
+        if len(self.questions) < FEWEST or not self.prompts:
+            return
+        outside, bound = self.outside()
+        asked = self.prompts
         if not len(outside):
             return
         share = wilson(len(outside), len(asked))
@@ -68,6 +75,21 @@ class Coverage:
             effect={"bound": bound, "ci95": [share.low, share.high]},
             examples=tuple(self.prompts[place].id for place in outside[:EXAMPLES]),
         )
+
+
+def mark_uncovered(prompts: Sequence[Prompt], known: Iterable[Messages]) -> list[Prompt]:
+    """The prompts, each with `uncovered` in its meta: whether it lies outside of what the questions `known` cover; as
+    they were given where those are too few to tell."""
+    coverage = Coverage(prompts)
+    for question in {question_of(messages) for messages in known}:
+        coverage.questions.append(words_of(question))
+    coverage.questions.sort()  # a set has no order
+    coverage.rng.shuffle(coverage.questions)
+    del coverage.questions[SAMPLE + HELD_BACK :]
+    if len(coverage.questions) < FEWEST:
+        return list(prompts)
+    outside = set(coverage.outside()[0].tolist())
+    return [replace(p, meta={**p.meta, UNCOVERED: place in outside}) for place, p in enumerate(prompts)]
 
 
 def vectors(questions: Iterable[Sequence[str]]) -> NDArray[np.float32]:

@@ -44,4 +44,12 @@ def _sample(line: str) -> Sample | None:
         tokens=int(tokens) if tokens is not None and math.isfinite(tokens) else None,
         stopped=stopped if isinstance(stopped, bool) else None,
         kind=str(row.get("kind") or ""),
+        rule_score=as_number(row.get("rule_score")),
+        measures=_measures(row.get("measures")),
     )
+
+
+def _measures(value: Any) -> tuple[tuple[str, bool], ...]:
+    if not isinstance(value, dict):
+        return ()
+    return tuple((str(name), hit) for name, hit in sorted(value.items()) if isinstance(hit, bool))

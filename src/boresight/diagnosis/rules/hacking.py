@@ -2,13 +2,17 @@
 
 import numpy as np
 
+from boresight.diagnosis.over_optimisation import fit_curve, told
 from boresight.diagnosis.rules.drift import kl_of
-from boresight.diagnosis.rules.movement import LIKELY, fell, jumps_up, moved, rose
+from boresight.diagnosis.rules.movement import LIKELY, SURE, fell, jumps_up, moved, rose
 from boresight.diagnosis.rules.rule import Finding, Rule, Severity, evidence
 from boresight.diagnosis.signals import RL_METHODS, LoggedRun, Series
 from boresight.stats.trends import trend
 
 _GAO = "Gao et al. 2022 (arXiv:2210.10760): the proxy keeps rising after the true reward has turned"
+CANARY_STEPS = 8
+"""Looks of the canary below which it says nothing."""
+
 _ACTION = (
     "Stop at the last checkpoint at which the true score still rose, and read its answers; raise the KL coefficient, "
     "train the reward model on answers of this policy, and judge a small sample by other means every few steps."
@@ -16,7 +20,7 @@ _ACTION = (
 
 
 def reward_hacking(run: LoggedRun) -> Finding | None:
-    return _against_true_score(run) or _by_signs(run)
+    return _against_true_score(run) or _against_canary(run) or _by_signs(run)
 
 
 def monitors(run: LoggedRun) -> list[Series]:
@@ -70,6 +74,62 @@ def _against_true_score(run: LoggedRun) -> Finding | None:
             _GAO,
         )
     return None
+
+
+def _against_canary(run: LoggedRun) -> Finding | None:
+    """The canary turns, or stays behind, while the paid score rises; both in deviations of their own at the start."""
+    score, canary = run.get("reward/score"), run.get("reward/canary_score")
+    if score is None or canary is None or len(canary) < CANARY_STEPS or not rose(score, LIKELY):
+        return None
+    units = [
+        _unit(run.get(f"reward/{name}_deviation"), series) for name, series in (("score", score), ("canary", canary))
+    ]
+    gain, canary_gain = moved(score) / units[0], moved(canary) / units[1]
+    turned = _turned(canary, units[1])
+    paid_since = None if turned is None else score.late - _near(score, turned)
+    behind = gain > 1.0 and canary_gain < 0.25 * gain
+    if not behind and (turned is None or paid_since is None or paid_since <= 0):
+        return None
+    correlation, kl = run.get("reward/canary_correlation"), run.get("policy/kl_to_reference")
+    fit = fit_curve(canary, kl)
+    how = (
+        f"turns at step {turned:g} and falls, while the paid score rises on"
+        if turned is not None
+        else f"gains {canary_gain:.2g} of its deviations, the paid score {gain:.2g}"
+    )
+    return Finding(
+        "reward_hacking",
+        "error" if canary_gain < 0 or (turned is not None and canary_gain < 0.5 * gain) else "warning",
+        f"The canary, a second reward that is not trained on, {how}: the policy has found what only the paid one likes."
+        + (f" {told(fit, 'The canary')}" if fit is not None else ""),
+        evidence(score, canary, correlation, kl),
+        _ACTION,
+        _GAO,
+    )
+
+
+def _unit(deviation: Series | None, series: Series) -> float:
+    """The deviation over responses at the start; where it is not logged that over the steps."""
+    found = deviation.early if deviation is not None else float(series.values.std())
+    return max(found, 1e-9)
+
+
+def _turned(canary: Series, unit: float) -> float | None:
+    """The step of its highest level (means of a tenth of the run), where it has come down from there beyond chance and
+    by a quarter of a deviation."""
+    size = max(len(canary) // 10, 3)
+    levels = np.convolve(canary.values, np.ones(size) / size, mode="valid")
+    best = int(levels.argmax())
+    since = canary.values[best:]
+    if len(since) < 2 * size or levels[best] - levels[-1] < 0.25 * unit or trend(since).z > -SURE:
+        return None
+    return float(canary.steps[best + size // 2])
+
+
+def _near(series: Series, step: float) -> float:
+    """Its level around a step."""
+    place = int(np.searchsorted(series.steps, step))
+    return float(np.median(series.values[max(place - 2, 0) : place + 3]))
 
 
 def _by_signs(run: LoggedRun) -> Finding | None:
@@ -148,8 +208,9 @@ def _value(cause: str, *series: Series | None) -> Finding:
 RULES = (
     Rule(
         "reward_hacking",
-        "the trained reward rises while a score that is not trained on stays or falls; or, as a "
-        "suspicion: reward up, KL far, and answers that lose variety",
+        "the trained reward rises while a score that is not trained on stays or falls, or a canary turns or gains less "
+        "than a quarter of it (in deviations of the start); or, as a suspicion: reward up, KL far, and answers that "
+        "lose variety",
         reward_hacking,
         (("reward/score",),),
         RL_METHODS,

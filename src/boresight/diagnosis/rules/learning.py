@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from boresight.diagnosis.rules.movement import LIKELY, fell, rose, stands_still, steady_level
+from boresight.diagnosis.rules.pairs import drowned
 from boresight.diagnosis.rules.rule import Finding, Rule, Severity, evidence
 from boresight.diagnosis.signals import PAIR_METHODS, RL_METHODS, LoggedRun
 from boresight.stats.trends import trend
@@ -120,7 +121,7 @@ def _flat(severity: Severity, what: str, run: LoggedRun) -> Finding:
 def _preferences_flat(run: LoggedRun) -> Finding | None:
     """DPO that stays at log 2."""
     loss, accuracy = run.get("loss/total"), run.get("reward/accuracy")
-    if run.method != "dpo" or loss is None or len(loss) < 20:
+    if run.method != "dpo" or loss is None or len(loss) < 20 or drowned(run):
         return None
     undecided = accuracy is None or 0.4 < accuracy.late < 0.58
     if abs(loss.late - math.log(2)) > 0.01 or trend(loss.values).z < -LIKELY or not undecided:

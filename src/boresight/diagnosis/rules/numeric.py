@@ -1,5 +1,7 @@
 """Numbers that are none any more, and updates that are too large for the loss to follow."""
 
+import math
+
 import numpy as np
 
 from boresight.diagnosis.rules.movement import SURE
@@ -88,7 +90,8 @@ def _where(run: LoggedRun, broken: list[Series], lasting: bool) -> str:
 
 
 def lr_too_high(run: LoggedRun) -> Finding | None:
-    return _diverged(run) or _wrong_by_far(run) or _gradient_grows(run) or _far_from_rollout(run)
+    looks = (_diverged, _wrong_by_far, _worse_than_start, _gradient_grows, _far_from_rollout)
+    return next((finding for look in looks if (finding := look(run)) is not None), None)
 
 
 def _finding(severity: Severity, cause: str, *series: Series | None) -> Finding:
@@ -120,15 +123,40 @@ def _diverged(run: LoggedRun) -> Finding | None:
 
 def _wrong_by_far(run: LoggedRun) -> Finding | None:
     """DPO losses far above log 2: pairs are not undecided but decided wrongly, by several nats."""
-    loss = run.get("loss/total")
+    loss = run.first_of("loss/preference", "loss/total")
     if loss is None or run.method != "dpo" or len(loss) < 4 or float((loss.values > 1.2).mean()) < 0.25:
         return None
+    if loss.name == "loss/total" and run.get("loss/nll") is not None:
+        return None  # a likelihood term is in it, whose weight the log does not tell
     return _finding(
         "warning",
         f"{(loss.values > 1.2).mean():.0%} of the losses are far above log 2 = 0.69, where DPO begins: "
         "margins swing by several nats from batch to batch instead of growing.",
         loss,
         run.get("reward/margin"),
+        run.get("optim/learning_rate"),
+    )
+
+
+def _worse_than_start(run: LoggedRun) -> Finding | None:
+    """DPO that moves far and yet stays above log 2, which doing nothing gives."""
+    loss, chosen, margin = run.get("loss/total"), run.get("reward/chosen"), run.get("reward/margin")
+    if run.method != "dpo" or loss is None or chosen is None or margin is None or len(loss) < 20:
+        return None
+    start = math.log(2)
+    if abs(float(loss.values[0]) - start) > 0.02 or run.get("loss/nll") is not None:
+        return None
+    lost = float((loss.values[1:] > start).mean()) >= 0.5 and loss.part(0.5, 1).median > start - 0.01
+    if not lost or abs(chosen.late) < 0.3 or abs(chosen.late) < 3 * abs(margin.late):
+        return None
+    return _finding(
+        "error",
+        f"The policy moves far (the chosen reward to {chosen.late:.3g}), but the loss is "
+        f"{loss.part(0.5, 1).median:.3g} in the second half, no better than log 2 where it began: steps overshoot, and "
+        "both responses are unlearned.",
+        loss,
+        chosen,
+        margin,
         run.get("optim/learning_rate"),
     )
 
@@ -165,8 +193,8 @@ RULES = (
     ),
     Rule(
         "lr_too_high",
-        "a fitted loss that rises for good, DPO losses far above log 2, a gradient that grows 20 "
-        "times, or 0.1 nats a token within one batch",
+        "a fitted loss that rises for good, DPO losses far above log 2 or no better than it while both rewards run "
+        "off, a gradient that grows 20 times, or 0.1 nats a token within one batch",
         lr_too_high,
         (("loss/total", "policy/approximate_kl", "optim/grad_norm"),),
     ),

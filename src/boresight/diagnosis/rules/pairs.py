@@ -1,10 +1,13 @@
 """DPO and reward models: margins that run away, rewards that both fall, accuracy that turns."""
 
+import math
+
 import numpy as np
 
-from boresight.diagnosis.rules.movement import fell, moved
+from boresight.diagnosis.rules.movement import LIKELY, fell, moved
 from boresight.diagnosis.rules.rule import Finding, Rule, Severity, evidence
 from boresight.diagnosis.signals import PAIR_METHODS, LoggedRun, Series
+from boresight.stats.trends import trend
 
 _DPO = "Rafailov et al. 2023 (arXiv:2305.18290)"
 
@@ -53,19 +56,33 @@ def dpo_both_falling_ok(run: LoggedRun) -> Finding | None:
     )
 
 
-def batch_too_small(run: LoggedRun) -> Finding | None:
-    """Accuracies in quarters: each row is a batch of four pairs at most."""
+def in_quarters(run: LoggedRun) -> bool:
+    """All accuracies are multiples of a quarter: each row is a batch of four pairs at most."""
     accuracy = run.get("reward/accuracy")
     if accuracy is None or len(accuracy) < 12 or len(np.unique(accuracy.values)) < 3:
+        return False
+    return bool(np.allclose(accuracy.values * 4, np.round(accuracy.values * 4), atol=1e-3))
+
+
+def drowned(run: LoggedRun) -> bool:
+    """Rows of four pairs at most, and nothing seen of a gain over all of them."""
+    loss = run.get("loss/total")
+    still = loss is not None and len(loss) >= 40 and trend(loss.values).z > -LIKELY
+    return in_quarters(run) and still and loss is not None and abs(loss.median - math.log(2)) < 0.05
+
+
+def batch_too_small(run: LoggedRun) -> Finding | None:
+    accuracy = run.get("reward/accuracy")
+    if not in_quarters(run):
         return None
-    if not np.allclose(accuracy.values * 4, np.round(accuracy.values * 4), atol=1e-3):
-        return None
+    lost = drowned(run)
     return Finding(
         "batch_too_small",
-        "note",
+        "warning" if lost else "note",
         "Accuracies come in quarters: a row rests on four pairs at most, so single rows say nothing, and if that is "
-        "the whole batch, gradients are mostly noise.",
-        evidence(accuracy, run.get("loss/total")),
+        "the whole batch, gradients are mostly noise."
+        + (" Over the whole run the loss does not leave log 2 beyond that noise." if lost else ""),
+        evidence(accuracy, run.get("loss/total"), run.get("optim/gradient_noise_scale")),
         "Accumulate to 32 to 128 pairs an update, and log the mean over the whole batch.",
         "DPO's published runs use 64 pairs (github.com/eric-mitchell/direct-preference-optimization)",
     )
@@ -83,6 +100,9 @@ def rm_at_chance(run: LoggedRun) -> Finding | None:
     trained = len(accuracy) >= 2 or later or (loss is not None and len(loss) >= 2)
     if not trained or not 0.4 < end < 0.55 or (held is None and loss is not None and loss.late < 0.6):
         return None
+    known = run.get("reward/accuracy")
+    if held is not None and known is not None and known.late >= 0.8 and rm_overfit(run) is not None:
+        return None  # it has learned its own pairs, so nothing is broken: too few of them, too often
     return Finding(
         "rm_at_chance",
         "error" if held is not None or len(accuracy) >= 20 else "warning",
@@ -168,7 +188,7 @@ RULES_FINE = (
     ),
     Rule(
         "batch_too_small",
-        "all accuracies are multiples of a quarter",
+        "all accuracies are multiples of a quarter; a warning where the loss does not leave log 2",
         batch_too_small,
         (("reward/accuracy",),),
         PAIR_METHODS,

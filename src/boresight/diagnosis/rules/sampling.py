@@ -17,7 +17,8 @@ def missing_eos(run: LoggedRun) -> Finding | None:
     if not never and not often:
         return None
     length = run.get("rollout/length_tokens")
-    cut = "No answer ends" if stops.values.max() <= 0 else f"Only {max(stops.median, 0):.0%} of the answers end"
+    share = f"Only {stops.median:.0%} of the answers end" if stops.median >= 0.005 else "Hardly any answer ends"
+    cut = "None of the answers end" if stops.values.max() <= 0 else share
     return Finding(
         "missing_eos",
         "error" if never and len(stops) >= 2 else "warning",

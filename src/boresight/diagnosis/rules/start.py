@@ -7,6 +7,9 @@ import numpy as np
 from boresight.diagnosis.rules.rule import Finding, Rule, evidence
 from boresight.diagnosis.signals import RL_METHODS, LoggedRun
 
+UNCOVERED_SHARE = 0.1
+"""Of the prompts; 2 in 100 lie outside of their own set by the way it is counted."""
+
 _START = "docs/concepts.md, invariants of the first step: KL 0, ratio 1, DPO loss log 2"
 
 
@@ -130,6 +133,31 @@ def policy_not_finetuned(run: LoggedRun) -> Finding | None:
     )
 
 
+def uncovered_prompts(run: LoggedRun) -> Finding | None:
+    share = run.get("rollout/uncovered_prompts")
+    if share is None or share.median < UNCOVERED_SHARE:
+        return None
+    return Finding(
+        "uncovered_prompts",
+        "error" if share.median >= 0.5 else "warning",
+        f"{share.median:.0%} of the prompts are unlike all that the reward model has learned from: its scores there "
+        "are guesses, and a reward that rises says little.",
+        evidence(share, run.get("reward/score"), run.get("value/explained_variance")),
+        "Take prompts of the kinds that the preference pairs have, or gather pairs on these prompts and train the "
+        "reward model again; `boresight check` shows which they are before the run.",
+        "Ouyang et al. 2022 (arXiv:2203.02155), sec. 3.2: reward model and policy are trained on one distribution",
+    )
+
+
+RULES_PROMPTS = (
+    Rule(
+        "uncovered_prompts",
+        "a tenth of the prompts (error: half) unlike those of the reward model's pairs",
+        uncovered_prompts,
+        (("rollout/uncovered_prompts",),),
+        RL_METHODS,
+    ),
+)
 RULES = (
     Rule(
         "reference_mismatch",

@@ -9,6 +9,7 @@ _ZERO_VARIANCE, _NO_LEARNING = learning.RULES
 RULES: tuple[Rule, ...] = (
     _NAN,
     *start.RULES[:3],
+    *start.RULES_PROMPTS,
     *drift.RULES_KL,
     *hacking.RULES,
     *sampling.RULES,
