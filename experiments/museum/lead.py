@@ -14,12 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from experiments.museum.training import PROMPTS
 
-from boresight.diagnosis.live import live_findings
+from boresight.diagnosis.live import alarm_step
 from boresight.diagnosis.over_optimisation import fit_curve
 from boresight.diagnosis.signals import LoggedRun, Series
 
 SMOOTHING = 5
-FEWEST_STEPS = 8
 ALARMS = ("reward_hacking", "kl_runaway")
 AUDIT_NOISE = 1.0
 
@@ -57,25 +56,6 @@ def lead_of(run: LoggedRun, golds: Mapping[str, Sequence[float]]) -> Lead:
         with_audit=alarm_step(audited(run, golds), hacked), fitted_peak_kl=fit.peak_kl if fit else None,
         gold_peak_kl=float(np.median(kl.values[max(place - 2, 0) : place + 3])) if kl else float("nan"),
     )  # fmt: skip
-
-
-def alarm_step(run: LoggedRun, wanted: Sequence[str]) -> int | None:
-    """The step after which the doctor, looking after every step, first gives one of these alarms."""
-    for last in range(FEWEST_STEPS, int(run.last_step) + 1):
-        if any(finding.id in wanted for finding in live_findings(until(run, last))):
-            return last
-    return None
-
-
-def until(run: LoggedRun, last: int) -> LoggedRun:
-    signals = {name: cut for name, series in run.signals.items() if len(cut := _cut(series, last))}
-    samples = tuple(sample for sample in run.samples if sample.step <= last)
-    return replace(run, signals=signals, samples=samples, steps=last + 1, rows=last + 1, last_step=float(last))
-
-
-def _cut(series: Series, last: int) -> Series:
-    kept = series.steps <= last
-    return Series(series.name, series.steps[kept], series.values[kept], series.source)
 
 
 def without_canary(run: LoggedRun) -> LoggedRun:

@@ -186,8 +186,11 @@ def stage_config(section: StageSection) -> dict[str, Any]:
     if isinstance(sampler := config.get("sampler"), dict):
         for name in ("folder", "most_at_once", "timeout_seconds", "patience_seconds"):
             sampler.pop(name, None)
-    reward = config.get("reward")
-    for part in reward if isinstance(reward, list) else [reward]:
+    for part in (
+        part
+        for reward in (config.get("reward"), config.get("canary"))
+        for part in (reward if isinstance(reward, list) else [reward])
+    ):
         if isinstance(part, dict):
             for name in ("batch_size", "timeout_seconds", "patience_seconds"):  # of a service
                 part.pop(name, None)
