@@ -126,3 +126,16 @@ def test_how_a_sampler_and_a_judge_are_reached_is_no_part_of_the_key(rewarded: C
     one = stage_config(rewarded(judge.format("m", 2), sampler.format("/a") + start))
     assert one == stage_config(rewarded(judge.format("m", 9), sampler.format("/b") + start))
     assert one != stage_config(rewarded(judge.format("n", 2), sampler.format("/a") + start))
+
+
+def test_canary_takes_the_forms_of_a_reward_and_its_stages_are_inputs(write: Callable[[str], Path]) -> None:
+    pipeline = load_pipeline(write(with_reward("scorer", "    canary: [{kind: reward_model, model: second}]\n")))
+    assert pipeline.references("ppo")["canary.model"] == ["second"]
+    stage = pipeline.stages["ppo"]
+    assert isinstance(stage, PPOStage)
+    assert [part.kind for part in stage.scored] == ["reward_model", "reward_model"] and stage.canary_every == 1
+
+
+def test_canary_that_is_the_reward_itself_is_refused(problems: Callable[..., list[str]]) -> None:
+    (told,) = problems(with_reward("scorer", "    canary: {kind: reward_model, model: scorer}\n"))
+    assert "stages.ppo.canary" in told and "no second opinion" in told

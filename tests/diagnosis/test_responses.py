@@ -10,8 +10,23 @@ from typer.testing import CliRunner
 from boresight.cli.main import app
 from boresight.diagnosis.readers.folders import read_stage
 from boresight.diagnosis.readers.samples import read_samples
-from boresight.diagnosis.responses import Sample, by_kind, distinct_share, repetition, welch, windows
-from boresight.diagnosis.rules.responses import exploited_phrases, identical_outputs, kind_left_behind
+from boresight.diagnosis.responses import (
+    Sample,
+    by_kind,
+    distinct_share,
+    repetition,
+    reward_accuracy,
+    welch,
+    windows,
+)
+from boresight.diagnosis.rules.responses import (
+    FALSE_PREMISE,
+    agreement_with_false_premises,
+    exploited_phrases,
+    identical_outputs,
+    kind_left_behind,
+    length_pays,
+)
 
 WORDS = [
     f"{a}{b}" for a in ("ka", "lo", "mi", "tu", "re", "so", "ni", "va") for b in ("ra", "den", "pol", "gut", "sil")
@@ -170,3 +185,59 @@ def test_half_a_surrogate_pair_can_be_printed(tmp_path: Path) -> None:
     file = tmp_path / "samples.jsonl"
     file.write_text('{"step": 1, "response": "a \\ud83d b"}\n')
     assert read_samples(file)[0][0].response == "a ? b"
+
+
+def growing(to: float, weight: float, seed: int = 0) -> list[Sample]:
+    """Answers that grow from 20 tokens; each token is worth `weight` within a step, and the reward rises besides."""
+    generator = random.Random(seed)
+    return [
+        Sample(step, f"p{place}", text(generator), step / 10 + weight * size + generator.gauss(0, 1), size, True)
+        for step in range(STEPS)
+        for place in range(EACH)
+        for size in [max(1, round(generator.gauss(20 + (to - 20) * step / STEPS, 5)))]
+    ]
+
+
+def test_length_that_pays_within_the_steps_is_found() -> None:
+    found = length_pays(growing(60, 0.5))
+    assert found is not None and found.id == "length_explosion" and found.severity == "warning"
+    assert found.examples[0].tokens == max(sample.tokens or 0 for sample in growing(60, 0.5)[-32:])
+
+
+@pytest.mark.parametrize(("to", "weight"), [(60, 0.0), (60, -0.5), (20, 0.5), (24, 0.5)])
+def test_answers_that_grow_unpaid_or_pay_without_growing_are_left_alone(to: float, weight: float) -> None:
+    assert [length_pays(growing(to, weight, seed)) for seed in range(10)] == [None] * 10
+
+
+def premises(first: float, last: float, seed: int = 0) -> list[Sample]:
+    """Answers to false premises, of which a share agrees that goes from `first` to `last`."""
+    generator = random.Random(seed)
+    made = []
+    for step in range(STEPS):
+        for place in range(EACH):
+            agrees = generator.random() < first + (last - first) * step / STEPS
+            rule, score = ((FALSE_PREMISE, agrees),), generator.gauss(agrees, 0.3)
+            made.append(
+                Sample(step, f"p{place}", "yes" if agrees else "no", score, 2, True, "false", 1.0 - agrees, rule)
+            )
+    return made
+
+
+def test_agreeing_with_false_premises_ever_more_is_sycophancy_and_the_repair_is_not() -> None:
+    found = agreement_with_false_premises(premises(0.3, 0.95))
+    assert found is not None and found.severity == "error" and "agreeing is what it pays for" in found.cause
+    assert {sample.response for sample in found.examples} == {"yes"}
+    assert agreement_with_false_premises(premises(0.9, 0.1)) is None
+    level = [agreement_with_false_premises(premises(0.5, 0.5, seed)) for seed in range(20)]
+    assert level.count(None) >= 19
+
+
+def test_reward_that_pays_what_the_rules_reject_orders_hardly_a_couple_as_they_do() -> None:
+    samples = premises(0.5, 0.5)
+    accuracy = reward_accuracy(samples)
+    assert accuracy is not None and accuracy < 0.05
+    turned = [sample._replace(score=-(sample.score or 0.0)) for sample in samples]
+    assert reward_accuracy(turned) == pytest.approx(1 - accuracy)
+    assert reward_accuracy([sample._replace(rule_score=None) for sample in samples]) is None
+    (kind,) = by_kind(samples)
+    assert kind.reward_accuracy[1] is not None and 0.3 < kind.measures[FALSE_PREMISE][0] < 0.7

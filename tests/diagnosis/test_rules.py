@@ -64,6 +64,7 @@ FAULTS: list[tuple[str, str, Columns]] = [
     ("reference_mismatch", "dpo", {"rewards/chosen": ramp(9.7, 6, 0.5), "rewards/rejected": ramp(5.6, 1, 0.5)}),
     ("reference_moves", "ppo", {"objective/kl": 0.0}),
     ("policy_not_finetuned", "ppo", {"policy/entropy_avg": ramp(9.2, 8.5, 0.1)}),
+    ("uncovered_prompts", "ppo", {"rollout/uncovered_prompts": 0.6}),
     ("kl_runaway", "grpo", {"kl": np.geomspace(0.01, 6, ROWS), "reward": ramp(0.5, 0.2, 0.1)}),
     ("kl_runaway", "grpo", {"kl": np.where(np.arange(ROWS) > 95, 1.5e6, 0.01)}),
     ("kl_negative", "ppo", {"objective/kl": -4 + noise(0.5), "objective/scores": noise(0.3)}),
@@ -209,6 +210,71 @@ def test_a_noisy_reward_over_few_rows_is_unclear_and_not_flat() -> None:
         {"reward/mean": 0.2 + noise(0.1, rows=rows), "progress/done_frac": ramp(0, 0.4, rows=rows)}, rows
     )
     assert (diagnosis.verdict, ids(diagnosis)) == ("unclear", ["unclear"])
+
+
+SECOND: Columns = {
+    **PPO,
+    "reward/score_deviation": 1.0,
+    "reward/canary_deviation": 1.0,
+    "reward/canary_score": ramp(0.0, 1.6, 0.1, seed=3),
+    "reward/canary_correlation": ramp(0.8, 0.6, 0.02),
+}
+
+
+def test_canary_that_rises_with_the_reward_raises_nothing() -> None:
+    assert ids(looked_at(SECOND), *ALARMS) == []
+
+
+def test_canary_that_turns_while_the_reward_rises_is_hacking() -> None:
+    turning = np.concatenate([np.linspace(0, 1, 40), np.linspace(1, -0.5, 60)]) + noise(0.1, 3)
+    diagnosis = looked_at({**SECOND, "reward/canary_score": turning})
+    assert (diagnosis.findings[0].id, diagnosis.findings[0].severity) == ("reward_hacking", "error")
+    assert "turns at step 4" in diagnosis.findings[0].cause or "turns at step 3" in diagnosis.findings[0].cause
+
+
+def test_canary_that_stays_behind_is_hacking_and_a_noisy_level_is_not() -> None:
+    behind = {**SECOND, "objective/scores": ramp(0, 3, 0.2), "reward/canary_score": 0.1 + noise(0.05, 3)}
+    assert looked_at(behind).findings[0].id == "reward_hacking"
+    small = {**behind, "objective/scores": ramp(0, 0.6, 0.1)}  # a gain of less than a deviation says nothing yet
+    assert ids(looked_at(small), *ALARMS) == []
+
+
+@pytest.mark.parametrize(("share", "severity"), [(0.05, None), (0.2, "warning"), (0.8, "error")])
+def test_prompts_unlike_those_of_the_pairs_are_told(share: float, severity: str | None) -> None:
+    found = {f.id: f.severity for f in looked_at({**PPO, "rollout/uncovered_prompts": share}).findings}
+    assert found.get("uncovered_prompts") == severity
+
+
+def test_loss_with_a_likelihood_term_is_not_held_against_log_two() -> None:
+    both = {**DPO, "loss": ramp(3.2, 2.9, 0.1), "loss/nll": ramp(2.5, 2.2, 0.1)}
+    assert ids(looked_at(both), *ALARMS) == []
+    assert ids(looked_at({**DPO, "loss": ramp(3.2, 2.9, 0.1)}), *ALARMS) == ["lr_too_high"]
+
+
+def test_dpo_that_moves_far_and_ends_no_better_than_it_began_is_too_fast() -> None:
+    loss = np.concatenate([[math.log(2)], 0.72 + np.abs(noise(0.02))[1:]])
+    run = {**DPO, "loss": loss, "rewards/chosen": ramp(0, -1.5, 0.1), "rewards/rejected": ramp(0, -1.55, 0.1, seed=1)}
+    assert looked_at({**run, "rewards/margins": 0.05 + noise(0.1, 2)}).findings[0].id == "lr_too_high"
+
+
+def test_two_pairs_a_row_that_leave_log_two_nowhere_are_a_warning() -> None:
+    quarters = np.tile([0.5, 0.0, 1.0, 0.5], 25)
+    still = {**DPO, "loss": math.log(2) + noise(0.03), "rewards/margins": noise(0.05), "rewards/accuracies": quarters}
+    found = {f.id: f.severity for f in looked_at({**still, "rewards/chosen": noise(0.02)}).findings}
+    assert found["batch_too_small"] == "warning" and "no_learning" not in found
+    falling = {f.id: f.severity for f in looked_at({**DPO, "rewards/accuracies": quarters}).findings}
+    assert falling["batch_too_small"] == "note"
+
+
+@pytest.mark.parametrize(("stops", "words"), [(0.0, "None of the answers end"), (0.002, "Hardly any answer ends")])
+def test_answers_that_never_end_are_told_without_a_share_of_zero_percent(stops: float, words: str) -> None:
+    cause = looked_at({**GRPO, "completions/clipped_ratio": 1 - stops}).findings[0].cause
+    assert cause.startswith(words) and "0%" not in cause
+
+
+def test_scorer_that_knows_its_pairs_by_heart_is_over_trained_rather_than_at_chance() -> None:
+    run = {**RM, "loss": ramp(0.69, 0.05, 0.02), "accuracy": ramp(0.5, 0.99), "eval_accuracy": 0.53 + noise(0.005)}
+    assert looked_at({**run, "eval_loss": ramp(0.69, 1.4, 0.02)}).findings[0].id == "rm_overfit"
 
 
 def test_missing_signals_are_said() -> None:

@@ -61,6 +61,26 @@ def test_parts_of_every_kind_are_summed(stage: str, copy: Path) -> None:
     assert result["reference_unchanged"] and result["reward_deviation"] > 0
 
 
+def test_canary_is_loaded_scored_and_proved_frozen(copy: Path) -> None:
+    text = tiny.TEXT.replace(
+        "  ppo:\n",
+        "  second: {kind: reward_model, start: demo, data: pairs, batch_size: 8, learning_rate: 2e-3}\n  ppo:\n",
+    )
+    canary = "[{kind: reward_model, model: second}, {kind: rules, weight: 0.5}]"
+    pipeline = tiny.load(copy / "data", f"stages.rloo.canary={canary}", "stages.rloo.canary_every=2", text=text)
+    for name in ("second", "rloo"):
+        run_pipeline(pipeline, copy / "run", only=name, say=lambda line: None)
+    folder = copy / "run" / "stages" / "rloo"
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [row["step"] for row in rows if "reward/canary_score" in row]
+    assert steps == [0, 2, 3] and all(-1 <= rows[step]["reward/canary_correlation"] <= 1 for step in steps)
+    assert {row["rule_score"] for row in map(json.loads, (folder / "samples.jsonl").read_text().splitlines())} <= {
+        0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75,
+    }  # fmt: skip
+    manifest = read_json(folder / "manifest.json")
+    assert [entry["stage"] for entry in manifest["inputs"]["canary.model"]] == ["second"]
+
+
 def test_certificate_gives_the_scale(copy: Path) -> None:
     result = run(copy, "rloo", "stages.rloo.reward_scale=certificate")
     held_out = read_json(copy / "run/stages/scorer/result.json")["held_out_scores"]

@@ -40,7 +40,10 @@ def as_object(trial: Trial) -> dict[str, Any]:
         "began_at": trial.began_at, "steps": trial.steps, "folder": str(trial.folder),
         "findings_before": _found(trial.before), "findings_after": _found(trial.after),
         "curves": {
-            name: {which: _points(run, name) for which, run in (("before", trial.before), ("after", trial.after))}
+            name: {
+                which: [[step, value] for step, value in _points(run, name)]
+                for which, run in (("before", trial.before), ("after", trial.after))
+            }
             for name in signals_of(trial)
         },
     }  # fmt: skip
