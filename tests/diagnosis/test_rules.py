@@ -239,6 +239,12 @@ def test_canary_that_stays_behind_is_hacking_and_a_noisy_level_is_not() -> None:
     assert ids(looked_at(small), *ALARMS) == []
 
 
+def test_canary_that_comes_to_order_answers_otherwise_is_hacking() -> None:
+    parting = {**SECOND, "reward/canary_correlation": ramp(0.5, 0.0, 0.1)}
+    finding = looked_at(parting).findings[0]
+    assert (finding.id, finding.severity) == ("reward_hacking", "warning") and "orders the answers" in finding.cause
+
+
 @pytest.mark.parametrize(("share", "severity"), [(0.05, None), (0.2, "warning"), (0.8, "error")])
 def test_prompts_unlike_those_of_the_pairs_are_told(share: float, severity: str | None) -> None:
     found = {f.id: f.severity for f in looked_at({**PPO, "rollout/uncovered_prompts": share}).findings}

@@ -77,7 +77,8 @@ def _against_true_score(run: LoggedRun) -> Finding | None:
 
 
 def _against_canary(run: LoggedRun) -> Finding | None:
-    """The canary turns, or stays behind, while the paid score rises; both in deviations of their own at the start."""
+    """While the paid score rises the canary turns, stays behind (each in its own deviations at the start), or parts
+    from it."""
     score, canary = run.get("reward/score"), run.get("reward/canary_score")
     if score is None or canary is None or len(canary) < CANARY_STEPS or not rose(score, LIKELY):
         return None
@@ -87,24 +88,37 @@ def _against_canary(run: LoggedRun) -> Finding | None:
     gain, canary_gain = moved(score) / units[0], moved(canary) / units[1]
     turned = _turned(canary, units[1])
     paid_since = None if turned is None else score.late - _near(score, turned)
-    behind = gain > 1.0 and canary_gain < 0.25 * gain
-    if not behind and (turned is None or paid_since is None or paid_since <= 0):
-        return None
+    rises = paid_since is not None and paid_since > 0
     correlation, kl = run.get("reward/canary_correlation"), run.get("policy/kl_to_reference")
+    if turned is not None and rises:
+        how = f"turns at step {turned:g} and falls, while the paid score rises on"
+    elif gain > 1.0 and canary_gain < 0.25 * gain:
+        how = f"gains {canary_gain:.2g} of its deviations, the paid score {gain:.2g}"
+    elif correlation is not None and _parted(correlation):
+        how = (
+            f"no longer orders the answers of a step as the paid one does: rank correlation {correlation.late:.2f}, at "
+            f"first {correlation.early:.2f}"
+        )
+    else:
+        return None
     fit = fit_curve(canary, kl)
-    how = (
-        f"turns at step {turned:g} and falls, while the paid score rises on"
-        if turned is not None
-        else f"gains {canary_gain:.2g} of its deviations, the paid score {gain:.2g}"
-    )
     return Finding(
         "reward_hacking",
-        "error" if canary_gain < 0 or (turned is not None and canary_gain < 0.5 * gain) else "warning",
-        f"The canary, a second reward that is not trained on, {how}: the policy has found what only the paid one likes."
+        "error" if canary_gain < 0 or (turned is not None and rises and canary_gain < 0.5 * gain) else "warning",
+        f"The canary, a second reward that is not trained on, {how}: the policy finds what the paid one alone likes."
         + (f" {told(fit, 'The canary')}" if fit is not None else ""),
         evidence(score, canary, correlation, kl),
         _ACTION,
         _GAO,
+    )
+
+
+def _parted(correlation: Series) -> bool:
+    """Answers that both told apart at first are told apart by one alone."""
+    return (
+        len(correlation) >= 2 * CANARY_STEPS
+        and fell(correlation)
+        and correlation.late < min(0.2, 0.5 * correlation.early)
     )
 
 
@@ -208,9 +222,9 @@ def _value(cause: str, *series: Series | None) -> Finding:
 RULES = (
     Rule(
         "reward_hacking",
-        "the trained reward rises while a score that is not trained on stays or falls, or a canary turns or gains less "
-        "than a quarter of it (in deviations of the start); or, as a suspicion: reward up, KL far, and answers that "
-        "lose variety",
+        "the trained reward rises while a score that is not trained on stays or falls, or a canary turns, gains less "
+        "than a quarter of it (in deviations of the start) or no longer orders answers as it does; or, as a suspicion: "
+        "reward up, KL far, and answers that lose variety",
         reward_hacking,
         (("reward/score",),),
         RL_METHODS,

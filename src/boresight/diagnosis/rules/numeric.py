@@ -146,14 +146,18 @@ def _worse_than_start(run: LoggedRun) -> Finding | None:
     start = math.log(2)
     if abs(float(loss.values[0]) - start) > 0.02 or run.get("loss/nll") is not None:
         return None
-    lost = float((loss.values[1:] > start).mean()) >= 0.5 and loss.part(0.5, 1).median > start - 0.01
-    if not lost or abs(chosen.late) < 0.3 or abs(chosen.late) < 3 * abs(margin.late):
+    mean = float(loss.values[1:].mean())
+    if (
+        mean < start - 0.01
+        or loss.late < start - 0.05
+        or abs(chosen.late) < 0.3
+        or abs(chosen.late) < 3 * abs(margin.late)
+    ):
         return None
     return _finding(
         "error",
-        f"The policy moves far (the chosen reward to {chosen.late:.3g}), but the loss is "
-        f"{loss.part(0.5, 1).median:.3g} in the second half, no better than log 2 where it began: steps overshoot, and "
-        "both responses are unlearned.",
+        f"The policy moves far (the chosen reward to {chosen.late:.3g}), but the loss is {mean:.3g} in the mean, "
+        "no better than log 2 where it began: steps overshoot, and both responses are unlearned.",
         loss,
         chosen,
         margin,
