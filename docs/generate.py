@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from benchmarks_page import VERSUS, benchmarks_page
+from museum_page import FIGURES as MUSEUM
+from museum_page import museum_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -265,6 +267,8 @@ if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page
 if OPTIMUM.exists() and FRONTIER.exists():
     PAGES["ppo_figures.md"] = policy_figures_page
+if MUSEUM.exists():
+    PAGES["museum.md"] = museum_page
 if BESIDE.exists():
     PAGES["doctor.md"] = doctor_page
 if ENDPOINT.exists():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from experiments.museum.measure import Seen
 
 COLOURS = {"failing": "#c0392b", "healthy": "#2d6cb5"}
-MOST_POINTS = 30
+MOST_POINTS = 20
 
 
 def draw_exhibit(exhibit: Exhibit, failing: Sequence[Seen], healthy: Sequence[Seen], path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from experiments.museum.build import DONE, SEEDS
+from experiments.museum.build import DONE
 from experiments.museum.draw import draw_exhibit
 from experiments.museum.exhibits import EXHIBITS, Exhibit
 from experiments.museum.lead import lead_of, summary
@@ -161,9 +161,11 @@ def main() -> int:
     if options.json:
         before = read_json(options.json) if options.json.exists() else {}
         write_json(options.json, {
-            "seeds": SEEDS, "table": as_table(figures), "totals": whole, "exhibits": {
+            "seeds": min(len(runs) for runs, _ in seen.values()), "runs": whole["failing"],
+            "table": as_table(figures), "totals": whole, "exhibits": {
                 name: {
-                    "title": failing[0].exhibit.title, "wrong": failing[0].exhibit.wrong, "words": words(failing[0]),
+                    "title": failing[0].exhibit.title, "wrong": failing[0].exhibit.wrong,
+                    "words": words(failing[0]),
                     "twin_words": words(twins[0]), "gold": gold_of(failing), "twin_gold": gold_of(twins),
                     **figures[name],
                 }

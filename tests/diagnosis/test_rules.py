@@ -131,6 +131,13 @@ def test_the_diagnosis_does_not_depend_on_the_names(fault: str, changes: Columns
     assert diagnosis.findings[0].id == fault
 
 
+def test_batches_of_easy_pairs_are_no_loss_that_rises_for_good() -> None:
+    uneven = np.tile([0.9, 0.8, 0.25, 0.7, 0.65], 20) - 0.1 * np.linspace(0, 1, ROWS) + noise(0.05)
+    assert ids(looked_at({**RM, "loss": uneven}), *ALARMS) == []
+    few = {name: np.asarray(column)[-12:] if np.ndim(column) else column for name, column in RM.items()}
+    assert ids(looked_at({**few, "loss": np.array([0.9, 0.8, 0.2, 0.2] + [0.75, 0.7] * 4)}, rows=12), *ALARMS) == []
+
+
 def test_low_loss_that_falls_evenly_over_epochs_is_no_overfit() -> None:
     even = {**SFT, "loss": np.geomspace(2.0, 0.03, ROWS), "epoch": np.linspace(0.03, 3, ROWS)}
     assert looked_at(even).verdict == "healthy"

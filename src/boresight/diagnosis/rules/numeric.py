@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from boresight.diagnosis.rules.movement import SURE
+from boresight.diagnosis.rules.movement import LIKELY, SURE
 from boresight.diagnosis.rules.rule import Finding, Rule, Severity, evidence
 from boresight.diagnosis.signals import PAIR_METHODS, Evidence, LoggedRun, Series
 from boresight.stats.trends import blocks, trend
@@ -111,8 +111,12 @@ def _diverged(run: LoggedRun) -> Finding | None:
     loss = run.get("loss/total")
     if loss is None or run.method not in ("sft", "rm", *PAIR_METHODS) or len(loss) < 12:
         return None
-    best = float(blocks(loss.values, 12).min())
+    levels = blocks(loss.values, 12)
+    best, place = float(levels.min()), int(levels.argmin())
     noise = trend(loss.values).noise
+    since = loss.values[place * len(loss) // len(levels) :]
+    if trend(since).z < LIKELY:
+        return None  # a batch of easy pairs is no best level: the loss has to rise from there
     if loss.late > 1.3 * best + 3 * noise and loss.late > best + 0.2 and loss.late > 0.9 * loss.early:
         rate = run.get("optim/learning_rate")
         return _finding(
