@@ -40,7 +40,7 @@ def _totals(measured: Figures) -> list[str]:
     lines = [
         f"- Recognised: **{whole['recognised']} of {whole['failing']}** runs "
         f"({whole['recall']:.1%}, 95 % interval {recall[0]:.1%} to {recall[1]:.1%}): the first finding is the fault or "
-        "what it brings about.",
+        "what it brings about, or a note names it and nothing graver is found.",
         f"- The fault itself is among the findings in {whole['named']} of them; {whole['faults_with_alarm']} of "
         f"{whole['faults']} broken runs raise an alarm.",
         f"- False alarms: **{whole['healthy_with_alarm']} of {whole['healthy']}** healthy runs "

@@ -3,8 +3,9 @@
     python -m experiments.museum.measure --json docs/figures/museum.json --figures docs/figures/museum
     python -m experiments.museum.measure --peer peer/bin/python     # beside rldoctor
 
-A failing run is recognised where the first finding is the fault or what it brings about (`Exhibit.findings`); the fault
-itself is named where it stands among the findings. A healthy run is a false alarm where anything above a note is found.
+A failing run is recognised where the first finding is the fault or what it brings about (`Exhibit.findings`), or where
+the fault is one that a note tells, nothing graver was found and the note is there; the fault itself is named where it
+stands among the findings. A healthy run is a false alarm where anything above a note is found.
 The exhibit that shows no failure (both DPO rewards fall) counts as healthy, and as recognised where the note says so.
 Exit code 1 where fewer than 95 % are recognised or more than 5 % of the healthy runs give an alarm.
 """
@@ -49,6 +50,10 @@ class Seen(NamedTuple):
         return [finding.id for finding in self.diagnosis.findings if finding.severity != "note"]
 
     @property
+    def recognised(self) -> bool:
+        return self.first in self.exhibit.findings or (self.named and not self.alarms)
+
+    @property
     def named(self) -> bool:
         return self.exhibit.findings[0] in [finding.id for finding in self.diagnosis.findings]
 
@@ -68,7 +73,7 @@ def counted(exhibit: Exhibit, failing: Sequence[Seen], healthy: Sequence[Seen]) 
     """Figures of one exhibit."""
     return {
         "runs": len(failing),
-        "recognised": sum(seen.first in exhibit.findings for seen in failing),
+        "recognised": sum(seen.recognised for seen in failing),
         "named": sum(seen.named for seen in failing),
         "first": _tally([seen.first for seen in failing]),
         "twins": len(healthy),
@@ -88,7 +93,7 @@ def totals(seen: dict[str, tuple[list[Seen], list[Seen]]]) -> dict[str, Any]:
     broken = [one for one in failing if not one.exhibit.fine]
     healthy = {one.folder: one for _, twins in seen.values() for one in twins}
     healthy |= {one.folder: one for one in failing if one.exhibit.fine}
-    right = sum(one.first in one.exhibit.findings for one in failing)
+    right = sum(one.recognised for one in failing)
     alarms = sum(bool(one.alarms) for one in healthy.values())
     return {
         "failing": len(failing), "recognised": right, "recall": right / max(len(failing), 1),
@@ -197,7 +202,7 @@ def peer_counts(peer: str, seen: dict[str, tuple[list[Seen], list[Seen]]]) -> di
     ]
     figures = {
         "version": version, "failing": len(failing), "recognised": sum(rights),
-        "ours": sum(one.first in one.exhibit.findings for one in failing), "healthy": len(twins),
+        "ours": sum(one.recognised for one in failing), "healthy": len(twins),
         "healthy_with_alarm": sum(bool(said.alarms) for said in told[len(failing) :]),
         "ours_with_alarm": sum(bool(one.alarms) for one in twins),
         "unreadable": sum(said.failure is not None for said in told),

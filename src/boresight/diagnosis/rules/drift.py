@@ -121,7 +121,9 @@ def clipfrac_saturated(run: LoggedRun) -> Finding | None:
     if clipped is None or not len(clipped):
         return None
     enough = len(clipped) >= 5
-    if clipped.median < (0.3 if enough else 0.6):
+    moved = run.get("policy/approximate_kl")
+    far = enough and moved is not None and len(moved) >= 5 and moved.median >= 0.05 and clipped.median >= 0.2
+    if clipped.median < (0.3 if enough else 0.6) and not far:
         return None
     severity: Severity = "error" if clipped.median >= 0.5 else "warning"
     return Finding(
@@ -176,7 +178,8 @@ RULES_KL = (
 RULES_STEP = (
     Rule(
         "clipfrac_saturated",
-        "a clip fraction above 0.3 (error: 0.5) in the median of at least 5 rows",
+        "a clip fraction above 0.3 (error: 0.5) in the median of at least 5 rows, or above 0.2 where a batch moves the "
+        "policy by 0.05 nats a token",
         clipfrac_saturated,
         (("policy/clip_fraction",),),
         RL_METHODS,

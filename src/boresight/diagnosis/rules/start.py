@@ -122,12 +122,15 @@ def policy_not_finetuned(run: LoggedRun) -> Finding | None:
     entropy = run.get("policy/entropy")
     if entropy is None or not begins_at_start(run) or float(entropy.values[0]) < 5.0:
         return None
+    stops = run.get("rollout/stop_rate")
+    endless = stops is not None and stops.early < 0.5
     return Finding(
         "policy_not_finetuned",
-        "warning",
+        "error" if endless else "warning",
         f"Entropy is {entropy.values[0]:.3g} nats a token in the first row: hundreds of tokens are about as likely to "
-        "come next. The policy has not been fine-tuned, or its weights did not load.",
-        evidence(entropy, run.get("reward/score"), run.get("rollout/stop_rate")),
+        "come next{', and few answers end' if endless else ''}. The policy has not been fine-tuned, or its weights did "
+        "not load.",
+        evidence(entropy, run.get("reward/score"), stops),
         "Fine-tune on demonstrations first, and start policy, reference and reward model from that model.",
         "Ouyang et al. 2022 (arXiv:2203.02155): PPO starts from the fine-tuned model",
     )
@@ -175,7 +178,7 @@ RULES = (
     ),
     Rule(
         "policy_not_finetuned",
-        "entropy of 5 nats a token or more in the first row",
+        "entropy of 5 nats a token or more in the first row (error: and fewer than half of the answers end)",
         policy_not_finetuned,
         (("policy/entropy",),),
         RL_METHODS,
