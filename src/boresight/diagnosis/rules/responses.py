@@ -305,7 +305,8 @@ def kind_left_behind(samples: Window) -> Finding | None:
             "kind_left_behind",
             "warning",
             f"The reward rises over all prompts and falls from {first:.3g} to {last:.3g} on those of the kind "
-            f'"{behaviour.kind}": the policy gives them up for the others, and the mean hides it.',
+            f'"{behaviour.kind}": the policy gives them up for the others, and the mean hides it.'
+            + _ordered(behaviour.reward_accuracy[1]),
             _evidence(f'score of "{behaviour.kind}"', first, last, early, late),
             "Compare the reward model's accuracy on pairs of this kind; give the kind a larger share of prompts and "
             "pairs, and raise the KL coefficient.",
@@ -313,6 +314,15 @@ def kind_left_behind(samples: Window) -> Finding | None:
             tuple(sorted(late, key=lambda sample: sample.score or 0.0)[:SHOWN]),
         )
     return None
+
+
+def _ordered(accuracy: float | None) -> str:
+    """What the prompts' own rules say of the reward on this kind."""
+    if accuracy is None:
+        return ""
+    return (
+        f" Of two answers that the prompts' rules tell apart it prefers the better one in {accuracy:.0%} of the cases."
+    )
 
 
 def _thirds(samples: Window, kind: str) -> tuple[Window, Window]:
