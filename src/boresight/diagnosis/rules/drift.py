@@ -49,7 +49,7 @@ def kl_runaway(run: LoggedRun) -> Finding | None:
             f"KL is {late:.3g} {kl.unit}: no policy that is still a language model is so far away, so a few tokens on "
             "which the log-probabilities disagree make up the estimate, or the policy is broken."
         )
-    elif len(x) >= 8 and late >= 0.8 * one and late > 4 * max(x.early, 0) and trend(x.values).z > SURE:
+    elif len(x) >= 8 and _grows_on(late / one, x.early / one) and trend(x.values).z > SURE:
         lost = not rose(run.get("reward/score"))
         severity = "error" if lost else "warning"
         cause = f"KL grows without settling, from {x.early:.3g} to {late:.3g} {kl.unit}" + (
@@ -72,6 +72,11 @@ def kl_runaway(run: LoggedRun) -> Finding | None:
         "sampler and trainer token by token, and clamp the log-ratio before it is exponentiated.",
         f"{_SCHULMAN}; Ziegler et al. 2019 (arXiv:1909.08593) on the target KL",
     )
+
+
+def _grows_on(late: float, early: float) -> bool:
+    """In nats a token: fourfold to about one, or twofold to beyond it."""
+    return (late >= 0.8 and late > 4 * max(early, 0)) or (late >= 1.0 and late > 2 * max(early, 0))
 
 
 def kl_negative(run: LoggedRun) -> Finding | None:
@@ -161,8 +166,8 @@ _KL = (("policy/kl_to_reference", "policy/kl_per_token", "policy/kl_unknown_unit
 RULES_KL = (
     Rule(
         "kl_runaway",
-        "KL grows fourfold to about a nat a token without settling, or reaches a size that only broken "
-        "log-probabilities give",
+        "KL grows fourfold to about a nat a token without settling, or twofold to beyond one; or it reaches a size that "
+        "only broken log-probabilities give",
         kl_runaway,
         _KL,
         RL_METHODS,
