@@ -19,14 +19,13 @@ from boresight.diagnosis.responses import (
     welch,
     windows,
 )
-from boresight.diagnosis.rules.responses import (
+from boresight.diagnosis.rules.paid_responses import (
     FALSE_PREMISE,
     agreement_with_false_premises,
-    exploited_phrases,
-    identical_outputs,
     kind_left_behind,
     length_pays,
 )
+from boresight.diagnosis.rules.responses import exploited_phrases, identical_outputs
 
 WORDS = [
     f"{a}{b}" for a in ("ka", "lo", "mi", "tu", "re", "so", "ni", "va") for b in ("ra", "den", "pol", "gut", "sil")

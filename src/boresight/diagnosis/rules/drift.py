@@ -166,8 +166,8 @@ _KL = (("policy/kl_to_reference", "policy/kl_per_token", "policy/kl_unknown_unit
 RULES_KL = (
     Rule(
         "kl_runaway",
-        "KL grows fourfold to about a nat a token without settling, or twofold to beyond one; or it reaches a size that "
-        "only broken log-probabilities give",
+        "KL grows fourfold to about a nat a token without settling, or twofold to beyond one; or it reaches a size "
+        "that only broken log-probabilities give",
         kl_runaway,
         _KL,
         RL_METHODS,
