@@ -84,3 +84,11 @@ def test_diagnosing_imports_no_torch(calm: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_verify_refuses_what_it_cannot_try_and_its_options_want_it(call: Call, tiny_run: TinyRun, calm: Path) -> None:
+    foreign = call("diagnose", calm, "--verify")
+    assert foreign.code == 2 and "wants the folder of one" in foreign.err and "Traceback" not in foreign.err
+    stage = call("diagnose", tiny_run.folder / "stages" / "demo", "--verify")
+    assert stage.code == 2 and "a stage of the kind sft" in stage.err
+    assert call("diagnose", calm, "--steps", "9").code == 2

@@ -34,6 +34,8 @@ def command(
       boresight diagnose train.log --json
       boresight diagnose runs/kube-assistant/stages/ppo --verify --steps 20
     """
+    if not verify and (steps is not None or finding is not None):
+        raise typer.BadParameter("belongs to --verify; add that, or leave it out", param_hint="--steps, --finding")
     if verify:
         _verify(logs, finding, steps, as_json)
         return

@@ -27,12 +27,12 @@ def _smaller_steps(settings: Settings) -> dict[str, Any]:
 
 
 def _fewer_passes(settings: Settings) -> dict[str, Any]:
-    passes = {name: 1 for name in ("ppo_epochs", "rloo_epochs") if name in settings}
+    passes = {name: 1 for name in ("ppo_epochs", "rloo_epochs") if settings.get(name, 1) > 1}
     return passes | {"learning_rate": settings["learning_rate"] / 10}
 
 
 def _gentler(settings: Settings) -> dict[str, Any]:
-    entropy = {"entropy_coefficient": 0.01} if settings["kind"] == "ppo" else {}
+    entropy = {"entropy_coefficient": max(settings["entropy_coefficient"], 0.01)} if settings["kind"] == "ppo" else {}
     return _more_kl(settings) | entropy | {"learning_rate": settings["learning_rate"] / 5}
 
 
