@@ -2,25 +2,16 @@
 
 import numpy as np
 
-from boresight.diagnosis.over_optimisation import fit_curve, told
+from boresight.diagnosis.rules.canary import ACTION, GAO, against_canary
 from boresight.diagnosis.rules.drift import kl_of
-from boresight.diagnosis.rules.movement import LIKELY, SURE, fell, jumps_up, moved, rose
+from boresight.diagnosis.rules.movement import LIKELY, fell, jumps_up, moved, rose
 from boresight.diagnosis.rules.rule import Finding, Rule, Severity, evidence
 from boresight.diagnosis.signals import RL_METHODS, LoggedRun, Series
 from boresight.stats.trends import trend
 
-_GAO = "Gao et al. 2022 (arXiv:2210.10760): the proxy keeps rising after the true reward has turned"
-CANARY_STEPS = 8
-"""Looks of the canary below which it says nothing."""
-
-_ACTION = (
-    "Stop at the last checkpoint at which the true score still rose, and read its answers; raise the KL coefficient, "
-    "train the reward model on answers of this policy, and judge a small sample by other means every few steps."
-)
-
 
 def reward_hacking(run: LoggedRun) -> Finding | None:
-    return _against_true_score(run) or _against_canary(run) or _by_signs(run)
+    return _against_true_score(run) or against_canary(run) or _by_signs(run)
 
 
 def monitors(run: LoggedRun) -> list[Series]:
@@ -70,80 +61,10 @@ def _against_true_score(run: LoggedRun) -> Finding | None:
             f"{'falls' if true_gain < 0 else 'gains only'} {abs(true_gain):.3g}: the policy earns the reward without "
             "doing what it stands for.",
             evidence(score, true, run.get("policy/entropy"), kl.series if kl else None),
-            _ACTION,
-            _GAO,
+            ACTION,
+            GAO,
         )
     return None
-
-
-def _against_canary(run: LoggedRun) -> Finding | None:
-    """While the paid score rises the canary turns, stays behind (each in its own deviations at the start), or parts
-    from it."""
-    score, canary = run.get("reward/score"), run.get("reward/canary_score")
-    if score is None or canary is None or len(canary) < CANARY_STEPS or not rose(score, LIKELY):
-        return None
-    units = [
-        _unit(run.get(f"reward/{name}_deviation"), series) for name, series in (("score", score), ("canary", canary))
-    ]
-    gain, canary_gain = moved(score) / units[0], moved(canary) / units[1]
-    turned = _turned(canary, units[1])
-    paid_since = None if turned is None else score.late - _near(score, turned)
-    rises = paid_since is not None and paid_since > 0
-    correlation, kl = run.get("reward/canary_correlation"), run.get("policy/kl_to_reference")
-    if turned is not None and rises:
-        how = f"turns at step {turned:g} and falls, while the paid score rises on"
-    elif gain > 1.0 and canary_gain < 0.25 * gain:
-        how = f"gains {canary_gain:.2g} of its deviations, the paid score {gain:.2g}"
-    elif correlation is not None and _parted(correlation):
-        how = (
-            f"no longer orders the answers of a step as the paid one does: rank correlation {correlation.late:.2f}, at "
-            f"first {correlation.early:.2f}"
-        )
-    else:
-        return None
-    fit = fit_curve(canary, kl)
-    return Finding(
-        "reward_hacking",
-        "error" if canary_gain < 0 or (turned is not None and rises and canary_gain < 0.5 * gain) else "warning",
-        f"The canary, a second reward that is not trained on, {how}: the policy finds what the paid one alone likes."
-        + (f" {told(fit, 'The canary')}" if fit is not None else ""),
-        evidence(score, canary, correlation, kl),
-        _ACTION,
-        _GAO,
-    )
-
-
-def _parted(correlation: Series) -> bool:
-    """Answers that both told apart at first are told apart by one alone."""
-    return (
-        len(correlation) >= 2 * CANARY_STEPS
-        and fell(correlation)
-        and correlation.late < min(0.2, 0.5 * correlation.early)
-    )
-
-
-def _unit(deviation: Series | None, series: Series) -> float:
-    """The deviation over responses at the start; where it is not logged that over the steps."""
-    found = deviation.early if deviation is not None else float(series.values.std())
-    return max(found, 1e-9)
-
-
-def _turned(canary: Series, unit: float) -> float | None:
-    """The step of its highest level (means of a tenth of the run), where it has come down from there beyond chance and
-    by a quarter of a deviation."""
-    size = max(len(canary) // 10, 3)
-    levels = np.convolve(canary.values, np.ones(size) / size, mode="valid")
-    best = int(levels.argmax())
-    since = canary.values[best:]
-    if len(since) < 2 * size or levels[best] - levels[-1] < 0.25 * unit or trend(since).z > -SURE:
-        return None
-    return float(canary.steps[best + size // 2])
-
-
-def _near(series: Series, step: float) -> float:
-    """Its level around a step."""
-    place = int(np.searchsorted(series.steps, step))
-    return float(np.median(series.values[max(place - 2, 0) : place + 3]))
 
 
 def _by_signs(run: LoggedRun) -> Finding | None:
@@ -167,8 +88,8 @@ def _by_signs(run: LoggedRun) -> Finding | None:
         + (f", at once at step {jump:g}" if jump is not None else "")
         + f", and {' and '.join(word for word, _ in signs)}. Logs alone cannot prove it: no true score stands beside.",
         evidence(score, kl.series if kl else None, *(series for _, series in signs)),
-        _ACTION,
-        _GAO,
+        ACTION,
+        GAO,
     )
 
 
