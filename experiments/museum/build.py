@@ -1,6 +1,6 @@
 """Trains every exhibit of the museum, failing and healthy, over several seeds; what is there already is kept.
 
-    python -m experiments.museum.build --out runs/museum                # 15 exhibits, 5 seeds: about 40 minutes
+    python -m experiments.museum.build --out runs/museum                # 15 exhibits, 5 seeds: 20 minutes of a core
     python -m experiments.museum.build --out runs/museum --only length_bias --seeds 1
 
 Each run's folder is like that of a stage: `boresight diagnose runs/museum/length_bias/failing-0`. The gold reward,

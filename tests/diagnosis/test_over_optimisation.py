@@ -40,6 +40,12 @@ def test_reward_that_only_rises_has_no_peak() -> None:
     assert fit.peak_kl is None or fit.peak_kl > 4.0
 
 
+def test_peak_beyond_what_the_run_reached_is_told_as_a_bound() -> None:
+    fit = fit_curve(*curve(alpha=1.0, beta=0.4, last_kl=4.0, noise=0.01))
+    assert fit is not None and fit.peak_low is not None and fit.peak_low > 4.0
+    assert "still rises" in told(fit, "The reward") and "beyond a KL of" in told(fit, "The reward")
+
+
 @pytest.mark.parametrize(("last_kl", "steps"), [(0.02, 60), (4.0, 8)])
 def test_too_few_steps_or_no_distance_are_not_fitted(last_kl: float, steps: int) -> None:
     assert fit_curve(*curve(1.0, 0.3, last_kl, steps=steps)) is None

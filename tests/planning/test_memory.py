@@ -252,6 +252,14 @@ def test_every_reward_model_is_held_once_beside_the_reference(reward: Any, model
     assert memory_of(ppo).frozen == (1 + models) * one
 
 
+def test_canary_is_held_beside_them_and_once_where_it_pays_too() -> None:
+    one = memory_of(SFTStage(kind="sft", data="d", steps=1)).weights
+    plain = {"kind": "rloo", "policy": "a", "reference": "a", "reward": "r", "prompts": "p.jsonl", "steps": 1}
+    other = {"kind": "ensemble", "models": ["r", "s"]}
+    assert memory_of(RLOOStage(**plain, canary={"kind": "rules"})).frozen == 2 * one
+    assert memory_of(RLOOStage(**plain, canary=other)).frozen == 3 * one
+
+
 def test_dpo_holds_a_reference_that_is_not_its_own_start_and_an_evaluation_one_model() -> None:
     one = SHAPE.parameters * 4
     assert memory_of(DPOStage(kind="dpo", policy="a", reference="b", data="p.jsonl")).frozen == one

@@ -104,6 +104,11 @@ def told(fit: Fit, what: str) -> str:
     """The fit in a sentence."""
     if fit.peak_kl is None or fit.peak_low is None or fit.peak_high is None or fit.peaked < 0.5:
         return f"{what} over the square root of KL shows no peak yet (R² {fit.explained:.2f})."
+    if fit.peak_low > fit.last_kl:
+        return (
+            f"{what} over the square root of KL still rises: its peak would lie beyond a KL of {fit.peak_low:.3g} nats "
+            f"a response, and the run ends at {fit.last_kl:.3g} (R² {fit.explained:.2f})."
+        )
     doubt = "" if fit.peaked >= 0.9 else f"; {1 - fit.peaked:.0%} of the resampled curves have none"
     return (
         f"{what} over the square root of KL has its peak at a KL of {fit.peak_kl:.3g} nats a response "

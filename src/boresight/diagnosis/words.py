@@ -72,8 +72,8 @@ def as_text(log: Log, diagnosis: Diagnosis) -> str:
     if kinds:
         lines += ["", "  By kind of prompt, first third of its kept responses to last third"]
         lines += [line for behaviour in kinds for line in _wrapped(_behaviour(behaviour))]
-    for what, fit in curves(run).items():
-        lines += ["", f"  {CURVE_TITLE}", *_wrapped(told(fit, what))]
+    if fits := curves(run):
+        lines += ["", f"  {CURVE_TITLE}", *(line for what, fit in fits.items() for line in _wrapped(told(fit, what)))]
     if diagnosis.signals_missing:
         lines += ["", *_wrapped(f"Not logged, so not looked at: {', '.join(diagnosis.signals_missing)}", "  ")]
     for name, why in run.unknown.items():
