@@ -29,8 +29,8 @@ def museum_page() -> str:
         "",
         *_lead(measured),
     ]
-    for name, one in measured["exhibits"].items():
-        lines += _exhibit(name, one)
+    for name in measured["order"]:
+        lines += _exhibit(name, measured["exhibits"][name])
     return "\n".join(lines) + "\n"
 
 

@@ -110,11 +110,10 @@ def _interval(hits: int, of: int) -> list[float]:
 
 
 def words(seen: Seen) -> list[dict[str, str]]:
-    """The doctor's own words of a run, the first findings."""
-    return [
-        {"id": one.id, "severity": one.severity, "cause": one.cause, "action": one.action}
-        for one in seen.diagnosis.findings[:2]
-    ]
+    """The doctor's own words of a run: the first two findings, and the fault itself where it comes later."""
+    found = seen.diagnosis.findings
+    shown = [*found[:2], *(one for one in found[2:] if one.id == seen.exhibit.findings[0])]
+    return [{"id": one.id, "severity": one.severity, "cause": one.cause, "action": one.action} for one in shown]
 
 
 def gold_of(runs: Sequence[Seen]) -> dict[str, list[float]] | None:
@@ -167,6 +166,7 @@ def main() -> int:
         before = read_json(options.json) if options.json.exists() else {}
         write_json(options.json, {
             "seeds": min(len(runs) for runs, _ in seen.values()), "runs": whole["failing"],
+            "order": list(seen),
             "table": as_table(figures), "totals": whole, "exhibits": {
                 name: {
                     "title": failing[0].exhibit.title, "wrong": failing[0].exhibit.wrong,

@@ -93,8 +93,8 @@ def test_samples_stand_beside_the_metrics(built: Path) -> None:
         rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
         assert [row["step"] for row in rows] == [step for step in range(4) for _ in range(4)]
         assert set(rows[0]) == {
-            "step", "prompt", "kind", "response", "tokens", "stopped", "score", "score_normalized", "kl",
-            "shaped_reward",
+            "step", "prompt", "kind", "response", "rule_score", "measures", "tokens", "stopped", "score",
+            "score_normalized", "kl", "shaped_reward",
         }  # fmt: skip
         findings = read_json(folder / "result.json")["findings"]
         assert [finding["id"] for finding in findings][:1] == ["missing_eos"]  # nearly untrained, it seldom ends
