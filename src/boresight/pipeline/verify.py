@@ -98,7 +98,7 @@ def try_cure(
     settings = pipeline.stages[name].model_dump()
     changes = {key: (settings[key], value) for key, value in cure.change(settings).items() if settings[key] != value}
     began = _last_good(stage_folder, run, chosen.id) if kind in ("ppo", "rloo") else 0
-    last = min(began + (steps or MOST_STEPS), int(run.last_step) + 1) if steps is None else began + steps
+    last = min(began + MOST_STEPS, int(run.last_step) + 1) if steps is None else began + steps
     changed = load_pipeline(root / "pipeline.yaml", _overrides(name, changes, pipeline))
     folder = root / "verify" / f"{name}-{chosen.id}"
     said = ", ".join(f"{key} {old} → {new}" for key, (old, new) in changes.items())

@@ -45,7 +45,7 @@ def agreement_with_false_premises(samples: Window) -> Finding | None:
 def length_pays(samples: Window) -> Finding | None:
     """Answers grow while, within the same steps, the longer ones earn more."""
     sized = [sample for sample in samples if sample.tokens is not None and sample.score is not None]
-    found = windows(sized)
+    found = windows(sized, share=0.1)  # a policy that is paid for length takes it up in its first steps
     if found is None or welch(scores(found[0]), scores(found[1])) < SURE:
         return None
     early, late = ([float(sample.tokens or 0) for sample in window] for window in found)
