@@ -30,6 +30,9 @@ def label(
     price_completion: options.ReplyPrice = None,
     budget: options.Budget = None,
     route: options.Route = None,
+    judged: options.JudgedOut = None,
+    calibration: options.CalibrationFile = None,
+    drift_check: options.DriftCheck = True,
     cache: options.Replies = None,
     most_at_once: options.MostAtOnce = 32,
     timeout: options.Timeout = 60.0,
@@ -42,7 +45,8 @@ def label(
 
     Two orders that agree make a label (source: ai) with p_chosen from both of them and all samples; orders that
     disagree make none, and go to --route. A reply without a verdict is counted as failed, never as a tie. A local
-    model (--judge) is read by the probabilities of its verdicts, a reward model by its scores.
+    model (--judge) is read by the probabilities of its verdicts, a reward model by its scores. With --calibration
+    p_chosen is how likely people prefer the response, and the judge is looked at for drift first.
 
     \b
     Example:
@@ -52,6 +56,7 @@ def label(
           --price-prompt 0.4 --price-completion 1.6 --budget 5 --dry-run
     """
     from boresight.data.jsonl import read_records
+    from boresight.feedback.calibration import load_calibration
     from boresight.feedback.label_file import estimate_words, label_file
     from boresight.records import Response
 
@@ -61,13 +66,16 @@ def label(
     kept = options.beside(out) if cache is None else cache
     replies = None if dry_run and cache is None and not kept.exists() else kept
     couples = None if ranking else pairs_per_prompt
-    asked = options.any_judge(named, rubric, how, replies, paid, budget)
+    asked, again = (options.any_judge(named, rubric, how, place, paid, budget) for place in (replies, None))
     read = read_records(responses, Response)
     if dry_run:
         estimate = options.estimated(asked, read, couples, seed)
         print(json.dumps(estimate) if as_json else f"{estimate_words(estimate)} Nothing was asked.")
         return
-    summary, warnings = label_file(read, asked, out, route=route, pairs_per_prompt=couples, clip=clip, seed=seed)
+    summary, warnings = label_file(
+        read, asked, out, route=route, pairs_per_prompt=couples, clip=clip, seed=seed, judged=judged,
+        calibration=load_calibration(calibration) if calibration else None, again=again if drift_check else None,
+    )  # fmt: skip
     tell(summary, warnings, out, as_json=as_json)
 
 

@@ -45,6 +45,15 @@ ReplyPrice = Annotated[
 Budget = Annotated[
     float | None, typer.Option("--budget", min=0.0, metavar="USD", help="Stop before it is passed; needs prices.")
 ]
+JudgedOut = Annotated[
+    Path | None, typer.Option("--judged", metavar="FILE", help="All couples with their verdicts: to calibrate, route.")
+]
+CalibrationFile = Annotated[
+    Path | None, typer.Option("--calibration", metavar="FILE", help="What `judge calibrate --out` wrote, applied.")
+]
+DriftCheck = Annotated[
+    bool, typer.Option("--drift-check/--no-drift-check", help="First ask the calibration's sample again.")
+]
 Route = Annotated[
     Path | None, typer.Option("--route", metavar="FILE", help="Couples for people: orders disagree, or no verdict.")
 ]
