@@ -1,6 +1,6 @@
 """Writes the pages that are made from code or from measured figures, so that they cannot differ from them.
 
-python docs/generate.py            # writes settings, metrics, lint, findings, figures, benchmarks, tables of two pages
+python docs/generate.py            # writes settings, metrics, lint, findings, figures, benchmarks, parts of other pages
 python docs/generate.py --check    # exit 1 where a page is not what the code says
 """
 
@@ -15,6 +15,7 @@ from museum_page import FIGURES as MUSEUM
 from museum_page import museum_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from rlaif_section import RLAIF, rlaif_section
 
 from boresight.config.judge_sections import JUDGE_CLASSES, EndpointSection, LocalWriter, ReviseSection
 from boresight.config.policy_stages import VLLMSection
@@ -39,6 +40,7 @@ FIGURES = DOCS / "figures" / "demo_seeds.json"
 BESIDE = DOCS / "figures" / "doctor_beside_rldoctor.json"
 ENDPOINT = DOCS / "figures" / "judge_endpoint.json"
 BESIDE_MARKS = ("<!-- made by docs/generate.py -->\n", "<!-- end -->\n")
+RLAIF_MARKS = ("<!-- made by docs/generate.py from figures/rlaif.json -->\n", "<!-- end of labels -->\n")
 OPTIMUM, FRONTIER = DOCS / "figures" / "exact_optimum.json", DOCS / "figures" / "reward_kl_frontier.json"
 
 
@@ -175,7 +177,7 @@ def doctor_page() -> str:
 
 
 def ai_feedback_page() -> str:
-    """The page of AI feedback, with what the bench against a misbehaving endpoint measured."""
+    """The page of AI feedback, with what a bench (an endpoint that misbehaves) and a comparison of labels measured."""
     begin, end = BESIDE_MARKS
     found = read_json(ENDPOINT)
     before, rest = (DOCS / "ai_feedback.md").read_text(encoding="utf-8").split(begin)
@@ -201,7 +203,10 @@ def ai_feedback_page() -> str:
         f"{100 * faults['errors']:g} %; of the questions it refuses {100 * faults['refusals']:g} % and answers "
         f"{100 * faults['malformed']:g} % without a verdict, however often they are asked."
     )
-    return f"{before}{begin}{told}\n\n{table}\n{end}{rest.split(end)[1]}"
+    page = f"{before}{begin}{told}\n\n{table}\n{end}{rest.split(end)[1]}"
+    begin, end = RLAIF_MARKS
+    before, rest = page.split(begin)
+    return f"{before}{begin}{rlaif_section(read_json(RLAIF))}{end}{rest.split(end)[1]}"
 
 
 def _section(title: str, section: type[Section]) -> list[str]:

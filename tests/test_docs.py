@@ -70,7 +70,7 @@ def test_settings_of_the_page_on_ai_feedback_are_valid(tmp_path: Path) -> None:
     assert len(rewards) == 2 and {"labels", "revised", "better"} <= stages.keys()
     for reward in rewards:
         TypeAdapter(Reward).validate_python(reward, strict=True)
-    for name in ("demonstrations.jsonl", "prompts.jsonl"):
+    for name in ("demonstrations.jsonl", "prompts.jsonl", "calibration.json"):
         (tmp_path / name).touch()
     whole = {"run": {"name": "page"}, "model": {"path": "owner/base"}, "stages": stages}
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(whole))

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from boresight.feedback.judge import Answer, Comparison
+from boresight.records import Message, Prompt
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -97,3 +100,64 @@ def test_log_is_translated_into_names_that_the_peer_reads(beside: dict[str, Any]
 def test_peer_without_the_package_is_told(beside: dict[str, Any]) -> None:
     with pytest.raises(SystemExit, match="pip install rldoctor"):
         beside["ask"](sys.executable, [])
+
+
+def test_faults_of_the_planted_judge_are_what_they_say(from_the_root: None) -> None:
+    judge = loaded("rlaif_judge")
+
+    def asked(first: str, second: str, **faults: float) -> tuple[float, float]:
+        """How often the first text is preferred, shown first and shown second."""
+        shares = {"position": 0.0, "length": 0.0, "sycophancy": 0.0, "noise": 0.0} | faults
+        planted = judge["PlantedJudge"](judge["Faults"](**shares), seed=3)
+        expect = {"rules": [{"name": "good", "weight": 1.0, "contains": "good"}]}
+        shown = [
+            Comparison(Prompt(id=f"p{i}", messages=(Message("user", "q"),), expect=expect), Answer(first, True),
+                       Answer(second, True)) for i in range(1500)
+        ]  # fmt: skip
+        given, swapped = planted.compare(shown), planted.compare([one.swapped() for one in shown])
+        return sum(v.value for v in given) / 1500, 1 - sum(v.value for v in swapped) / 1500
+
+    assert asked("good", "evil") == (1.0, 1.0)
+    assert asked("good", "evil", noise=0.2) == pytest.approx((0.8, 0.8), abs=0.03)
+    assert asked("good", "evil", position=0.4) == pytest.approx((1.0, 0.6), abs=0.04)
+    assert asked("good", "evil and longer", length=0.3) == pytest.approx((0.7, 0.7), abs=0.04)
+    first, second = asked("good", "Yes", sycophancy=0.25)
+    assert first == pytest.approx(second) == pytest.approx(0.75, abs=0.04)  # both orders share it
+
+
+def test_four_ways_to_label_share_their_couples_and_the_hybrid_keeps_its_budget(from_the_root: None) -> None:
+    ways, judge = loaded("rlaif_arms"), loaded("rlaif_judge")
+    draw = random.Random(0)
+    expect = {
+        "rules": [{"name": f"r{n}", "weight": 1.0, "contains": word} for n, word in enumerate(("ab", "cd", "ef"))]
+    }
+    responses = [
+        ways["Response"](
+            id=f"p{n}/{i}", prompt=Prompt(id=f"p{n}", messages=(), expect=expect),
+            text=" ".join(draw.sample(("ab", "cd", "ef", "gh", "Yes"), 2)) + f" {i}", model="demo", temperature=1.0,
+            stopped=True, tokens=3, logp_sum=0.0,
+        ) for n in range(150) for i in range(4)
+    ]  # fmt: skip
+    found = ways["arms"](responses, 120, judge["Faults"](), 0.2, 1)
+    human, hybrid, both, naive = found.values()
+    couples = human.votes
+    assert couples == 480 and naive.calls == couples and hybrid.calls == both.calls == 2 * couples
+    assert hybrid.votes == 96 and sum(pair.source == "human" for pair in hybrid.pairs) <= 96
+    said = {pair.id: pair for pair in ways["votes_of_people"](ways["choose_couples"](responses, 4, seed=1), 1)}
+    assert all(pair.chosen == said[pair.id].chosen for pair in hybrid.pairs if pair.source == "human")
+    assert hybrid.report["judge_error"]["ci95"][0] < hybrid.report["judge_error_of_all"]
+
+
+def test_cost_hours_and_intervals_of_the_comparison_by_hand(from_the_root: None) -> None:
+    rlaif = loaded("rlaif")
+    prices = rlaif["Prices"](seconds_per_vote=36.0, people=2, usd_per_vote=0.5, seconds_per_call=1.0, calls_at_once=10,
+                             usd_per_call=0.01)  # fmt: skip
+    arm = {"votes": 200, "calls": 3600}
+    assert prices.cost(arm) == pytest.approx(100 + 36) and prices.hours(arm) == pytest.approx(1.0 + 0.1)
+    # Mean 3, deviation sqrt(2.5), t of 4 degrees 2.776: half 2.776 * sqrt(2.5 / 5).
+    assert rlaif["interval"]([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx((3.0, 3 - 1.963, 3 + 1.963), abs=1e-3)
+    accuracies = {"all human": 0.9, "hybrid": 0.8, "AI, both orders": 0.85, "AI, one order, hard": 0.88}
+    own = {"votes": 1, "calls": 1, "pairs": 1, "gold": 0.0, "by_kind": {"plain": 0.5}}
+    seeds = {n: {"arms": {name: own | {"accuracy": value} for name, value in accuracies.items()}} for n in (1, 2)}
+    broken = rlaif["faults_of"](rlaif["summary_of"](seeds, prices))
+    assert len(broken) == 2 and "88.9%" in broken[0] and "2.0 points" in broken[1]

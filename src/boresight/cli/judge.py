@@ -3,6 +3,9 @@
 SUBVERBS = {
     "label": ("boresight.cli.judge_label", "label", "Preference pairs from responses, in both orders."),
     "batch": ("boresight.cli.judge_batch", "command", "The same through batch files: cheaper, within a day."),
+    "calibrate": ("boresight.cli.judge_calibrate", "calibrate", "A judge or a jury against people, and corrected."),
+    "route": ("boresight.cli.judge_route", "route", "Which couples people should see, for so many votes."),
+    "merge": ("boresight.cli.judge_merge", "merge", "People's votes and a judge's labels as one set."),
 }
 """Name -> module, function and line of each verb of the group; a module is loaded when its verb is asked for."""
 

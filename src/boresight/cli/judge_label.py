@@ -30,6 +30,9 @@ def label(
     price_completion: options.ReplyPrice = None,
     budget: options.Budget = None,
     route: options.Route = None,
+    judged: options.JudgedOut = None,
+    calibration: options.CalibrationFile = None,
+    drift_check: options.DriftCheck = True,
     cache: options.Replies = None,
     most_at_once: options.MostAtOnce = 32,
     timeout: options.Timeout = 60.0,
@@ -41,8 +44,8 @@ def label(
     """Preference pairs from responses, judged by a rubric in both orders.
 
     Two orders that agree make a label (source: ai) with p_chosen from both of them and all samples; orders that
-    disagree make none, and go to --route. A reply without a verdict is counted as failed, never as a tie. A local
-    model (--judge) is read by the probabilities of its verdicts, a reward model by its scores.
+    disagree make none, and go to --route. A reply without a verdict failed and is no tie. A local model (--judge) is
+    read by the probabilities of its verdicts. With --calibration p_chosen is that of people, and drift is looked for.
 
     \b
     Example:
@@ -51,23 +54,21 @@ def label(
       boresight judge label responses.jsonl --base-url https://api.openai.com/v1 --model NAME --out pairs.jsonl
           --price-prompt 0.4 --price-completion 1.6 --budget 5 --dry-run
     """
-    from boresight.data.jsonl import read_records
-    from boresight.feedback.label_file import estimate_words, label_file
-    from boresight.records import Response
+    from boresight.feedback.label_file import label_file
 
     named = options.Named(base_url, model, judge, reward_model)
     paid = options.prices(price_prompt, price_completion, budget)
     how = options.How(samples, logprobs, temperature, max_tokens, timeout, key_variable, most_at_once, patience)
-    kept = options.beside(out) if cache is None else cache
-    replies = None if dry_run and cache is None and not kept.exists() else kept
     couples = None if ranking else pairs_per_prompt
-    asked = options.any_judge(named, rubric, how, replies, paid, budget)
-    read = read_records(responses, Response)
+    asked = options.any_judge(named, rubric, how, options.kept_replies(out, cache, dry_run), paid, budget)
+    read = options.read_responses(responses)
     if dry_run:
-        estimate = options.estimated(asked, read, couples, seed)
-        print(json.dumps(estimate) if as_json else f"{estimate_words(estimate)} Nothing was asked.")
-        return
-    summary, warnings = label_file(read, asked, out, route=route, pairs_per_prompt=couples, clip=clip, seed=seed)
+        return options.tell_estimate(options.estimated(asked, read, couples, seed), as_json=as_json)
+    known, again = options.checked(calibration, drift_check, lambda: options.any_judge(named, rubric, how, None, paid))
+    summary, warnings = label_file(
+        read, asked, out, route=route, pairs_per_prompt=couples, clip=clip, seed=seed, judged=judged,
+        calibration=known, again=again,
+    )  # fmt: skip
     tell(summary, warnings, out, as_json=as_json)
 
 

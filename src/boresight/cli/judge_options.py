@@ -1,7 +1,8 @@
 """Options that the verbs of `boresight judge` share, and the judge that they name."""
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -10,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from boresight.feedback.asker import Asker
+    from boresight.feedback.calibration import Calibration
     from boresight.feedback.judge import ToldJudge
     from boresight.feedback.judge_cache import JudgeCache
     from boresight.feedback.judge_client import JudgeClient, Ledger, Prices
@@ -44,6 +46,15 @@ ReplyPrice = Annotated[
 ]
 Budget = Annotated[
     float | None, typer.Option("--budget", min=0.0, metavar="USD", help="Stop before it is passed; needs prices.")
+]
+JudgedOut = Annotated[
+    Path | None, typer.Option("--judged", metavar="FILE", help="All couples with their verdicts: to calibrate, route.")
+]
+CalibrationFile = Annotated[
+    Path | None, typer.Option("--calibration", metavar="FILE", help="What `judge calibrate --out` wrote, applied.")
+]
+DriftCheck = Annotated[
+    bool, typer.Option("--drift-check/--no-drift-check", help="First ask the calibration's sample again.")
 ]
 Route = Annotated[
     Path | None, typer.Option("--route", metavar="FILE", help="Couples for people: orders disagree, or no verdict.")
@@ -109,8 +120,39 @@ def prices(prompt: float | None, completion: float | None, budget: float | None)
     return Prices(prompt, completion)
 
 
+def kept_replies(out: Path, cache: Path | None, dry_run: bool) -> Path | None:
+    """Where replies are kept; nowhere for a dry run that finds none, which writes nothing."""
+    kept = beside(out) if cache is None else cache
+    return None if dry_run and cache is None and not kept.exists() else kept
+
+
+def read_responses(path: Path) -> "list[Response]":
+    from boresight.data.jsonl import read_records
+    from boresight.records import Response
+
+    return read_records(path, Response)
+
+
+def tell_estimate(estimate: dict[str, Any], *, as_json: bool) -> None:
+    from boresight.feedback.label_file import estimate_words
+
+    print(json.dumps(estimate) if as_json else f"{estimate_words(estimate)} Nothing was asked.")
+
+
+def checked(
+    path: Path | None, drift_check: bool, build: "Callable[[], ToldJudge]"
+) -> "tuple[Calibration | None, ToldJudge | None]":
+    """The calibration of a file and, where drift is to be looked for, the judge once more, without a memory."""
+    from boresight.feedback.calibration import load_calibration
+
+    if path is None:
+        return None, None
+    known = load_calibration(path)
+    return known, build() if drift_check and known.audit else None
+
+
 def any_judge(
-    named: Named, rubric: str, how: How, replies: Path | None, paid: "Prices | None", budget: float | None
+    named: Named, rubric: str, how: How, replies: Path | None, paid: "Prices | None", budget: float | None = None
 ) -> "ToldJudge":
     """The judge that is named, whatever it is."""
     if named.base_url is None:

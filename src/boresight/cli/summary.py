@@ -66,7 +66,13 @@ def _sample(result: Json) -> list[str]:
 def _ai_labels(result: Json) -> list[str]:
     flips = result["verdict_flips"]
     failed = f", {result['failed']:,} failed" if "failed" in result else ""
-    return [f"{result['pairs']:,} pairs, {result['ties']:,} ties, {flips:,} verdicts turned with the order{failed}"]
+    lines = [f"{result['pairs']:,} pairs, {result['ties']:,} ties, {flips:,} verdicts turned with the order{failed}"]
+    if people := result.get("people"):
+        lines.append(f"{people['human']:,} pairs by people ({percent_text(people['human_share'])})")
+        if error := people["ai_label_error"]:
+            found = _rate(Rate.read(error, n=error["audited"]))
+            lines.append(f"of the judge's labels {found} are wrong by people's word")
+    return lines
 
 
 def _preferences(result: Json) -> list[str]:

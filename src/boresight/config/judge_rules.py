@@ -25,3 +25,7 @@ def label_rules(stage: StageSection) -> Iterator[Problem]:
         yield Problem(("ranking",), f"true beside pairs_per_prompt: {stage.pairs_per_prompt}; keep one of the two")
     if stage.dry_run and not isinstance(stage.judge, OpenAIJudge | LocalModelJudge):
         yield Problem(("dry_run",), f"true, but a judge of the kind {stage.judge.kind} costs nothing; leave it out")
+    if stage.human_share and not stage.human_labels:
+        yield Problem(
+            ("human_share",), f"{stage.human_share:g}, but where people answer is not said; give human_labels: FILE"
+        )

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from boresight.config.references import dependency_order, file_entries, resolve, stage_entries, stage_inputs
+from boresight.config.references import dependency_order, entries, file_entries, resolve, stage_entries, stage_inputs
 from boresight.config.sections import DataSection, ModelSection, PipelineSections, Section, Stage
 from boresight.config.yaml_text import dump_yaml
 
@@ -75,6 +75,12 @@ class Pipeline:
         for entry in file_entries(self.sections.stages[stage], self.sections.stages):
             found.setdefault(entry.field, []).append(self.resolve_path(entry.text))
         return found
+
+    def late_files(self, stage: str) -> dict[str, list[Path]]:
+        """Files that may come while the run waits for them, absolute, by field, whether they are there or not."""
+        section = self.sections.stages[stage]
+        named = ((field, entries(section, field)) for field in section.LATE_PATHS)
+        return {field: [self.resolve_path(one.text) for one in found] for field, found in named if found}
 
     def ancestors(self, stage: str) -> list[str]:
         """All stages that `stage` needs, directly or through others, in the order they run."""

@@ -24,6 +24,9 @@ class RunSection(Section):
     """Root of every random choice; each stage derives its own from it and its name."""
     threads: NonNegativeInt = 0
     """CPU threads of PyTorch; 0 leaves the library's choice. Equal results need an equal number."""
+    regulated: bool = False
+    """Nothing may be decided by AI labels alone: `check` refuses, and gates do not hold, where every label that a
+    candidate learned from is a judge's, or an AI judges the comparison (docs/ai_feedback.md)."""
     cost_per_hour: PositiveFloat | None = None
     """What an hour of this machine costs, in whatever currency; the report then tells what each stage took of it."""
 
@@ -44,12 +47,14 @@ class DataSection(Section):
 
 
 class StageSection(Section):
-    """What every stage has. `REFERENCES` names the fields that hold stage names (or lists of them)."""
+    """What every stage has. `REFERENCES` names the fields that hold stage names (or lists of them), `LATE_PATHS` those
+    with files that may come while the run waits for them."""
 
     REFERENCES: ClassVar[tuple[str, ...]] = ()
     PATHS: ClassVar[tuple[str, ...]] = ()
     FITTING: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Kinds of stage that a field of `REFERENCES` may name, where they are not those of `config.references`."""
+    LATE_PATHS: ClassVar[tuple[str, ...]] = ()
     kind: str
 
 

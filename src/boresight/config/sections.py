@@ -141,7 +141,8 @@ class AILabelsStage(StageSection):
     """Preference pairs from sampled responses, chosen by a judge that sees both orders."""
 
     REFERENCES: ClassVar = ("responses", "judge.model")
-    PATHS: ClassVar = JUDGE_PATHS
+    PATHS: ClassVar = (*JUDGE_PATHS, "calibration")
+    LATE_PATHS: ClassVar = ("human_labels",)
     kind: Literal["ai_labels"]
     responses: str
     """`sample` stage."""
@@ -157,6 +158,17 @@ class AILabelsStage(StageSection):
     dry_run: bool = False
     """Say what a judge of the kinds `openai` and `local_model` would be asked and would cost, ask nothing, and stop
     there."""
+    calibration: str | None = None
+    """What `boresight judge calibrate --out` wrote for this judge and rubric: `p_chosen` is then how likely people
+    prefer the response. It also carries what shows drift, which is looked for before the judge labels."""
+    human_share: Fraction = 0.0
+    """Share of the couples that people label, chosen by `boresight judge route`'s rules; the stage writes them to
+    `ask_people/STAGE.jsonl` of the run, waits until `human_labels` answers them, and merges: votes of people always
+    win."""
+    human_labels: Paths = Field(default=[])
+    """Files of what people said, any form of preference pairs; they need not be there when the run begins."""
+    audit_share: Fraction = 0.3
+    """Part of the share that is drawn by chance, so that the judge's errors are estimated honestly."""
 
 
 class PairFilters(Section):

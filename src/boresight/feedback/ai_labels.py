@@ -6,7 +6,7 @@ Zheng et al. 2023 (arXiv:2306.05685, section 3.4) have it, and of verdicts that 
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -86,12 +86,13 @@ def label_responses(
     couples: Sequence[Couple] | None = None,
     clip: float = 0.0,
     meta: Mapping[str, Any] | None = None,
+    probability: Callable[[Compared], float] | None = None,
 ) -> Labels:
     """At most `pairs_per_prompt` pairs of different texts from each prompt, the widest difference first; without a
     limit all of them, and the pairs of one prompt share a `ranking_id`, so that they travel together.
 
-    `couples` are those to compare, by default all. `p_chosen` is the mean of both orders, at most 1 - `clip`. `meta`
-    goes into each pair.
+    `couples` are those to compare, by default all. `p_chosen` is the mean of both orders, or what `probability`
+    (a calibration) makes of it: how likely `a` is the better one; at most 1 - `clip`. `meta` goes into each pair.
     """
     chosen = choose_couples(responses) if couples is None else couples
     verdicts = judge.compare(comparisons_of(chosen))
@@ -107,10 +108,10 @@ def label_responses(
             failed[one.failure] += 1
         elif not one.agrees:
             flips += 1
-        elif one.p_a == 0.5:
+        elif one.p_a == 0.5 or (p := one.p_a if probability is None else probability(one)) == 0.5:
             ties += 1
         else:
-            labelled.setdefault(one.a.prompt.id, []).append((_gap(one), _pair(one, clip, meta or {})))
+            labelled.setdefault(one.a.prompt.id, []).append((_gap(one), _pair(one, p, clip, meta or {})))
     pairs = [
         pair if pairs_per_prompt is not None else replace(pair, ranking_id=prompt)
         for prompt, found in labelled.items()
@@ -141,14 +142,14 @@ def _gap(one: Compared) -> float:
     return abs(one.given.first_score - one.given.second_score)
 
 
-def _pair(one: Compared, clip: float, meta: Mapping[str, Any]) -> PreferencePair:
-    chosen, rejected = (one.a, one.b) if one.p_a > 0.5 else (one.b, one.a)
+def _pair(one: Compared, p_a: float, clip: float, meta: Mapping[str, Any]) -> PreferencePair:
+    chosen, rejected = (one.a, one.b) if p_a > 0.5 else (one.b, one.a)
     return PreferencePair(
         id=f"{chosen.id}>{rejected.id}",
         prompt=chosen.prompt.messages,
         chosen=(Message("assistant", chosen.text),),
         rejected=(Message("assistant", rejected.text),),
-        p_chosen=min(max(one.p_a, 1.0 - one.p_a), 1.0 - clip),
+        p_chosen=min(max(p_a, 1.0 - p_a), 1.0 - clip),
         kind=chosen.prompt.kind,
         source="ai",
         meta={"chosen_model": chosen.model, "rejected_model": rejected.model, **meta},

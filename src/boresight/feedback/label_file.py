@@ -7,7 +7,10 @@ from typing import Any
 from boresight.data.jsonl import write_records
 from boresight.errors import DataError
 from boresight.feedback.ai_labels import Compared, Couple, choose_couples, comparisons_of, label_responses
-from boresight.feedback.judge import ToldJudge
+from boresight.feedback.calibration import Calibration
+from boresight.feedback.drift import ask_again, drift_figures, drift_warning
+from boresight.feedback.judge import Judge, ToldJudge
+from boresight.feedback.judged_couples import couple_of, write_judged
 from boresight.feedback.label_summary import label_summary, summary_warnings
 from boresight.feedback.rubric_judge import RubricJudge
 from boresight.records import Response
@@ -22,9 +25,19 @@ def label_file(
     pairs_per_prompt: int | None,
     clip: float,
     seed: int,
+    judged: Path | None = None,
+    calibration: Calibration | None = None,
+    again: Judge | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Write the pairs to `out` and what people should look at to `route`; the summary, and what to warn of. Without
-    `pairs_per_prompt` all couples of a prompt are compared, and its pairs are a ranking."""
+    """Write the pairs to `out`, what people should look at to `route`, and all couples with their verdicts to `judged`;
+    the summary, and what to warn of. Without `pairs_per_prompt` all couples of a prompt are compared, and its pairs are
+    a ranking. `again`: the same judge without a memory, to ask the calibration's sample anew before anything else.
+    Raises JudgeError, before anything is asked, for another judge's calibration."""
+    drift: dict[str, Any] | None = None
+    if calibration is not None:
+        calibration.require(judge.identity(), "calibration")
+        if again is not None and calibration.audit:
+            drift = drift_figures(*ask_again(calibration.audit, again), seed=seed)
     labels = label_responses(
         responses,
         judge,
@@ -32,14 +45,25 @@ def label_file(
         couples=couples_of(responses, pairs_per_prompt, seed),
         clip=clip,
         meta=judge.identity(),
+        probability=None if calibration is None else calibration.of_compared,
     )
     write_records(out, labels.pairs)
+    if judged is not None:
+        write_judged(judged, [couple_of(one) for one in labels.compared], judge.identity())
     summary = {"out": str(out), "responses": len(responses), **label_summary(labels, judge)}
     if route is not None:
         open_couples = [one for one in labels.compared if one.failure or not one.agrees]
         write_records(route, [_routed(one) for one in open_couples])
         summary |= {"route": str(route), "routed": len(open_couples)}
-    return summary, summary_warnings(summary)
+    if judged is not None:
+        summary["judged"] = str(judged)
+    if calibration is not None:
+        summary["calibration"] = {"map": calibration.map.name, "sha256": calibration.hash, **calibration.data}
+    warnings = summary_warnings(summary)
+    if drift is not None:
+        summary["drift"] = drift
+        warnings += [line] if (line := drift_warning(drift)) else []
+    return summary, warnings
 
 
 def estimate_file(

@@ -29,6 +29,7 @@ from boresight.pipeline.check_memory import (
 )
 from boresight.pipeline.check_method import method_findings
 from boresight.pipeline.check_quality import quality_findings
+from boresight.pipeline.check_regulated import regulated_findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ def check_pipeline(
         *model_findings,
         *method_findings(pipeline, data),
         *quality_findings(pipeline, data),
+        *regulated_findings(pipeline, data),
         *memory_findings(lines, machine),
         *quantization_findings(pipeline, machine),
     ]

@@ -25,7 +25,9 @@ from boresight.data.readers import (
 from boresight.data.split import hold_out
 from boresight.errors import DataError, JudgeError
 from boresight.evaluation.probe_sets import read_probes
+from boresight.feedback.calibration import load_calibration
 from boresight.feedback.constitution import load_constitution
+from boresight.feedback.human_votes import read_human_votes
 from boresight.feedback.rubric import load_rubric
 from boresight.pipeline.check_findings import Finding
 from boresight.records import Demonstration, PreferencePair, Prompt, RatedResponse
@@ -94,6 +96,7 @@ def read_data(pipeline: Pipeline) -> PipelineData:
                 lines[key] = _line(lines.get(key), path, name, found)
                 if first_time:
                     data.findings.extend(_oddities(name, path, found))
+        data.findings.extend(_late_findings(pipeline, name))
         data.findings.extend(_set_findings(pipeline, name, data.stages[name]))
     data.files.extend(lines.values())
     return data
@@ -103,8 +106,20 @@ def _faults(name: str, paths: Sequence[Path], load: Callable[[str], object]) -> 
     for path in paths:
         try:
             load(str(path))
-        except JudgeError as fault:
-            yield Finding("data_unusable", "error", name, str(fault), JudgeError)
+        except (DataError, JudgeError) as fault:
+            yield Finding("data_unusable", "error", name, str(fault), type(fault))
+
+
+def _late_findings(pipeline: Pipeline, name: str) -> Iterator[Finding]:
+    """People's answers that are there are read; for those that are not, the run will wait."""
+    for paths in pipeline.late_files(name).values():
+        there = [path for path in paths if path.exists()]
+        yield from _faults(name, there, lambda path: read_human_votes([Path(path)]))
+        if len(there) < len(paths):
+            absent = ", ".join(str(path) for path in paths if path not in there)
+            yield Finding(
+                "waits_for_people", "note", name, f"the run will stop here until people have answered in {absent}."
+            )
 
 
 def _model_folder(path: str) -> None:
@@ -116,6 +131,7 @@ NO_DATA: dict[str, Callable[[str], object]] = {
     "rubric_file": load_rubric,
     "constitution_file": load_constitution,
     "path": _model_folder,
+    "calibration": lambda path: load_calibration(Path(path)),
 }
 """What is read in fields of a stage that name other files than data."""
 

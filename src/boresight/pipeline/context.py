@@ -68,7 +68,8 @@ def identify(name: str, pipeline: Pipeline, runs: RunFolder) -> Identity:
     inputs: dict[str, list[Input]] = {}
     for field, stages in pipeline.references(name).items():
         inputs[field] = [Input(stage, runs.stage(stage), runs.output_hash(stage), True) for stage in stages]
-    for field, paths in pipeline.file_inputs(name).items():
+    late = {field: [p for p in paths if p.exists()] for field, paths in pipeline.late_files(name).items()}
+    for field, paths in (pipeline.file_inputs(name) | late).items():
         inputs.setdefault(field, []).extend(
             Input(path.relative_to(pipeline.data_root).as_posix(), path, hash_tree(path), False)
             if path.is_relative_to(pipeline.data_root)
@@ -82,11 +83,16 @@ def identify(name: str, pipeline: Pipeline, runs: RunFolder) -> Identity:
     return Identity(
         stage=name,
         kind=section.kind,
-        config=stage_config(section),
+        config=stage_config(section) | ({"regulated": True} if _is_regulated(pipeline, section) else {}),
         model=pipeline.sections.model.model_dump(exclude={"path"}),
         seed=pipeline.stage_seed(name),
         inputs=inputs,
     )
+
+
+def _is_regulated(pipeline: Pipeline, section: Stage) -> bool:
+    """A gate is another one where the run is regulated; no other stage asks."""
+    return section.kind == "gate" and pipeline.sections.run.regulated
 
 
 def _values(config: Mapping[str, Any]) -> list[Any]:

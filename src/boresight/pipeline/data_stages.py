@@ -5,11 +5,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from boresight.config.judge_sections import AskedJudge
 from boresight.config.sections import (
     AILabelsStage,
     LocalModelJudge,
     OpenAIJudge,
     PreferencesStage,
+    RewardModelJudge,
+    RulesJudge,
     SampleStage,
 )
 from boresight.data.filters import Dropped, Filters, filter_pairs, marked
@@ -18,19 +21,26 @@ from boresight.data.preferences import join_pairs, longer_share
 from boresight.data.readers import read_pairs
 from boresight.data.split import hold_out
 from boresight.errors import DataError, PausedError
-from boresight.feedback.ai_labels import Labels, choose_couples, label_responses
+from boresight.feedback.ai_labels import Labels, choose_couples, comparisons_of, label_responses
+from boresight.feedback.calibration import Calibration, load_calibration
+from boresight.feedback.calibration_report import self_preference_warning
+from boresight.feedback.drift import ask_again, drift_figures, drift_warning
+from boresight.feedback.judge_bias import is_kin
+from boresight.feedback.judged_couples import couple_of, write_judged
+from boresight.feedback.jury import Jury, Verdicts
 from boresight.feedback.label_file import estimate_file, estimate_words
 from boresight.feedback.label_summary import label_summary, summary_warnings
 from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
 from boresight.pipeline.best_of_n import keep_best
 from boresight.pipeline.context import StageContext
+from boresight.pipeline.hybrid_labels import merge_with_people
 from boresight.pipeline.inputs import HELD_OUT, PAIRS, RESPONSES, read_stage_prompts, rows_aside
 from boresight.pipeline.judge_roles import build_judge, build_rubric_judge
 from boresight.pipeline.revision import revise
 from boresight.records import PreferencePair, Response
 
 Result = dict[str, Any]
-DROPPED = "dropped.jsonl"
+DROPPED, JUDGED = "dropped.jsonl", "judged.jsonl"
 NEAR_BOTH = "near_both_parts"
 """Why a pair is neither trained on nor held out: its prompt is a near duplicate of one in either part."""
 COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")  # only in these are columns named by the user
@@ -69,32 +79,53 @@ def sample(context: StageContext, config: SampleStage) -> Result:
 
 def ai_labels(context: StageContext, config: AILabelsStage) -> Result:
     responses = read_records(context.stage_file(config.responses, RESPONSES), Response)
-    labels, figures = _label(context, config, responses)
-    if not labels.pairs:
+    labels, judge, figures = _label(context, config, responses)
+    couples = [couple_of(one) for one in labels.compared]
+    write_judged(context.folder / JUDGED, couples, judge)
+    pairs = labels.pairs
+    if config.human_labels:
+        verdicts = Verdicts(Jury(judge, couples, [couples]), _calibration(context, config))
+        merged = merge_with_people(context, config, verdicts, getattr(config.judge, "clip", 0.0))
+        pairs, figures = list(merged.pairs), {**figures, "people": merged.report}
+    if not pairs:
         raise DataError(
             f"stage {context.name}: the judge preferred no response to another ({labels.ties} ties, "
             f"{labels.verdict_flips} verdicts that turned with the order, {sum(labels.failed.values())} failed"
             f"{_reasons(figures)}); expected at least one pair. Sample more "
             "responses a prompt, or at a higher temperature."
         )
-    write_records(context.folder / PAIRS, labels.pairs)
+    write_records(context.folder / PAIRS, pairs)
     return {
         "responses": len(responses),
         "prompts": labels.prompts,
-        "pairs": len(labels.pairs),
+        "pairs": len(pairs),
         "ties": labels.ties,
         "verdict_flips": labels.verdict_flips,
         **figures,
     }
 
 
-def _label(context: StageContext, config: AILabelsStage, responses: list[Response]) -> tuple[Labels, Result]:
-    """The labels, and what a judge that is asked by a rubric tells of itself."""
+def _label(
+    context: StageContext, config: AILabelsStage, responses: list[Response]
+) -> tuple[Labels, dict[str, Any], Result]:
+    """The labels, who judged, and what a judge that is asked by a rubric tells of itself.
+
+    Where people label too, every judge is shown the couples that a judge who is paid for would be.
+    """
     per_prompt = None if config.ranking else config.pairs_per_prompt
+    calibration = _calibration(context, config)
+    probability = None if calibration is None else calibration.of_compared
+    drawn = choose_couples(responses, per_prompt, seed=context.seed)
     if not isinstance(config.judge, OpenAIJudge | LocalModelJudge):
         judge = build_judge(context, config.judge)
-        labels = label_responses(responses, judge, pairs_per_prompt=per_prompt)
-        return labels, {"cycles": labels.cycles} if config.ranking else {}
+        identity = _identity(context, config.judge)
+        if calibration is not None:
+            calibration.require(identity, str(config.calibration))
+        labels = label_responses(
+            responses, judge, pairs_per_prompt=per_prompt, probability=probability,
+            couples=drawn if config.human_labels else None,
+        )  # fmt: skip
+        return labels, identity, {"cycles": labels.cycles} if config.ranking else {}
     asked = build_rubric_judge(context, config.judge)
     if config.dry_run:
         estimate = estimate_file(responses, asked, pairs_per_prompt=per_prompt, seed=context.seed)
@@ -102,18 +133,55 @@ def _label(context: StageContext, config: AILabelsStage, responses: list[Respons
             f"stage {context.name}: nothing was asked (dry_run). {estimate_words(estimate)} Set dry_run: false and "
             "give the same command to ask."
         )
+    drift = {}
+    if calibration is not None:
+        calibration.require(asked.identity(), str(config.calibration))
+        new_batch = asked.estimate(comparisons_of(drawn)).questions > 0
+        drift = _look_for_drift(context, config.judge, calibration, new_batch=new_batch)
     labels = label_responses(
         responses,
         asked,
         pairs_per_prompt=per_prompt,
-        couples=choose_couples(responses, per_prompt, seed=context.seed),
+        couples=drawn,
         clip=config.judge.clip,
         meta=asked.identity(),
+        probability=probability,
     )
     summary = label_summary(labels, asked)
-    for line in summary_warnings(summary):
+    policy = context.pipeline.model_path or ""
+    name = str(asked.identity()["judge"])
+    kin = [self_preference_warning(name, policy)] if is_kin(policy, name) else []
+    for line in [*summary_warnings(summary), *kin]:
         context.say(f"{context.name}: {line}")
-    return labels, {"failed": summary["failed"], "judging": summary}
+    return labels, asked.identity(), {"failed": summary["failed"], "judging": summary, **drift}
+
+
+def _identity(context: StageContext, judge: RulesJudge | RewardModelJudge) -> dict[str, Any]:
+    """What tells this judge from another: its settings, and of a reward model its weights."""
+    told = {"judge": judge.kind, **judge.model_dump(exclude={"kind"})}
+    return told | ({"sha256": context.runs.output_hash(judge.model)} if isinstance(judge, RewardModelJudge) else {})
+
+
+def _calibration(context: StageContext, config: AILabelsStage) -> Calibration | None:
+    return None if config.calibration is None else load_calibration(context.pipeline.resolve_path(config.calibration))
+
+
+def _look_for_drift(context: StageContext, config: AskedJudge, calibration: Calibration, *, new_batch: bool) -> Result:
+    """The sample of the calibration asked again, where it carries one; told where the judge answers otherwise.
+
+    Before each batch it is asked anew. A stage that goes on without a question to ask is told what was answered then.
+    """
+    if not calibration.audit:
+        return {}
+    replies = f"drift_replies_{context.name}.sqlite"
+    if new_batch:
+        for suffix in ("", "-wal", "-shm"):
+            (context.runs.root / f"{replies}{suffix}").unlink(missing_ok=True)
+    judge = build_rubric_judge(context, config, replies=replies)
+    figures = drift_figures(*ask_again(calibration.audit, judge), seed=context.seed)
+    if warning := drift_warning(figures):
+        context.say(f"{context.name}: {warning}")
+    return {"drift": figures}
 
 
 def _reasons(figures: Result) -> str:

@@ -23,6 +23,7 @@ from boresight.pipeline.answers import answer_prompts, fitting_prompts, limited
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.inputs import RESPONSES, read_stage_prompts
 from boresight.pipeline.judge_roles import build_judge, judged_by
+from boresight.pipeline.regulated_gate import regulated_checks
 from boresight.records import Prompt, Response
 from boresight.stats.intervals import wilson_clustered
 from boresight.storage import read_json, write_text
@@ -200,6 +201,10 @@ def gate(context: StageContext, config: GateStage) -> Result:
         candidates=config.candidates,
         no_worse_probes=config.no_worse_probes,
     )
+    if context.pipeline.sections.run.regulated:
+        names = list(dict.fromkeys(check["candidate"] for check in decision["checks"]))
+        checks = decision["checks"] + regulated_checks(context, config.of, names)
+        decision = {"passed": all(check["passed"] for check in checks), "checks": checks}
     write_text(context.folder / BADGE, gate_badge(decision, context.name))
     return decision
 

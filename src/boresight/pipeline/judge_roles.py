@@ -43,10 +43,12 @@ def build_judge(context: StageContext, config: Judge) -> AnyJudge:
     return build_rubric_judge(context, config)
 
 
-def build_rubric_judge(context: StageContext, config: AskedJudge, *, purpose: str = "") -> RubricJudge:
+def build_rubric_judge(
+    context: StageContext, config: AskedJudge, *, purpose: str = "", replies: str = JUDGE_REPLIES
+) -> RubricJudge:
     """What it was answered lies beside the stages, so that a stage that is built anew pays for nothing again. With a
     `purpose` there are many small rounds: they have no bars, and share one budget also over several starts."""
-    cache = JudgeCache(context.runs.root / JUDGE_REPLIES)
+    cache = JudgeCache(context.runs.root / replies)
     name = config.rubric if config.rubric_file is None else str(context.pipeline.resolve_path(config.rubric_file))
     rubric = load_rubric(name)
     client: JudgeClient | LocalJudge

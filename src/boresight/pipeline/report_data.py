@@ -81,7 +81,7 @@ def _sentence(stage: StageRecord) -> Markup | None:
         )
     if stage.kind == "ai_labels":
         return Markup(
-            "{}: {} from {} to {}; {} without a pair for want of a difference, {} changed with the order."
+            "{}: {} from {} to {}; {} without a pair for want of a difference, {} changed with the order.{}"
         ).format(
             name,
             counted(facts["pairs"], "pair"),
@@ -89,6 +89,7 @@ def _sentence(stage: StageRecord) -> Markup | None:
             counted(facts["prompts"], "prompt"),
             count(facts["ties"]),
             counted(facts["verdict_flips"], "verdict"),
+            _people_words(facts),
         )
     if stage.kind in ("reward_model", "dpo", "orpo", "simpo"):
         return Markup("{}: {} trained on.").format(name, counted(facts["pairs"], "pair"))
@@ -97,6 +98,22 @@ def _sentence(stage: StageRecord) -> Markup | None:
     if stage.kind == "evaluate":
         return Markup("{}: {} answered by each model.").format(name, counted(facts["prompts"], "prompt"))
     return None
+
+
+def _people_words(facts: Json) -> Markup:
+    """What share of the labels people gave, and how often those of the judge are wrong, after a space."""
+    people = facts.get("people")
+    if not people:
+        return Markup("")
+    words = Markup(" People labelled {} of these pairs ({}).").format(
+        count(people["human"]), percent(people["human_share"])
+    )
+    if error := people["ai_label_error"]:
+        low, high = error["ci95"]
+        words += Markup(" Of the judge's labels {} are wrong by people's word ({} to {}), estimated from {}.").format(
+            percent(error["value"]), percent(low), percent(high), counted(error["audited"], "audited pair")
+        )
+    return words
 
 
 def _held_out_sentences(stage: StageRecord) -> list[Markup]:
