@@ -1,0 +1,209 @@
+"""Measures the processor it runs on, with this package's own loops: what `boresight plan --calibrate` keeps.
+
+Small on purpose (about a minute, one thread): large enough that products of matrices are most of the work.
+"""
+
+import datetime
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from boresight.config.sections import SFTStage
+from boresight.data.chat_template import ChatFormat
+from boresight.data.tokenize import Encoded
+from boresight.models.lean_modules import make_lean
+from boresight.models.precision import arithmetic
+from boresight.models.roles import Policy
+from boresight.models.tiny import build_llama, tiny_tokenizer
+from boresight.planning.arithmetic import decode_seconds, forward_flops, training_flops
+from boresight.planning.calibration import SHIPPED, Calibration, load_calibration
+from boresight.planning.shapes import ModelShape, llama_shape
+from boresight.planning.stage_memory import stage_memory
+from boresight.planning.workload import Workload
+from boresight.training.run import Run
+from boresight.training.sft import train_sft
+from boresight.training.usage import peak_gib
+
+GIB = 2**30
+PRODUCTS = ((1024, 256, 768), (1024, 512, 1536), (1024, 1024, 2816))  # tokens, inputs, outputs
+SHAPE = {"hidden_size": 384, "intermediate_size": 1024, "layers": 6}
+ROWS, PROMPT, RESPONSE = 4, 96, 160
+MEMORY_SHAPES = (
+    {"hidden_size": 256, "intermediate_size": 704, "layers": 6},
+    {"hidden_size": 512, "intermediate_size": 1408, "layers": 8},
+)
+MEMORY_STEPS = 8
+
+
+def calibrate(say: Callable[[str], None]) -> Calibration:
+    """Figures of GPUs stay as they are shipped. Raises nothing of its own."""
+    shipped = load_calibration(SHIPPED)
+    say("memory of two processes that train")
+    process, factor = _memory_line()
+    say("products of matrices")
+    speed = max(_product_speed(shape) for shape in PRODUCTS)
+    say("bandwidth")
+    bandwidth = _bandwidth()
+    say("training, float32")
+    policy, shape = _policy()
+    work = Workload(examples=ROWS, prompt_tokens=PROMPT, response_tokens=RESPONSE)
+    flops = ROWS * training_flops(shape, work, head=True)
+    plain = _train_seconds(policy, "float32")
+    say("training, bfloat16")
+    lowered = _train_seconds(policy, "bfloat16")
+    say("scoring and sampling")
+    scoring = _scoring_seconds(policy)
+    token = _token_seconds(policy)
+    read = decode_seconds(shape, rows=ROWS, context=PROMPT + RESPONSE / 2, number_bytes=4, bandwidth=bandwidth)
+    machine = f"{platform.machine()}, {torch.get_num_threads()} thread, {platform.system()}, torch {torch.__version__}"
+    return replace(
+        shipped,
+        source=f"measured {datetime.date.today().isoformat()}: {machine}",
+        cpu_flops=speed,
+        cpu_lowered=plain / lowered,
+        cpu_bandwidth=bandwidth,
+        cpu_training=flops / plain / speed,
+        cpu_scoring=ROWS * forward_flops(shape, work, head=True) / scoring / speed,
+        cpu_sampling=read / token,
+        cpu_step_seconds=_small_step_seconds(),
+        cpu_process_bytes=process,
+        cpu_heap_factor=factor,
+    )
+
+
+def _policy(**sizes: int) -> tuple[Policy, ModelShape]:
+    tokenizer = tiny_tokenizer()
+    sizes = sizes or SHAPE
+    model = build_llama(tokenizer, heads=4, context_length=512, initializer_range=0.02, seed=0, **sizes)
+    make_lean(model.base_model)
+    shape = llama_shape(vocabulary_size=len(tokenizer), tied=True, **sizes)
+    return Policy(model, tokenizer, ChatFormat(tokenizer)), shape
+
+
+def _conversations() -> list[Encoded]:
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, 250, (ROWS, PROMPT + RESPONSE), generator=generator).tolist()
+    mask = [False] * PROMPT + [True] * RESPONSE
+    return [Encoded(row, mask, str(number)) for number, row in enumerate(ids)]
+
+
+def _train_seconds(policy: Policy, dtype: str, steps: int = 6) -> float:
+    """Of the middle one of some steps over all conversations; the first ones make kernels and moments."""
+    ticks = _train(policy, _config(steps), dtype, _conversations())
+    spans = [later - sooner for sooner, later in pairwise(ticks)]
+    return statistics.median(spans[1:])
+
+
+def _config(steps: int) -> SFTStage:
+    return SFTStage(kind="sft", data="", steps=steps, batch_size=ROWS, micro_batch_tokens=1024, learning_rate=1e-5)
+
+
+class _TimedRun(Run):
+    """Notes the processor time after each step, and writes no log."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, title="measuring", key="", seed=0, checkpoint_every=10**9)
+        self.ticks: list[float] = []
+
+    def log(self, step: int, metrics: Mapping[str, float], split: str = "train") -> None:
+        self.ticks.append(time.process_time())
+
+
+def _train(policy: Policy, stage: SFTStage, dtype: str, rows: Sequence[Encoded]) -> list[float]:
+    with tempfile.TemporaryDirectory() as folder, arithmetic(dtype, "cpu"):
+        run = _TimedRun(Path(folder))
+        train_sft(stage, policy, rows, run)
+    return run.ticks
+
+
+def _small_step_seconds() -> float:
+    """Of a step with hardly any arithmetic: what the loop itself takes."""
+    policy, _ = _policy(hidden_size=16, intermediate_size=32, layers=6)
+    return _train_seconds(policy, "float32")
+
+
+def _memory_line() -> tuple[int, float]:
+    """Peak memory of two processes less what stays, as a line over what comes and goes: its start and its slope."""
+    points = []
+    for sizes in MEMORY_SHAPES:
+        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        with pool:
+            points.append(pool.submit(_peak_beside, sizes, torch.get_num_threads()).result())
+    (passing, beside), (more_passing, more_beside) = points
+    slope = (more_beside - beside) / (more_passing - passing)
+    return int(beside - slope * passing), slope
+
+
+def _peak_beside(sizes: dict[str, int], threads: int) -> tuple[int, int]:
+    """Bytes that come and go by count, and peak memory of this process less weights, gradients and moments."""
+    torch.set_num_threads(threads)
+    policy, shape = _policy(**sizes)
+    stage = _config(steps=MEMORY_STEPS)
+    memory = stage_memory(stage, shape, dtype="float32", tokens=PROMPT + RESPONSE)
+    assert memory is not None
+    _train(policy, stage, "float32", _ragged())
+    return memory.activations, int(peak_gib() * GIB) - memory.certain
+
+
+def _ragged() -> list[Encoded]:
+    """Rows of many lengths: an allocator leaves more holes between them."""
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.randint(PROMPT // 2, PROMPT + RESPONSE, (ROWS * MEMORY_STEPS,), generator=generator).tolist()
+    return [Encoded([5] * n, [False] * (n // 3) + [True] * (n - n // 3), str(i)) for i, n in enumerate(lengths)]
+
+
+@torch.no_grad()
+def _scoring_seconds(policy: Policy) -> float:
+    ids = torch.tensor([row.input_ids for row in _conversations()])
+    mask = torch.tensor([row.response_mask for row in _conversations()])
+    policy.model.eval()
+    return _median_seconds(lambda: policy.logps(ids, mask), 5)
+
+
+def _token_seconds(policy: Policy) -> float:
+    """Of one token for each of the responses."""
+    prompts = [row.input_ids[:PROMPT] for row in _conversations()]
+
+    def sample(tokens: int) -> None:
+        policy.generate(
+            prompts,
+            temperatures=[1.0] * ROWS,
+            max_new_tokens=tokens,
+            stop_token_ids=[10**9],
+            generator=torch.Generator().manual_seed(0),
+            batch_size=ROWS,
+        )
+
+    return (_median_seconds(lambda: sample(RESPONSE), 3) - _median_seconds(lambda: sample(1), 3)) / (RESPONSE - 1)
+
+
+def _product_speed(shape: tuple[int, int, int]) -> float:
+    tokens, inputs, outputs = shape
+    rows, weight = torch.randn(tokens, inputs), torch.randn(outputs, inputs)
+    return 2.0 * tokens * inputs * outputs / _median_seconds(lambda: nn.functional.linear(rows, weight), 15)
+
+
+def _bandwidth() -> float:
+    """Reading a matrix far larger than any cache, once for a vector."""
+    matrix, vector = torch.randn(8192, 8192), torch.randn(8192)
+    return matrix.numel() * 4 / _median_seconds(lambda: matrix @ vector, 7)
+
+
+def _median_seconds(work: Callable[[], object], times: int) -> float:
+    work()
+    spans = []
+    for _ in range(times):
+        started = time.process_time()
+        work()
+        spans.append(time.process_time() - started)
+    return statistics.median(spans)
