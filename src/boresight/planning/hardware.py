@@ -97,7 +97,8 @@ def _known(text: str, name: str) -> Device:
     key = name.lower().removeprefix("nvidia-").removeprefix("amd-")
     if key in devices:
         return devices[key]
-    begun = [device.name for found, device in devices.items() if found.startswith(key)]
+    begun = [device.name for found, device in devices.items() if found.split("-")[0] == key]
+    begun = begun or [device.name for found, device in devices.items() if found.startswith(key)]
     if len(begun) == 1:
         return catalogue()[begun[0]]
     if begun:

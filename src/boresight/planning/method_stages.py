@@ -123,6 +123,8 @@ def _policy_stages(case: Case, method: str, stages: dict[str, StageSection], sta
         "max_new_tokens": case.max_new_tokens,
         **_training(case, 1e-6, batch=False),
     }
+    if method == "ppo" and reward != "scorer":
+        settings["value_start"] = "policy"  # there is no reward model whose weights it could start from
     stages[method] = kind.model_validate(settings)
 
 
