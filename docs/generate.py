@@ -1,6 +1,6 @@
 """Writes the pages that are made from code or from measured figures, so that they cannot differ from them.
 
-python docs/generate.py            # writes settings, metrics, lint, findings, figures, benchmarks, tables of two pages
+python docs/generate.py            # settings, metrics, lint, findings, figures, benchmarks, planner, tables of two pages
 python docs/generate.py --check    # exit 1 where a page is not what the code says
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from benchmarks_page import VERSUS, benchmarks_page
+from planner_page import planner_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -260,6 +261,7 @@ PAGES = {
     "metrics.md": metrics_page,
     "lint.md": lint_page,
     "findings.md": findings_page,
+    "planner_figures.md": planner_page,
 }
 if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page

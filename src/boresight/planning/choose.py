@@ -257,7 +257,9 @@ def _rank(case: Case, option: Option) -> tuple[int, float]:
     place = float(order.index(option.method))
     if case.prefer == "cost" and option.method != "sft":
         place = option.hours
-    return VERDICTS.index(option.verdict), 1e9 if option.method == "sft" else place
+    if option.method == "sft":  # where there is more than demonstrations, what learns from it comes first
+        return max(VERDICTS.index(option.verdict), VERDICTS.index("marginal")), 1e9
+    return VERDICTS.index(option.verdict), place
 
 
 def _gpus(count: int) -> str:
