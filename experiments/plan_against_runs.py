@@ -45,8 +45,8 @@ from boresight.planning.workload import Workload, workload_of  # noqa: E402
 
 BOUND = 0.15
 BATCH, ROW_TOKENS, RESPONSE = 8, 1024, 64
-EXAMPLES = {"tiny": 64, "medium": 48, "small": 24}
-PPO_PROMPTS = 24
+EXAMPLES = {"tiny": 40, "medium": 24, "small": 16}
+PPO_PROMPTS = 16
 BATCHED = ("sft", "reward_model", "dpo", "orpo")
 LAYOUTS = ("separate", "shared", "one_trunk")
 
