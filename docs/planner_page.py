@@ -23,8 +23,8 @@ def planner_page() -> str:
     lines = [
         "# Figures of the planner",
         "",
-        "Made by `docs/generate.py`: predictions by the code as it stands, what was measured from the sources named, or",
-        "from `docs/figures`, which `make experiments` writes. How to read them: [the planner](planner.md).",
+        "Made by `docs/generate.py`: predictions by the code as it stands, what was measured from the sources named,",
+        "or from `docs/figures`, which `make experiments` writes. How to read them: [the planner](planner.md).",
         *_case(),
         *_published(published),
         *_fits(published["fits"]()),

@@ -71,6 +71,7 @@ def test_a_pipeline_is_written_and_what_it_lacks_is_named(call: Call, tmp_path: 
         (("--model", "Llama-3.1-8B", "--method", "dpoo"), ["--method dpoo", "dpo"]),
         (("--model", "Llama-3.1-8B", "--have", "pear"), ["--have pear"]),
         (("--gpus", "cpu"), ["--model"]),
+        (("--model", "Llama-3.1-8B", "--shard", "3", "--write", "p.yaml"), ["--write", "Elsewhere"]),
     ],
 )
 def test_nonsense_is_refused_in_a_line(call: Call, arguments: tuple[str, ...], parts: list[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from boresight.errors import PlanError
 from boresight.planning.calibration import SHIPPED, load_calibration
-from boresight.planning.case import Case, read_have
+from boresight.planning.case import Case, Elsewhere, read_have
 from boresight.planning.choose import Option, choose, judge_method
 from boresight.planning.hardware import find_machine
 from boresight.planning.known_models import find_model
@@ -130,6 +130,23 @@ def test_limits_that_are_none_are_refused(settings: dict[str, Any], part: str) -
     with pytest.raises(PlanError) as refused:
         case(**settings)
     assert part in str(refused.value)
+
+
+def test_what_others_do_is_counted_as_they_do_it_and_said_to_be_theirs() -> None:
+    here = judge_method(case(gpus="8xA100-80GB", finetune="lora"), "ppo")
+
+    def peak(method: str = "ppo", finetune: str = "full", **elsewhere: Any) -> tuple[int, Option]:
+        option = judge_method(case(gpus="8xA100-80GB", finetune=finetune, elsewhere=Elsewhere(**elsewhere)), method)
+        return option.peak, option
+
+    shared, told = peak(formats="mixed", shard=3)
+    assert told.feasible and any("another framework" in reason for reason in told.reasons)
+    assert peak(formats="mixed", shard=3, engine="colocated")[0] > shared
+    assert peak(formats="mixed", shard=3, engine="apart")[0] < shared
+    assert peak("sft", formats="pure_bfloat16", shard=0)[0] < peak("sft", formats="mixed", shard=0)[0]
+    eight = peak("sft", formats="mixed", shard=0, eight_bit_optimizer=True)[0]
+    assert peak("sft", formats="mixed", shard=0, offload=True)[0] < eight < peak("sft", formats="mixed", shard=0)[0]
+    assert here.feasible and not any("another framework" in reason for reason in here.reasons)
 
 
 def test_data_that_there_is_not_is_refused_with_the_nearest() -> None:

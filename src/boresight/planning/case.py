@@ -30,6 +30,24 @@ FILES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """What other frameworks may do otherwise than this package, for a plan of theirs. None: as here."""
+
+    formats: Literal["mixed", "pure_bfloat16"] | None = None
+    eight_bit_optimizer: bool = False
+    shard: Literal[0, 1, 2, 3] | None = None
+    """ZeRO stage over all GPUs, for every method."""
+    offload: bool = False
+    """The optimizer waits on the CPU."""
+    engine: Literal["colocated", "apart"] | None = None
+    """A sampling engine such as vLLM, with 16-bit weights: on the same GPUs, or on others."""
+
+    @property
+    def is_here(self) -> bool:
+        return self == Elsewhere()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """`have`: kinds of data at hand with their paths."""
 
@@ -58,6 +76,7 @@ class Case:
     budget: float | None = None
     cost_per_gpu_hour: float | None = None
     prefer: Preference = "balance"
+    elsewhere: Elsewhere = Elsewhere()
 
     def __post_init__(self) -> None:
         for name, value in (

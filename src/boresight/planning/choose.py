@@ -8,7 +8,7 @@ from boresight.planning.case import Case
 from boresight.planning.hardware import Machine, catalogue
 from boresight.planning.memory import Memory, memory_of
 from boresight.planning.method_stages import METHODS, missing_data, stages_of, uses_judge
-from boresight.planning.numbers import GIB
+from boresight.planning.numbers import FORMATS, GIB
 from boresight.planning.prediction import beside_frameworks
 from boresight.planning.queueing import Station
 from boresight.planning.recipe import Recipe, Sharding
@@ -99,7 +99,25 @@ def placed(recipe: Recipe, case: Case, *, gpus: int) -> Recipe:
     """The recipe on the case's devices: shared where there are several, with what frameworks take."""
     on_gpu = not case.machine.device.is_cpu
     sharding = Sharding(gpus=gpus, stage=3) if on_gpu and gpus > 1 else Sharding()
-    return replace(beside_frameworks(recipe, case.calibration, on_gpu=on_gpu), sharding=sharding)
+    recipe = replace(beside_frameworks(recipe, case.calibration, on_gpu=on_gpu), sharding=sharding)
+    return recipe if case.elsewhere.is_here else _as_elsewhere(recipe, case)
+
+
+def _as_elsewhere(recipe: Recipe, case: Case) -> Recipe:
+    """What another framework would make of it."""
+    other = case.elsewhere
+    numbers = recipe.numbers if other.formats is None else FORMATS[other.formats]
+    if other.eight_bit_optimizer:
+        numbers = numbers.with_8bit_optimizer()
+    sharding = recipe.sharding
+    if other.shard is not None:
+        sharding = Sharding(gpus=case.machine.count, stage=other.shard)
+    rollout = recipe.rollout
+    if rollout is not None and other.engine == "colocated":
+        rollout = replace(rollout, engine_bytes=2 * recipe.shape.parameters)
+    elif rollout is not None and other.engine == "apart":
+        rollout = replace(rollout, rows=0)
+    return replace(recipe, numbers=numbers, sharding=replace(sharding, optimizer_on_cpu=other.offload), rollout=rollout)
 
 
 def _plan(case: Case, name: str, section: StageSection) -> StagePlan | None:
@@ -107,7 +125,8 @@ def _plan(case: Case, name: str, section: StageSection) -> StagePlan | None:
     recipe = stage_recipe(section, case.shape, dtype=case.dtype, tokens=case.longest, shares_reward=shares)
     if recipe is None:
         return None
-    gpus = case.machine.count if section.kind in SHARED_KINDS else 1
+    shared = section.kind in SHARED_KINDS or case.elsewhere.shard is not None
+    gpus = case.machine.count if shared else 1
     work = _workload(case, section)
     time = stage_time(section, case.shape, work, Speed.of(case.machine, case.calibration, case.dtype, section.kind))
     assert time is not None
@@ -144,6 +163,8 @@ def _verdict(case: Case, option: Option) -> tuple[str, list[str]]:
         return "over budget", [f"{option.hours:.1f} hours, of {case.hours:g} at hand", *reasons]
     if case.budget is not None and option.cost is not None and option.cost > case.budget:
         return "over budget", [f"costs {option.cost:.0f}, of {case.budget:g} at hand", *reasons]
+    if not case.elsewhere.is_here:
+        reasons.append("for another framework: this package does not train so, and the hours are its own")
     reasons += _traits(case, option)
     copied = _with_reference_copied(case, option)
     if copied is not None and copied > comfortable:
@@ -158,7 +179,7 @@ def _why_so_much(case: Case, plan: StagePlan) -> Iterator[str]:
     """The largest parts of a stage that does not fit, and what sharing over all GPUs would leave."""
     parts = sorted(plan.memory.peak.parts.items(), key=lambda item: -item[1])[:3]
     yield "largest parts: " + ", ".join(f"{name} {size / GIB:.1f}" for name, size in parts)
-    if isinstance(plan.section, PolicyStage) and case.machine.count > 1:
+    if isinstance(plan.section, PolicyStage) and case.machine.count > 1 and case.elsewhere.shard is None:
         recipe = stage_recipe(plan.section, case.shape, dtype=case.dtype, tokens=case.longest)
         assert recipe is not None
         shared = memory_of(placed(recipe, case, gpus=case.machine.count)).total

@@ -1,0 +1,79 @@
+"""The options of `boresight plan`: what each is called and what it says of itself."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+
+class Finetune(StrEnum):
+    full = "full"
+    lora = "lora"
+    qlora = "qlora"
+
+
+class Dtype(StrEnum):
+    bfloat16 = "bfloat16"
+    float32 = "float32"
+
+
+class Prefer(StrEnum):
+    balance = "balance"
+    quality = "quality"
+    cost = "cost"
+
+
+class Formats(StrEnum):
+    mixed = "mixed"
+    pure_bfloat16 = "pure_bfloat16"
+
+
+class Engine(StrEnum):
+    colocated = "colocated"
+    apart = "apart"
+
+
+class Lists(StrEnum):
+    models = "models"
+    gpus = "gpus"
+
+
+KINDS = (
+    "Data at hand: demonstrations, pairs, rankings, prompts, verifiable (prompts that a program can check), judge. "
+    "With =FILE where it is."
+)
+
+Model = Annotated[str | None, Option(metavar="DIR_OR_NAME", help="Model folder, config.json, or a common model.")]
+Gpus = Annotated[str, Option(metavar="NxNAME", help="Hardware: 2xA100-80GB, H200-141GB, cpu.")]
+FinetuneOption = Annotated[Finetune, Option(help="Train all weights, adapters, or adapters on 4-bit weights.")]
+Method = Annotated[str | None, Option(metavar="METHOD", help="This method alone: sft, orpo, dpo, rloo or ppo.")]
+Have = Annotated[str, Option(metavar="KINDS", help=KINDS)]
+Tuned = Annotated[bool, Option("--tuned", help="The model was fine-tuned to answer before.")]
+Regulated = Annotated[bool, Option("--regulated", help="Labels of a language model may not decide alone.")]
+Examples = Annotated[int, Option(metavar="N", help="Pairs or demonstrations.")]
+Prompts = Annotated[int, Option(metavar="N", help="Prompts that a policy samples from.")]
+PromptTokens = Annotated[int, Option(metavar="N", help="Mean tokens of a prompt.")]
+ResponseTokens = Annotated[int, Option(metavar="N", help="Mean tokens of a response.")]
+Longest = Annotated[int, Option(metavar="N", help="Tokens of the longest prompt and response.")]
+Epochs = Annotated[float, Option(metavar="E", help="Passes over the data.")]
+Rank = Annotated[int, Option(metavar="R", help="Rank of adapters.")]
+DtypeOption = Annotated[Dtype, Option("--dtype", help="Format of matrix products.")]
+Hours = Annotated[float | None, Option(metavar="H", help="Hours at most.")]
+Budget = Annotated[float | None, Option(metavar="M", help="Money at most.")]
+Cost = Annotated[float | None, Option(metavar="C", help="Your price of an hour of one GPU.")]
+PreferOption = Annotated[Prefer, Option("--prefer", help="Among methods that fit.")]
+Write = Annotated[Path | None, Option(metavar="FILE", help="Write the pipeline of the method.")]
+Calibrate = Annotated[bool, Option("--calibrate", help="Measure this processor first, and keep it.")]
+CalibrationFile = Annotated[Path | None, Option(metavar="FILE", help="Measured speeds to go by.")]
+FormatsOption = Annotated[
+    Formats | None, Option("--formats", help="Elsewhere: 16-bit weights with float32 masters, or 16 bits throughout.")
+]
+EightBit = Annotated[bool, Option("--8bit-optimizer", help="Elsewhere: moments of a byte.")]
+Shard = Annotated[int | None, Option(metavar="STAGE", min=0, max=3, help="Elsewhere: ZeRO stage over all GPUs.")]
+Offload = Annotated[bool, Option("--offload", help="Elsewhere: the optimizer waits on the CPU.")]
+EngineOption = Annotated[
+    Engine | None, Option("--engine", help="Elsewhere: an engine such as vLLM samples, on the same GPUs or apart.")
+]
+ListOption = Annotated[Lists | None, Option("--list", help="Print the known models or GPUs.")]
+Json = Annotated[bool, Option("--json", help="Print one JSON object.")]
