@@ -84,6 +84,9 @@ def test_a_gpu_is_known_by_the_name_that_its_driver_gives(name: str, gib: int, f
         ("gpt2", "openai-community/gpt2"),
         ("mistralai/Mistral-7B-v0.1", "mistralai/Mistral-7B-v0.1"),
         ("Llama-2-7b-chat-hf", "meta-llama/Llama-2-7b"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistralai/Mistral-7B-v0.3"),
+        ("mistral-7b", "mistralai/Mistral-7B-v0.1"),
+        ("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "TinyLlama/TinyLlama-1.1B"),
     ],
 )
 def test_models_are_found_by_what_people_write(written: str, name: str) -> None:

@@ -1,13 +1,11 @@
 """Memory of each stage against what this machine has."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
@@ -15,6 +13,7 @@ from boresight.config.sections import EvaluateStage, PolicyStage, PretrainStage,
 from boresight.pipeline.check_findings import Finding
 from boresight.pipeline.check_lineage import local_model, root_of, shared_base, start_of
 from boresight.planning.calibration import load_calibration
+from boresight.planning.hardware import process_memory
 from boresight.planning.memory import Memory, memory_of
 from boresight.planning.model_folders import folder_shape
 from boresight.planning.numbers import GIB
@@ -22,7 +21,6 @@ from boresight.planning.prediction import beside_frameworks
 from boresight.planning.shapes import ModelShape, pretrain_shape
 from boresight.planning.stage_memory import stage_recipe
 
-CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 UNKNOWN_LENGTH = 1024
 """Tokens taken for the longest row where neither data nor config tell it."""
 
@@ -48,11 +46,7 @@ def this_machine() -> Machine:
     gpu = _gpu_bytes()
     if gpu is not None:
         return Machine("GPU", gpu)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in map(Path, CGROUP_LIMITS):
-        if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
-            memory = min(memory, int(text))
-    return Machine("memory", memory)
+    return Machine("memory", process_memory())
 
 
 def memory_lines(pipeline: Pipeline, longest: Mapping[str, int], machine: Machine) -> list[MemoryLine]:

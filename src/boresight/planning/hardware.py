@@ -19,6 +19,7 @@ COMFORTABLE, MOST = 0.94, 0.98
 """Parts of a GPU's memory that a plan may fill: lengths vary, and an allocator leaves holes that it cannot give."""
 CONTEXT_BYTES = 2**30
 """What the driver's context and kernels take on a GPU; 0.6 to 1 GiB is usual."""
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 SPECIFICATION = re.compile(r"^\s*(?:(?P<count>-?\d+(?:\.\d+)?)\s*[x×*]\s*)?(?P<name>[A-Za-z][\w.+-]*)\s*$")
 
 
@@ -120,12 +121,20 @@ def device_of(driver_name: str, memory: int) -> Device | None:
     return min(fitting, key=lambda d: abs(d.memory - memory), default=None)
 
 
+def process_memory() -> int:
+    """Bytes that a process here may have: the machine's, or its container's limit."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in map(Path, CGROUP_LIMITS):
+        if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
+            memory = min(memory, int(text))
+    return memory
+
+
 def this_cpu(calibration: Calibration) -> Device:
     """This machine's memory, with speeds as they were measured on the machine of the calibration."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Device(
         name="cpu",
-        memory=memory,
+        memory=process_memory(),
         flops=calibration.cpu_flops,
         bandwidth=calibration.cpu_bandwidth,
         link=calibration.cpu_bandwidth,

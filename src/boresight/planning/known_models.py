@@ -14,7 +14,8 @@ from boresight.planning.shapes import ModelShape
 
 TABLE = Path(__file__).with_name("models.json")
 """Configs of common models by their names on the hub, as far as shapes need them."""
-TUNED = re.compile(r"[-_](instruct|it|base|chat|hf|pt|v0\.[123]|sft|dpo)\b.*$", re.IGNORECASE)
+TUNED = re.compile(r"[-_](instruct|it|base|chat|hf|pt|sft|dpo)(?=[-_]|$)")
+VERSION = re.compile(r"-v\d+(\.\d+)?$")
 
 
 @cache
@@ -50,20 +51,15 @@ def nearest(name: str, known: list[str], most: int = 3) -> list[str]:
 
 
 def _known_name(name: str) -> str | None:
-    """By the full name, or without the owner, or without what tells a tuned version from its base."""
-    wanted = [name.lower(), TUNED.sub("", name).lower()]
-    for form in wanted:
-        for key in known_configs():
-            short = key.split("/")[-1].lower()
-            if form in (
-                key.lower(),
-                short,
-                TUNED.sub("", short),
-                f"{key.split('/')[0].lower()}/{TUNED.sub('', short)}",
-            ):
-                return key
-    bare = wanted[-1].split("/")[-1]
-    return next((k for k in known_configs() if TUNED.sub("", k.split("/")[-1]).lower() == bare), None)
+    """By the full name, by the name without its owner, or by that without what tells a tuned version from its base."""
+    short = name.lower().split("/")[-1]
+    untuned = TUNED.sub("", short)
+    names = {key: key.lower().split("/")[-1] for key in known_configs()}
+    return (
+        next((key for key in names if key.lower() == name.lower()), None)
+        or next((key for key, known in names.items() if known in (short, untuned)), None)
+        or next((key for key, known in names.items() if VERSION.sub("", known) == VERSION.sub("", untuned)), None)
+    )
 
 
 def _read_config(path: Path) -> dict[str, Any]:
