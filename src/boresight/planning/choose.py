@@ -125,7 +125,8 @@ def _plan(case: Case, name: str, section: StageSection) -> StagePlan | None:
     recipe = stage_recipe(section, case.shape, dtype=case.dtype, tokens=case.longest, shares_reward=shares)
     if recipe is None:
         return None
-    shared = section.kind in SHARED_KINDS or case.elsewhere.shard is not None
+    shared = section.kind in SHARED_KINDS and recipe.quantized is False  # 4-bit weights are for one process
+    shared = shared or case.elsewhere.shard is not None
     gpus = case.machine.count if shared else 1
     work = _workload(case, section)
     time = stage_time(section, case.shape, work, Speed.of(case.machine, case.calibration, case.dtype, section.kind))
@@ -183,13 +184,9 @@ def _why_so_much(case: Case, plan: StagePlan) -> Iterator[str]:
         recipe = stage_recipe(plan.section, case.shape, dtype=case.dtype, tokens=case.longest)
         assert recipe is not None
         shared = memory_of(placed(recipe, case, gpus=case.machine.count)).total
-        yield (
-            f"{plan.section.kind} runs on one GPU; shared over all {case.machine.count} it would still take "
-            f"{shared / GIB:.1f} GiB on each"
-            if shared > case.machine.device.usable
-            else f"{plan.section.kind} runs on one GPU; shared over all {case.machine.count} it would take "
-            f"{shared / GIB:.1f} GiB on each"
-        )
+        still = "still " if shared > case.machine.device.usable else ""
+        would = f"shared over all {case.machine.count} it would {still}take {shared / GIB:.1f} GiB on each"
+        yield f"{plan.section.kind} runs on one GPU; {would}"
 
 
 def _with_reference_copied(case: Case, option: Option) -> int | None:
@@ -275,9 +272,7 @@ def _rank(case: Case, option: Option) -> tuple[int, float]:
     order: tuple[str, ...] = CHECKED_BY_PROGRAM if "verifiable" in case.have else ORDERS["balance"]
     if case.prefer == "quality":
         order = ORDERS["quality"]
-    place = float(order.index(option.method))
-    if case.prefer == "cost" and option.method != "sft":
-        place = option.hours
+    place = option.hours if case.prefer == "cost" else float(order.index(option.method))
     if option.method == "sft":  # where there is more than demonstrations, what learns from it comes first
         return max(VERDICTS.index(option.verdict), VERDICTS.index("marginal")), 1e9
     return VERDICTS.index(option.verdict), place

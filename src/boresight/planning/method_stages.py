@@ -32,7 +32,7 @@ def missing_data(case: Case, method: str) -> list[str]:
     if method != "orpo" and not case.tuned and "demonstrations" not in have:
         lacks.append("demonstrations (or a model that was fine-tuned before: --tuned)")
     if method == "sft":
-        return lacks if not case.tuned else [] if "demonstrations" in have else ["demonstrations"]
+        return [] if "demonstrations" in have else ["demonstrations"]
     compared = _has_pairs(case) or _can_label(case)
     if method in ("orpo", "dpo") and not compared:
         lacks.append("pairs or rankings (or prompts and a judge, where AI labels may decide)")
@@ -48,15 +48,13 @@ def stages_of(case: Case, method: str) -> dict[str, StageSection]:
     """By name, in order. The data must be at hand (`missing_data`)."""
     stages: dict[str, StageSection] = {}
     start = BASE
-    if "demonstrations" in case.have and not case.tuned and method != "orpo":
+    if method == "sft" or ("demonstrations" in case.have and not case.tuned and method != "orpo"):
         stages["demo"] = SFTStage(
             kind="sft", start=BASE, data=case.have["demonstrations"], epochs=case.epochs, **_training(case, 2e-5)
         )
         start = "demo"
     if method == "sft":
-        return stages or {"demo": SFTStage(
-            kind="sft", start=BASE, data=case.have["demonstrations"], epochs=case.epochs, **_training(case, 2e-5)
-        )}  # fmt: skip
+        return stages
     needs_pairs = method in ("orpo", "dpo") or not _is_verifiable(case)
     data = _pair_stages(case, stages, start) if needs_pairs else ""
     if method == "orpo":
