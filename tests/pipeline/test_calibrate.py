@@ -1,6 +1,7 @@
 """The measurements of `boresight plan --calibrate`, on models of hardly any size."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,17 @@ def test_products_and_bandwidth_have_speeds_of_this_world() -> None:
     assert 1e8 < calibrate._product_speed((64, 64, 64)) < 1e14
 
 
-def test_what_comes_and_goes_is_told_apart_from_what_stays() -> None:
-    small, beside = calibrate._peak_beside(SIZES, torch.get_num_threads())
-    large, _ = calibrate._peak_beside(SIZES | {"layers": 4}, torch.get_num_threads())
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Put back what was."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_what_comes_and_goes_is_told_apart_from_what_stays(threads: None) -> None:
+    small, beside = calibrate._peak_beside(SIZES)
+    large, _ = calibrate._peak_beside(SIZES | {"layers": 4})
     assert small < large < 2.5 * small and beside > small
 
 

@@ -25,9 +25,10 @@ def text_of(case: Case, options: Sequence[Option], written: dict[str, Any] | Non
     chosen = options[0]
     shape = case.shape
     mixture = f", {shape.active_parameters / 1e9:.2f} of them for a token" if shape.is_mixture else ""
+    each = " each" if case.machine.count > 1 else ""
     head = (
         f"{case.model}: {shape.parameters / 1e9:.2f} billion parameters{mixture}; {case.machine}, "
-        f"{case.machine.device.memory / GIB:.1f} GiB each; {case.finetune}, {case.dtype}"
+        f"{case.machine.device.memory / GIB:.1f} GiB{each}; {case.finetune}, {case.dtype}"
     )
     blocks = [head, _chosen_text(chosen), _trade_table(case, options)]
     if chosen.stages:

@@ -46,7 +46,16 @@ MEMORY_STEPS = 8
 
 
 def calibrate(say: Callable[[str], None]) -> Calibration:
-    """Figures of GPUs stay as they are shipped. Raises nothing of its own."""
+    """By one thread. Figures of GPUs stay as they are shipped."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _measured(say)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measured(say: Callable[[str], None]) -> Calibration:
     shipped = load_calibration(SHIPPED)
     say("memory of two processes that train")
     process, factor = _memory_line()
@@ -65,7 +74,7 @@ def calibrate(say: Callable[[str], None]) -> Calibration:
     scoring = _scoring_seconds(policy)
     token = _token_seconds(policy)
     read = decode_seconds(shape, rows=ROWS, context=PROMPT + RESPONSE / 2, number_bytes=4, bandwidth=bandwidth)
-    machine = f"{platform.machine()}, {torch.get_num_threads()} thread, {platform.system()}, torch {torch.__version__}"
+    machine = f"{platform.machine()}, one thread, {platform.system()}, torch {torch.__version__}"
     return replace(
         shipped,
         source=f"measured {datetime.date.today().isoformat()}: {machine}",
@@ -138,15 +147,15 @@ def _memory_line() -> tuple[int, float]:
     for sizes in MEMORY_SHAPES:
         pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         with pool:
-            points.append(pool.submit(_peak_beside, sizes, torch.get_num_threads()).result())
+            points.append(pool.submit(_peak_beside, sizes).result())
     (passing, beside), (more_passing, more_beside) = points
-    slope = (more_beside - beside) / (more_passing - passing)
+    slope = max(1.0, (more_beside - beside) / (more_passing - passing))
     return int(beside - slope * passing), slope
 
 
-def _peak_beside(sizes: dict[str, int], threads: int) -> tuple[int, int]:
+def _peak_beside(sizes: dict[str, int]) -> tuple[int, int]:
     """Bytes that come and go by count, and peak memory of this process less weights, gradients and moments."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     policy, shape = _policy(**sizes)
     stage = _config(steps=MEMORY_STEPS)
     memory = stage_memory(stage, shape, dtype="float32", tokens=PROMPT + RESPONSE)

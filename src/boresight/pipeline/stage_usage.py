@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from boresight.config.sections import PolicyStage, PretrainStage
+from boresight.errors import PlanError
 from boresight.pipeline.check_lineage import shared_base, start_of
 from boresight.pipeline.context import StageContext
 from boresight.planning.calibration import Calibration, load_calibration
@@ -33,8 +34,11 @@ class StageUsage:
 
 def expected(context: StageContext) -> dict[str, float]:
     """What the planner says of the lengths that the stage told; nothing where it told none, or is built by several."""
-    machine = _machine(calibration := load_calibration())
-    shape = _shape(context)
+    try:
+        calibration = load_calibration()
+    except PlanError:  # a file of the user's that cannot be read: told by `boresight check`, no reason to lose a stage
+        return {}
+    machine, shape = _machine(calibration), _shape(context)
     if not context.workloads or shape is None or machine is None or context.processes.count > 1:
         return {}
     config = context.config
