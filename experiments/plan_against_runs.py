@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,8 @@ from boresight.data.tokenize import encode_pair  # noqa: E402
 from boresight.models.loading import chat_format, load_tokenizer  # noqa: E402
 from boresight.planning.calibration import Calibration, load_calibration  # noqa: E402
 from boresight.planning.hardware import find_machine  # noqa: E402
-from boresight.planning.memory import memory_of  # noqa: E402
+from boresight.planning.prediction import predict  # noqa: E402
 from boresight.planning.shapes import ModelShape, llama_shape  # noqa: E402
-from boresight.planning.stage_memory import stage_recipe  # noqa: E402
-from boresight.planning.stage_time import Speed, stage_time  # noqa: E402
 from boresight.planning.workload import Workload, workload_of  # noqa: E402
 
 BOUND = 0.15
@@ -103,19 +101,17 @@ def predicted(
     section: StageSection, shape: ModelShape, dtype: str, work: Workload, calibration: Calibration
 ) -> tuple[float, float]:
     """Peak in MiB, processor seconds."""
-    recipe = stage_recipe(section, shape, dtype=dtype, tokens=work.longest, shares_reward=True)
-    assert recipe is not None
-    recipe = replace(
-        recipe,
-        scored_share=work.scored_share,
-        overhead=calibration.cpu_process_bytes,
-        heap_factor=calibration.cpu_heap_factor,
+    found = predict(
+        section,
+        shape,
+        work,
+        dtype=dtype,
+        machine=find_machine("cpu", calibration),
+        calibration=calibration,
+        shares_reward=True,
     )
-    time = stage_time(
-        section, shape, work, Speed.of(find_machine("cpu", calibration), calibration, dtype, section.kind)
-    )
-    assert time is not None
-    return memory_of(recipe).total / 2**20, time.seconds
+    assert found is not None
+    return found.peak_gib * 1024, found.seconds
 
 
 def main() -> int:
@@ -123,6 +119,10 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", choices=list(SHAPES), default=["tiny", "medium"])
     parser.add_argument("--calibrate", action="store_true", help="measure this machine first (else: the shipped file)")
     parser.add_argument("--calibration", type=Path, help="measured speeds to go by")
+    parser.add_argument("--work", type=Path, help="folder of what bench/work.py makes, to be used again")
+    parser.add_argument(
+        "--again", type=Path, help="predict anew what this file of figures has measured, and run nothing"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     rows = []
@@ -133,12 +133,17 @@ def main() -> int:
             command = [sys.executable, "-m", "boresight", "plan", "--calibrate", "--calibration", str(path)]
             subprocess.run(command, check=True)
         calibration = load_calibration(path)
+        work = options.work or Path(scratch)
         for model in options.models:
-            folder = Path(scratch) / model
-            command = [sys.executable, str(ROOT / "bench/work.py"), "--model", model, "--out", str(folder)]
-            subprocess.run(command, check=True)
+            command = [sys.executable, str(ROOT / "bench/work.py"), "--model", model, "--out", str(work / model)]
+            if not (work / model / "pairs.jsonl").exists():
+                subprocess.run(command, check=True)
+        known = {} if options.again is None else known_rows(options.again)
         for model, method, dtype, words in cases(options.models):
-            rows.append(measured(model, method, dtype, words, Path(scratch) / model, calibration))
+            before = known.get((model, method, dtype))
+            if options.again is not None and before is None:
+                continue
+            rows.append(measured(model, method, dtype, words, work / model, calibration, before))
             told = rows[-1]
             print(
                 f"{model:7} {method:20} {dtype:9} peak {told['predicted_mib']:6.0f} predicted, "
@@ -155,13 +160,29 @@ def main() -> int:
     return int(worst > BOUND)
 
 
+def known_rows(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return {(row["model"], row["method"], row["dtype"]): row for row in rows}
+
+
 def measured(
-    model: str, method: str, dtype: str, words: list[str], folder: Path, calibration: Calibration
+    model: str,
+    method: str,
+    dtype: str,
+    words: list[str],
+    folder: Path,
+    calibration: Calibration,
+    before: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    script, *rest = words
-    command = [sys.executable, str(ROOT / "bench" / script), *rest, "--make-model", model, "--dtype", dtype]
-    command += ["--tokenizer", str(folder / "tokenizer"), "--data", str(folder / "pairs.jsonl"), "--json"]
-    line = run(command)
+    """A row of the figures; measured now, unless it was before."""
+    if before is None:
+        script, *rest = words
+        command = [sys.executable, str(ROOT / "bench" / script), *rest, "--make-model", model, "--dtype", dtype]
+        command += ["--tokenizer", str(folder / "tokenizer"), "--data", str(folder / "pairs.jsonl"), "--json"]
+        line = run(command)
+        peak, took = line["peak_rss_mb"], line["cpu_s"]
+    else:
+        peak, took = before["measured_mib"], before["measured_s"]
     sizes = SHAPES[model]
     shape = llama_shape(
         vocabulary_size=sizes["vocab_size"],
@@ -173,7 +194,6 @@ def measured(
     section = section_of(method)
     count = PPO_PROMPTS if method.startswith("ppo") else EXAMPLES[model]
     mib, seconds = predicted(section, shape, dtype, work_of(method, folder, count), calibration)
-    peak, took = line["peak_rss_mb"], line["cpu_s"]
     return {
         "model": model, "method": method, "dtype": dtype, "predicted_mib": mib, "measured_mib": peak,
         "memory_error": mib / peak - 1, "predicted_s": seconds, "measured_s": took, "time_error": seconds / took - 1,

@@ -100,6 +100,16 @@ def test_limits_of_time_and_money_are_kept_and_it_is_said_what_keeps_them() -> N
     assert dear.verdict == "over budget" and any(way.startswith("25 %") for way in dear.ways)
 
 
+def test_ppo_on_one_trunk_takes_less_than_separate_models_and_is_offered() -> None:
+    single = case("Qwen2.5-1.5B", "1xA100-40GB")
+    separate = judge_method(single, "ppo")
+    trunk = judge_method(replace(single, roles="one_trunk"), "ppo")
+    assert separate.verdict == "does not fit" and trunk.peak < 0.7 * separate.peak
+    assert any("one_trunk" in way for way in separate.ways) == (trunk.verdict == "fits")
+    with pytest.raises(PlanError, match="--roles shared"):
+        replace(single, roles="shared")
+
+
 def test_what_would_help_does_help() -> None:
     tight = judge_method(case("Llama-3.1-8B", "1xA100-40GB"), "dpo")
     assert tight.verdict == "does not fit" and len(tight.ways) >= 2

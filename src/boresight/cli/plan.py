@@ -24,6 +24,12 @@ class Prefer(StrEnum):
     cost = "cost"
 
 
+class Roles(StrEnum):
+    separate = "separate"
+    shared = "shared"
+    one_trunk = "one_trunk"
+
+
 class Formats(StrEnum):
     mixed = "mixed"
     pure_bfloat16 = "pure_bfloat16"
@@ -47,6 +53,7 @@ KINDS = (
 Model = Annotated[str | None, Option(metavar="DIR_OR_NAME", help="Model folder, config.json, or a common model.")]
 Gpus = Annotated[str, Option(metavar="NxNAME", help="Hardware: 2xA100-80GB, H200-141GB, cpu.")]
 FinetuneOption = Annotated[Finetune, Option(help="Train all weights, adapters, or adapters on 4-bit weights.")]
+RolesOption = Annotated[Roles | None, Option("--roles", help="Where the models of ppo and rloo lie (docs/scale.md).")]
 Method = Annotated[str | None, Option(metavar="METHOD", help="This method alone: sft, orpo, dpo, rloo or ppo.")]
 Have = Annotated[str, Option(metavar="KINDS", help=KINDS)]
 Tuned = Annotated[bool, Option("--tuned", help="The model was fine-tuned to answer before.")]
@@ -84,6 +91,7 @@ def command(
     gpus: Gpus = "cpu",
     finetune: FinetuneOption = Finetune.full,
     method: Method = None,
+    roles: RolesOption = None,
     have: Have = "demonstrations,pairs,prompts",
     tuned: Tuned = False,
     regulated: Regulated = False,

@@ -53,6 +53,7 @@ def _case(given: dict[str, Any]) -> Case:
         finetune=given["finetune"].value,
         dtype=given["dtype"].value,
         prefer=given["prefer"].value,
+        roles=None if given["roles"] is None else given["roles"].value,
         have=read_have(given["have"]),
         elsewhere=Elsewhere(**{key: getattr(given[key], "value", given[key]) for key in ELSEWHERE}),
         **{key: given[key] for key in LIMITS},

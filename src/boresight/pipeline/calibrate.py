@@ -14,13 +14,15 @@ from dataclasses import replace
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from boresight.config.sections import SFTStage
+from boresight.config.sections import LoRASection, SFTStage
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import Encoded
+from boresight.models.adapters import add_adapter
 from boresight.models.lean_modules import make_lean
 from boresight.models.precision import arithmetic
 from boresight.models.roles import Policy
@@ -42,7 +44,7 @@ MEMORY_SHAPES = (
     {"hidden_size": 256, "intermediate_size": 704, "layers": 6},
     {"hidden_size": 512, "intermediate_size": 1408, "layers": 8},
 )
-MEMORY_STEPS = 8
+MEMORY_STEPS, MEMORY_ROWS = 6, 16
 
 
 def calibrate(say: Callable[[str], None]) -> Calibration:
@@ -57,8 +59,8 @@ def calibrate(say: Callable[[str], None]) -> Calibration:
 
 def _measured(say: Callable[[str], None]) -> Calibration:
     shipped = load_calibration(SHIPPED)
-    say("memory of two processes that train")
-    process, factor = _memory_line()
+    say("memory of four processes that train")
+    memory = _memory_figures()
     say("products of matrices")
     speed = max(_product_speed(shape) for shape in PRODUCTS)
     say("bandwidth")
@@ -85,18 +87,18 @@ def _measured(say: Callable[[str], None]) -> Calibration:
         cpu_scoring=ROWS * forward_flops(shape, work, head=True) / scoring / speed,
         cpu_sampling=read / token,
         cpu_step_seconds=_small_step_seconds(),
-        cpu_process_bytes=process,
-        cpu_heap_factor=factor,
+        **memory,
     )
 
 
-def _policy(**sizes: int) -> tuple[Policy, ModelShape]:
+def _policy(lora: LoRASection | None = None, **sizes: int) -> tuple[Policy, ModelShape]:
     tokenizer = tiny_tokenizer()
     sizes = sizes or SHAPE
     model = build_llama(tokenizer, heads=4, context_length=512, initializer_range=0.02, seed=0, **sizes)
+    adapter = None if lora is None else add_adapter(model, lora, task="CAUSAL_LM", seed=0)
     make_lean(model.base_model)
     shape = llama_shape(vocabulary_size=len(tokenizer), tied=True, **sizes)
-    return Policy(model, tokenizer, ChatFormat(tokenizer)), shape
+    return Policy(model, tokenizer, ChatFormat(tokenizer), adapter), shape
 
 
 def _conversations() -> list[Encoded]:
@@ -141,33 +143,49 @@ def _small_step_seconds() -> float:
     return _train_seconds(policy, "float32")
 
 
-def _memory_line() -> tuple[int, float]:
-    """Peak memory of two processes less what stays, as a line over what comes and goes: its start and its slope."""
-    points = []
-    for sizes in MEMORY_SHAPES:
-        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        with pool:
-            points.append(pool.submit(_peak_beside, sizes).result())
-    (passing, beside), (more_passing, more_beside) = points
+def _memory_figures() -> dict[str, Any]:
+    """Peak memory of processes less what stays. Two of different size give a line over what comes and goes: its start
+    is the process, its slope the allocator's. What bfloat16 and adapters add is how far they lie above it."""
+    small, large = MEMORY_SHAPES
+    (passing, beside), (more_passing, more_beside) = _apart(small, "float32"), _apart(large, "float32")
     slope = max(1.0, (more_beside - beside) / (more_passing - passing))
-    return int(beside - slope * passing), slope
+    process = beside - slope * passing
+
+    def above(dtype: str, adapters: bool) -> float:
+        lowered_passing, lowered_beside = _apart(small, dtype, adapters)
+        return lowered_beside - process - slope * lowered_passing
+
+    lowered = max(0.0, above("bfloat16", False))
+    return {
+        "cpu_process_bytes": int(process),
+        "cpu_lowered_bytes": int(lowered),
+        "cpu_adapter_bytes": int(max(0.0, above("bfloat16", True) - lowered)),
+        "cpu_heap_factor": slope,
+    }
 
 
-def _peak_beside(sizes: dict[str, int]) -> tuple[int, int]:
+def _apart(*arguments: Any) -> tuple[int, int]:
+    """`_peak_beside` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_peak_beside, *arguments).result()
+
+
+def _peak_beside(sizes: dict[str, int], dtype: str = "float32", adapters: bool = False) -> tuple[int, int]:
     """Bytes that come and go by count, and peak memory of this process less weights, gradients and moments."""
     torch.set_num_threads(1)
-    policy, shape = _policy(**sizes)
-    stage = _config(steps=MEMORY_STEPS)
-    memory = stage_memory(stage, shape, dtype="float32", tokens=PROMPT + RESPONSE)
+    lora = LoRASection() if adapters else None
+    policy, shape = _policy(lora, **sizes)
+    stage = _config(steps=MEMORY_STEPS).model_copy(update={"lora": lora, "batch_size": MEMORY_ROWS})
+    memory = stage_memory(stage, shape, dtype=dtype, tokens=PROMPT + RESPONSE)
     assert memory is not None
-    _train(policy, stage, "float32", _ragged())
+    _train(policy, stage, dtype, _ragged())
     return memory.activations, int(peak_gib() * GIB) - memory.certain
 
 
 def _ragged() -> list[Encoded]:
-    """Rows of many lengths: an allocator leaves more holes between them."""
+    """Rows of many lengths, that fill micro-batches: an allocator leaves more holes between such."""
     generator = torch.Generator().manual_seed(1)
-    lengths = torch.randint(PROMPT // 2, PROMPT + RESPONSE, (ROWS * MEMORY_STEPS,), generator=generator).tolist()
+    lengths = torch.randint(PROMPT // 2, PROMPT + RESPONSE, (MEMORY_ROWS * MEMORY_STEPS,), generator=generator).tolist()
     return [Encoded([5] * n, [False] * (n // 3) + [True] * (n - n // 3), str(i)) for i, n in enumerate(lengths)]
 
 

@@ -41,6 +41,10 @@ class Calibration:
     """What a step takes beside arithmetic."""
     cpu_process_bytes: int
     """Resident memory of a process that trains, beside its tensors."""
+    cpu_lowered_bytes: int
+    """What products in bfloat16 add to that: the library keeps a kernel for every shape."""
+    cpu_adapter_bytes: int
+    """What adapters add to that: more shapes of products, and their library."""
     cpu_heap_factor: float
     """What tensors that come and go take of a process's memory, in multiples of their size."""
 

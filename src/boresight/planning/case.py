@@ -58,6 +58,8 @@ class Case:
     finetune: Finetune = "full"
     dtype: str = "bfloat16"
     rank: int = 16
+    roles: Literal["separate", "shared", "one_trunk"] | None = None
+    """Of ppo and rloo, as in a pipeline file (docs/scale.md)."""
     have: dict[str, str]
     tuned: bool = False
     """The model was taught to answer before: it needs no demonstrations."""
@@ -97,6 +99,10 @@ class Case:
             raise PlanError(
                 f"--budget {self.budget:g}: needs --cost-per-gpu-hour, since prices are not guessed. Give what an hour "
                 "of one GPU costs you."
+            )
+        if self.roles == "shared" and self.finetune == "full":
+            raise PlanError(
+                "--roles shared: adapters share a base; add --finetune lora, or take separate or one_trunk."
             )
         if self.longest < self.prompt_tokens + self.response_tokens:
             raise PlanError(

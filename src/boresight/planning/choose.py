@@ -236,6 +236,10 @@ def _ways(case: Case, option: Option) -> Iterator[str]:
                 roles = ", the roles on one base" if option.method == "ppo" else ""
                 yield f"--finetune {finetune}{roles}: {changed.peak / GIB:.1f} GiB"
                 break
+    if option.method == "ppo" and case.roles is None:
+        trunk = judge_method(replace(case, roles="one_trunk"), "ppo", with_ways=False)
+        if trunk.verdict == "fits":
+            yield f"--roles one_trunk (the value model as a second head, another method): {trunk.peak / GIB:.1f} GiB"
     device = case.machine.device
     if device.is_cpu:
         return

@@ -123,6 +123,8 @@ def _policy_stages(case: Case, method: str, stages: dict[str, StageSection], sta
     }
     if method == "ppo" and reward != "scorer":
         settings["value_start"] = "policy"  # there is no reward model whose weights it could start from
+    if case.roles is not None and (method == "ppo" or case.roles != "one_trunk"):
+        settings["roles"] = case.roles
     stages[method] = kind.model_validate(settings)
 
 

@@ -54,4 +54,9 @@ def beside_frameworks(recipe: Recipe, calibration: Calibration, *, on_gpu: bool)
     """The recipe with what framework, driver and allocator take."""
     if on_gpu:
         return replace(recipe, overhead=CONTEXT_BYTES)
-    return replace(recipe, overhead=calibration.cpu_process_bytes, heap_factor=calibration.cpu_heap_factor)
+    overhead = calibration.cpu_process_bytes
+    if recipe.numbers.product < recipe.numbers.weight:
+        overhead += calibration.cpu_lowered_bytes
+    if recipe.roles.adapters:
+        overhead += calibration.cpu_adapter_bytes
+    return replace(recipe, overhead=overhead, heap_factor=calibration.cpu_heap_factor)
