@@ -33,7 +33,7 @@ from boresight.planning.memory import Memory
 from boresight.planning.model_folders import folder_shape
 from boresight.planning.numbers import FOUR_BIT_BYTES, GIB
 from boresight.planning.shapes import ModelShape, llama_shape, pretrain_shape
-from boresight.planning.stage_memory import stage_memory
+from boresight.planning.stage_memory import stage_memory, stage_recipe
 
 PRETRAIN = PretrainStage(kind="pretrain", data="docs.txt", steps=1, vocabulary_size=260, hidden_size=48, heads=4)
 SFT = SFTStage(kind="sft", data="d.jsonl", steps=1, batch_size=6)
@@ -274,6 +274,14 @@ def test_smaller_micro_batches_take_less_and_change_nothing_else() -> None:
     whole = memory_of(SFT, dtype="float32")
     cut = memory_of(SFT.model_copy(update={"micro_batch_size": 2}), dtype="float32")
     assert cut.activations * 3 == whole.activations and cut.certain == whole.certain
+
+
+def test_a_prompt_is_counted_once_for_both_responses_where_lengths_are_known() -> None:
+    dpo = DPOStage(kind="dpo", policy="a", reference="a", data="p.jsonl", micro_batch_size=1)
+    told, untold = (
+        stage_recipe(dpo, SHAPE, dtype="float32", tokens=1000, example_tokens=known) for known in (1200, None)
+    )
+    assert told is not None and untold is not None and (told.tokens, untold.tokens) == (1200, 2000)
 
 
 def test_logits_are_counted_in_the_blocks_that_the_fused_head_takes() -> None:

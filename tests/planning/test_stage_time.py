@@ -62,7 +62,7 @@ def test_a_forward_pass_is_two_for_each_weight_and_token() -> None:
 def test_a_prompt_is_computed_once_for_its_responses() -> None:
     assert PAIRS.tokens == 200 and PAIRS.scored_share == 0.5
     assert workload_of([3, 5], [[1, 3], [2, 2]]) == Workload(
-        examples=2, prompt_tokens=4, response_tokens=2, responses=2, longest=7
+        examples=2, prompt_tokens=4, response_tokens=2, responses=2, longest=7, longest_example=9
     )
 
 

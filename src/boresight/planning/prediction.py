@@ -40,7 +40,15 @@ def predict(
 ) -> Prediction | None:
     """In one process; None for a stage that trains nothing."""
     on_gpu = not machine.device.is_cpu
-    recipe = stage_recipe(stage, shape, dtype=dtype, tokens=work.longest, shares_reward=shares_reward, offloads=on_gpu)
+    recipe = stage_recipe(
+        stage,
+        shape,
+        dtype=dtype,
+        tokens=work.longest,
+        shares_reward=shares_reward,
+        offloads=on_gpu,
+        example_tokens=work.longest_example or None,
+    )
     time = stage_time(stage, shape, work, Speed.of(machine, calibration, dtype, stage.kind))
     if recipe is None or time is None:
         return None

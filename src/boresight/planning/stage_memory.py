@@ -49,10 +49,12 @@ def stage_recipe(
     tokens: int,
     shares_reward: bool = False,
     offloads: bool = False,
+    example_tokens: int | None = None,
 ) -> Recipe | None:
     """What the stage does, in one process.
 
-    `dtype`: as in the file. `tokens`: prompt and response of the longest row. Every role is taken to have the given
+    `dtype`: as in the file. `tokens`: prompt and response of the longest row; `example_tokens`: the longest prompt with
+    all of its responses, where that is known. Every role is taken to have the given
     shape, and to be in memory at once, as it is in these loops. `shares_reward`: the reward model is an adapter of the
     policy's base. `offloads`: there is a GPU, so that what the stage offloads is on it for a visit only.
     """
@@ -81,7 +83,7 @@ def stage_recipe(
             rollout=Rollout(rows=sampled, tokens=tokens, number_bytes=numbers.product),
         )
     examples = min(stage.micro_batch_size or stage.batch_size, stage.batch_size)
-    example = tokens * (2 if isinstance(stage, PreferenceStage) else 1)
+    example = example_tokens or tokens * (2 if isinstance(stage, PreferenceStage) else 1)
     return replace(
         recipe,
         roles=_batch_roles(stage),

@@ -15,7 +15,9 @@ class Workload:
     """Mean of one response."""
     responses: int = 1
     longest: int = 0
-    """Tokens of prompt and response of the longest example."""
+    """Tokens of the longest prompt and response."""
+    longest_example: int = 0
+    """Of the longest prompt and all of its responses."""
 
     @property
     def tokens(self) -> float:
@@ -32,11 +34,12 @@ def workload_of(prompts: Sequence[int], responses: Sequence[Sequence[int]]) -> W
     """From the tokens of each example's prompt and of each of its responses."""
     each = [length for row in responses for length in row]
     many = max((len(row) for row in responses), default=1) or 1
-    longest = max((p + max(row, default=0) for p, row in zip(prompts, responses, strict=True)), default=0)
+    both = list(zip(prompts, responses, strict=True))
     return Workload(
         examples=len(prompts),
         prompt_tokens=sum(prompts) / max(1, len(prompts)),
         response_tokens=sum(each) / max(1, len(each)),
         responses=many,
-        longest=longest,
+        longest=max((prompt + max(row, default=0) for prompt, row in both), default=0),
+        longest_example=max((prompt + sum(row) for prompt, row in both), default=0),
     )
