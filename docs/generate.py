@@ -1,6 +1,6 @@
 """Writes the pages that are made from code or from measured figures, so that they cannot differ from them.
 
-python docs/generate.py            # settings, metrics, lint, findings, figures, benchmarks, planner, tables of two pages
+python docs/generate.py            # settings, metrics, lint, findings, figures, benchmarks, planner, parts of two pages
 python docs/generate.py --check    # exit 1 where a page is not what the code says
 """
 
