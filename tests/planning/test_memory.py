@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedModel
 
+from boresight.config.policy_stages import VLLMSection
 from boresight.config.sections import (
     DPOStage,
     EvaluateStage,
@@ -274,6 +275,14 @@ def test_smaller_micro_batches_take_less_and_change_nothing_else() -> None:
     whole = memory_of(SFT, dtype="float32")
     cut = memory_of(SFT.model_copy(update={"micro_batch_size": 2}), dtype="float32")
     assert cut.activations * 3 == whole.activations and cut.certain == whole.certain
+
+
+def test_where_a_server_samples_no_keys_and_values_are_held_here() -> None:
+    sampler = VLLMSection(kind="vllm", url="http://127.0.0.1:8000", model="m", folder="/w")
+    own = memory_of(PPO).phases[0]
+    served = memory_of(PPO.model_copy(update={"sampler": sampler}))
+    assert own.name == served.phases[0].name == "rollout"
+    assert own.kv_cache > served.phases[0].kv_cache == 0
 
 
 def test_a_prompt_is_counted_once_for_both_responses_where_lengths_are_known() -> None:

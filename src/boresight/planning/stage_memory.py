@@ -75,7 +75,8 @@ def stage_recipe(
     )
     if isinstance(stage, PolicyStage):
         rows = math.ceil(stage.prompts_per_step * stage.responses_per_prompt / stage.minibatches)
-        sampled = min(ROLLOUT_ROWS, rows * stage.minibatches)
+        here = stage.sampler is None  # otherwise a server somewhere else keeps keys and values
+        sampled = min(ROLLOUT_ROWS, rows * stage.minibatches) if here else 0
         return replace(
             recipe,
             roles=policy_roles(stage, shares_reward=shares_reward, offloads=offloads),
