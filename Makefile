@@ -18,7 +18,7 @@ help:
 	@echo 'make test         all tests'
 	@echo 'make check        format, lint, types, tests: what CI runs'
 	@echo 'make bench        training beside TRL, into docs/benchmarks.md'
-	@echo 'make experiments  example over several seeds; known optimum; reward against KL; labels; intervals; museum of faults'
+	@echo 'make experiments  every figure that is not a benchmark: seeds, known optimum, labels, planner, museum of faults'
 	@echo 'make clean        caches and builds; environment and runs stay'
 
 # Done again only where pyproject.toml has changed in content. The interpreter is the first that really runs and has
@@ -84,6 +84,10 @@ experiments: setup
 	$(BIN)/python experiments/reward_kl_frontier.py --json docs/figures/reward_kl_frontier.json \
 	  --plot docs/figures/reward_kl_frontier.svg || status=$$?; \
 	$(BIN)/python experiments/rlaif.py --json docs/figures/rlaif.json --plot docs/figures/rlaif.svg || status=$$?; \
+	$(BIN)/python experiments/plan_published.py || status=$$?; \
+	$(BIN)/python experiments/plan_against_runs.py --calibrate --json docs/figures/plan_against_runs.json || status=$$?; \
+	$(BIN)/python experiments/pipeline_simulator.py --json docs/figures/pipeline_simulator.json \
+	  --plot docs/figures/pipeline_simulator.svg || status=$$?; \
 	$(BIN)/python experiments/demo_seeds.py --json docs/figures/demo_seeds.json || status=$$?; \
 	$(BIN)/python -m experiments.museum.build || status=$$?; \
 	$(BIN)/python -m experiments.museum.measure --json docs/figures/museum.json --figures docs/figures/museum || status=$$?; \

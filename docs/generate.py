@@ -1,6 +1,6 @@
 """Writes the pages that are made from code or from measured figures, so that they cannot differ from them.
 
-python docs/generate.py            # writes settings, metrics, lint, findings, figures, benchmarks, parts of other pages
+python docs/generate.py            # every page that is made, and the made parts of others
 python docs/generate.py --check    # exit 1 where a page is not what the code says
 """
 
@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin
 from benchmarks_page import VERSUS, benchmarks_page
 from museum_page import FIGURES as MUSEUM
 from museum_page import museum_page
+from planner_page import planner_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from rlaif_section import RLAIF, rlaif_section
@@ -267,6 +268,7 @@ PAGES = {
     "metrics.md": metrics_page,
     "lint.md": lint_page,
     "findings.md": findings_page,
+    "planner_figures.md": planner_page,
 }
 if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page

@@ -20,7 +20,7 @@ from boresight.pipeline.check_data import read_data
 from boresight.pipeline.check_memory import Machine, this_machine
 from boresight.pipeline.check_models import look_at_models
 from boresight.pipeline.examples import copy_example, find_example
-from boresight.planning.memory import GIB
+from boresight.planning.numbers import GIB
 
 QUESTIONS = [f"What is {n} and {n}?" for n in range(40)]
 RULES = {"rules": [{"name": "right", "weight": 1.0, "contains": "It is"}]}
@@ -411,7 +411,9 @@ def test_as_json_holds_everything_and_is_json(check: Checker) -> None:
     assert {stage["name"] for stage in found["stages"]} == set(STAGES)
     assert found["graph"].startswith("flowchart TD")
     line = next(line for line in found["memory"]["stages"] if line["stage"] == "demo")
-    assert line["total"] == sum(line[p] for p in ("weights", "gradients", "moments", "frozen", "activations"))
+    assert line["total"] == sum(
+        line[p] for p in ("weights", "gradients", "moments", "frozen", "activations", "overhead")
+    )
     assert "graph" not in as_json(done)
 
 

@@ -13,6 +13,7 @@ from boresight.models.roles import FrozenPolicy
 from boresight.pipeline import policy_roles, trained_models
 from boresight.pipeline.artifacts import RunFolder
 from boresight.pipeline.context import identify
+from boresight.pipeline.report import write_report
 from boresight.pipeline.run import Outcome, run_pipeline
 from boresight.records import PreferencePair, Response
 from boresight.runlog.reader import read_metrics
@@ -82,6 +83,22 @@ def test_manifests_tell_the_truth_about_the_files_and_about_each_other(built: Pa
     assert {field: [one.get("stage", one.get("path")) for one in value] for field, value in inputs.items()} == {
         "policy": ["demo"], "reference": ["demo"], "reward": ["scorer"], "prompts": ["prompts.jsonl"],
     }  # fmt: skip
+
+
+def test_trained_stages_tell_what_was_expected_of_them_and_what_they_took(built: Path) -> None:
+    for name in tiny.TRAINED:
+        told = read_metrics(built / "run/stages" / name)
+        peak, expected = (told.last(f"memory/{key}", "stage") for key in ("stage_peak_gib", "predicted_peak_gib"))
+        before, seconds = told.last("memory/before_gib", "stage"), told.last("time/predicted_seconds", "stage")
+        assert peak and expected and before and seconds, name
+        assert before <= peak * 1.01 and 0.3 < expected < 1.0, name  # hardly more than a process that trains
+
+
+def test_the_report_sets_both_beside_each_other(copy: Path) -> None:
+    page = write_report(copy / "run").read_text(encoding="utf-8")
+    assert 'id="plan"' in page and 'href="#plan"' in page
+    section = page.split('id="plan"')[1].split("</section>")[0]
+    assert all(f'<b class="model">{name}</b>' in section for name in tiny.TRAINED)
 
 
 def test_results_say_what_was_done(built: Path) -> None:

@@ -74,13 +74,13 @@ def _memory_text(check: "Check") -> str:
 
     if not check.memory:
         return ""
-    rows = [["memory", "longest row", "weights", "gradients", "moments", "frozen", "activations", "total"]]
+    rows = [["memory", "longest row", "weights", "gradients", "moments", "frozen", "activations", "libraries", "total"]]
     for line in check.memory:
         memory = line.memory
-        parts = (memory.weights, memory.gradients, memory.moments, memory.frozen, memory.activations, memory.total)
-        rows.append([line.stage, f"{line.tokens:,} tokens", *map(bytes_text, parts)])
+        parts = (memory.weights, memory.gradients, memory.moments, memory.frozen, memory.activations, memory.overhead)
+        rows.append([line.stage, f"{line.tokens:,} tokens", *map(bytes_text, (*parts, memory.total))])
     machine = f"  This machine: {bytes_text(check.machine.available)} of {check.machine.kind}. Activations are rough."
-    return table(rows, right=range(1, 8)) + "\n" + machine
+    return table(rows, right=range(1, 9)) + "\n" + machine
 
 
 def _findings_text(check: "Check") -> str:

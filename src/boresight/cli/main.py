@@ -22,6 +22,7 @@ VERBS = {
     "init": "Write a pipeline file and example data to start from.",
     "check": "Find what is wrong before any computing is paid for.",
     "run": "Run a pipeline file, or go on with a run that was interrupted.",
+    "plan": "Which method fits model, data and hardware, and what it takes.",
     "diagnose": "Find out what is wrong with a run, from its log.",
     "report": "Write the report of a run, or of two runs side by side.",
     "monitor": "Watch runs live in the browser.",

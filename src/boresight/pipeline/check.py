@@ -125,5 +125,6 @@ def _memory_json(line: MemoryLine) -> dict[str, Any]:
         "moments": memory.moments,
         "frozen": memory.frozen,
         "activations": memory.activations,
+        "overhead": memory.overhead,
         "total": memory.total,
     }

@@ -1,23 +1,26 @@
 """Memory of each stage against what this machine has."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
 from boresight.config.sections import EvaluateStage, PolicyStage, PretrainStage, SampleStage, TextStage
 from boresight.pipeline.check_findings import Finding
 from boresight.pipeline.check_lineage import local_model, root_of, shared_base, start_of
-from boresight.planning.memory import DTYPE_BYTES, GIB, StageMemory, stage_memory
-from boresight.planning.shapes import ModelShape, folder_shape, pretrain_shape
+from boresight.planning.calibration import load_calibration
+from boresight.planning.hardware import process_memory
+from boresight.planning.memory import Memory, memory_of
+from boresight.planning.model_folders import folder_shape
+from boresight.planning.numbers import GIB
+from boresight.planning.prediction import beside_frameworks
+from boresight.planning.shapes import ModelShape, pretrain_shape
+from boresight.planning.stage_memory import stage_recipe
 
-CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 UNKNOWN_LENGTH = 1024
 """Tokens taken for the longest row where neither data nor config tell it."""
 
@@ -35,7 +38,7 @@ class MemoryLine:
     stage: str
     kind: str
     tokens: int
-    memory: StageMemory
+    memory: Memory
 
 
 def this_machine() -> Machine:
@@ -43,16 +46,13 @@ def this_machine() -> Machine:
     gpu = _gpu_bytes()
     if gpu is not None:
         return Machine("GPU", gpu)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in map(Path, CGROUP_LIMITS):
-        if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
-            memory = min(memory, int(text))
-    return Machine("memory", memory)
+    return Machine("memory", process_memory())
 
 
 def memory_lines(pipeline: Pipeline, longest: Mapping[str, int], machine: Machine) -> list[MemoryLine]:
     """Bytes by part of every stage that loads a model whose shape is known; `longest` as in `ModelFindings`."""
     lines = []
+    calibration = load_calibration()
     for name, stage in pipeline.stages.items():
         shape = _shape(pipeline, name)
         if shape is None:
@@ -61,16 +61,16 @@ def memory_lines(pipeline: Pipeline, longest: Mapping[str, int], machine: Machin
         if tokens is None:
             limit = stage.max_length if isinstance(stage, TextStage) else None
             tokens = limit or min(shape.context_length or UNKNOWN_LENGTH, UNKNOWN_LENGTH)
-        number_bytes = DTYPE_BYTES[pipeline.sections.model.dtype]
-        memory = stage_memory(
+        recipe = stage_recipe(
             stage,
             shape,
-            number_bytes=number_bytes,
+            dtype=pipeline.sections.model.dtype,
             tokens=tokens,
             shares_reward=isinstance(stage, PolicyStage) and shared_base(pipeline, stage) is not None,
             offloads=machine.kind == "GPU",
         )
-        if memory is not None:
+        if recipe is not None:
+            memory = memory_of(beside_frameworks(recipe, calibration, on_gpu=machine.kind == "GPU"))
             lines.append(MemoryLine(name, stage.kind, tokens, memory))
     return lines
 
@@ -83,7 +83,9 @@ def memory_findings(lines: list[MemoryLine], machine: Machine) -> list[Finding]:
         certain = line.memory.certain > machine.available
         need = line.memory.certain if certain else line.memory.total
         parts = (
-            "weights, gradients, moments and frozen models" if certain else "all parts, activations as a rough bound,"
+            "weights, gradients, moments, frozen models and the libraries"
+            if certain
+            else "all parts, activations as a rough bound,"
         )
         todo = "Take a smaller model, or a larger machine." if certain else (
             "Lower micro_batch_tokens or max_length where it runs out."

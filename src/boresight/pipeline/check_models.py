@@ -32,7 +32,7 @@ from boresight.models.tiny import train_tokenizer
 from boresight.pipeline.check_data import PipelineData
 from boresight.pipeline.check_findings import Finding
 from boresight.pipeline.check_lineage import local_model, root_of, start_of
-from boresight.planning.shapes import folder_shape
+from boresight.planning.model_folders import folder_shape
 from boresight.records import Demonstration, Message, PreferencePair, Prompt, RatedResponse
 
 Length = tuple[str, int]  # record id, tokens

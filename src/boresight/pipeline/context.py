@@ -1,5 +1,6 @@
 """What a stage is given: its settings, a folder to work in, and where its inputs lie."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from boresight.config.pipeline import Pipeline
 from boresight.config.sections import Stage
 from boresight.data.refusals import RowsAside
 from boresight.pipeline.artifacts import Identity, Input, RunFolder, stage_config
+from boresight.planning.workload import Workload
 from boresight.storage import hash_text, hash_tree
 from boresight.training.processes import ALONE, Processes
 from boresight.training.run import Run
@@ -31,6 +33,8 @@ class StageContext:
     """What a person who watches the run should know."""
     processes: Processes = ALONE
     """Who builds the stage; only the first writes."""
+    workloads: list[Workload] = dataclasses.field(default_factory=list)
+    """What the stage is about to train on, told by itself: lengths, for what the planner expects of them."""
 
     @property
     def seed(self) -> int:

@@ -9,7 +9,7 @@ from boresight.config.pipeline import Pipeline
 from boresight.config.sections import AdaptedStage, BatchedStage, OptimizedStage, StageSection
 from boresight.errors import TrainingError
 from boresight.pipeline.check_memory import memory_lines, this_machine
-from boresight.planning.memory import GIB
+from boresight.planning.numbers import GIB
 
 SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 """What the allocators of torch say, in lower case; only some of them raise an error of a class of its own."""
@@ -45,8 +45,8 @@ def _needed(pipeline: Pipeline, name: str) -> str:
         if line.stage == name:
             need = line.memory
             return (
-                f"By estimate it takes {need.certain / GIB:.1f} GiB for weights, gradients, moments and frozen models "
-                f"and up to {need.activations / GIB:.1f} GiB for activations; {has}"
+                f"By estimate it takes {need.certain / GIB:.1f} GiB for weights, gradients, moments, frozen models and "
+                f"the libraries, and up to {need.activations / GIB:.1f} GiB for activations; {has}"
             )
     return has[0].upper() + has[1:]
 

@@ -9,6 +9,7 @@ from boresight.pipeline.policy_roles import PolicyRoles, load_policy_roles, load
 from boresight.pipeline.reward_roles import certified_scale, with_coverage
 from boresight.pipeline.trained_models import save_policy
 from boresight.pipeline.training_stages import Result, check_unmoved, counts, final_metrics
+from boresight.planning.workload import workload_of
 from boresight.records import Prompt
 from boresight.training.guard import findings_told
 from boresight.training.ppo import PPORoles, train_ppo
@@ -59,7 +60,8 @@ class PolicyParts:
 def _policy_stage(context: StageContext, config: PolicyStage) -> PolicyParts:
     read = read_stage_prompts(context)
     roles = load_policy_roles(context, config, read.records)
-    refuse_long_prompts(roles.policy, read.records, config.max_new_tokens)
+    lengths = refuse_long_prompts(roles.policy, read.records, config.max_new_tokens)
+    context.workloads.append(workload_of(lengths, [[config.max_new_tokens]] * len(lengths)))
     run = context.run()
     scale = (
         certified_scale(context, config)

@@ -15,6 +15,7 @@ from boresight.pipeline.report_examples import chosen_examples
 from boresight.pipeline.report_findings import examine
 from boresight.pipeline.report_lineage import build_lineage
 from boresight.pipeline.report_parts import BASE_SERIES, model_series
+from boresight.pipeline.report_plan import build_plan
 from boresight.pipeline.report_reading import RunRecord, read_run
 from boresight.pipeline.report_story import tell
 from boresight.pipeline.report_verdict import build_verdict, comparisons
@@ -67,6 +68,7 @@ def render(run: RunRecord) -> str:
             courses=courses,
             examples=examples,
             data=build_data(run),
+            plan=build_plan(run),
             lineage=build_lineage(run),
             many=MANY,
         )

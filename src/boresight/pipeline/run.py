@@ -20,6 +20,7 @@ from boresight.pipeline import data_stages, evaluation_stages, policy_stages, tr
 from boresight.pipeline.artifacts import RunFolder, remove_half_written
 from boresight.pipeline.context import StageContext, identify
 from boresight.pipeline.out_of_memory import memory_told
+from boresight.pipeline.stage_usage import StageUsage, expected
 from boresight.runlog.writer import MetricsWriter
 from boresight.storage import read_json, write_json, write_text
 from boresight.training.processes import ALONE, Processes
@@ -149,12 +150,14 @@ def build_stage(
     if config.kind in SHARED and processes.count > 1:
         processes.agreed(identity)
         sharing = processes.for_stage()
+    usage = StageUsage()
     with memory_told(pipeline, name), RowsAside() as aside, arithmetic(pipeline.sections.model.dtype, default_device()):
         context = StageContext(name, config, pipeline, runs, identity, folder, aside, say, sharing)
         result = STAGES[config.kind](context, config) | _save_aside(aside, folder)
+        taken = usage.metrics(folder) | expected(context)
     finished = runs.finish(identity, result)
     seconds = time.perf_counter() - started
-    MetricsWriter(finished).append(0, {"time/stage_seconds": seconds}, split="stage")
+    MetricsWriter(finished).append(0, {"time/stage_seconds": seconds} | taken, split="stage")
     say(f"done in {seconds:.0f} s")
     return True
 

@@ -57,6 +57,7 @@ from boresight.pipeline.trained_models import (
     trained_policy,
     trained_reward_model,
 )
+from boresight.planning.workload import workload_of
 from boresight.records import PreferencePair
 from boresight.runlog.reader import read_metrics
 from boresight.training.comparisons import comparisons
@@ -88,6 +89,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
         seed=context.seed,
     ).to(default_device())
     spare_memory(model, config)
+    context.workloads.append(workload_of([0] * len(rows), [[rows.shape[1]]] * len(rows)))
     run = context.run()
     train_pretrain(config, model, rows.to(model.device), run)
     save_model(context.folder / "model", model, tokenizer, model_card(context))
@@ -113,13 +115,16 @@ def sft(context: StageContext, config: SFTStage) -> Result:
         on_too_long=config.on_too_long,
     )
     _refuse_none(context, encoded)
+    trained = [sum(row.response_mask) for row in encoded.rows]
+    prompts = [len(row.input_ids) - count for row, count in zip(encoded.rows, trained, strict=True)]
+    context.workloads.append(workload_of(prompts, [[count] for count in trained]))
     run = context.run()
     train_sft(config, policy, encoded.rows, run)
     saved = save_policy(context, policy, config.start)
     return {
         "conversations": len(encoded.rows),
         **counts(read, encoded),
-        "trained_tokens": sum(sum(row.response_mask) for row in encoded.rows),
+        "trained_tokens": sum(trained),
         "steps": _steps(context.folder),
         "final_loss": final_metrics(context.folder, ["loss/total"])["loss/total"],
         **saved,
@@ -224,6 +229,9 @@ def kto(context: StageContext, config: KTOStage) -> Result:
             f"stage {context.name}: {desirable} good and {undesirable} bad responses; expected some of both, since "
             "what is pushed one way alone runs off. Give other data."
         )
+    context.workloads.append(
+        workload_of([len(row.prompt_ids) for row in encoded.rows], [[len(row.response_ids)] for row in encoded.rows])
+    )
     before = reference.fingerprint()
     run = context.run()
     train_kto(config, policy, reference, encoded.rows, run)
@@ -273,9 +281,12 @@ def _encode_training_pairs(
             f"stage {context.name}: pair_weights is true, but none of the {len(read.records)} pairs has a meta.weight. "
             "Write them with `boresight data filter --balance-length reweight`, or take the setting out."
         )
-    return encode_pairs(
+    encoded = encode_pairs(
         chat, read.records, max_length=limit, on_too_long=config.on_too_long, weighted=config.pair_weights
     )
+    responses = [[len(row.chosen_ids), len(row.rejected_ids)] for row in encoded.rows]
+    context.workloads.append(workload_of([len(row.prompt_ids) for row in encoded.rows], responses))
+    return encoded
 
 
 def _refuse_none(context: StageContext, encoded: EncodedSet[Any]) -> None:

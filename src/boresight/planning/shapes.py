@@ -1,23 +1,8 @@
-"""The numbers of a decoder that its memory depends on: of a config, of a stage that makes a model, or of a folder."""
+"""The numbers of a decoder that its memory and its arithmetic depend on; counted from a config, no weights loaded."""
 
-import json
-import math
-import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from boresight.config.sections import PretrainStage
-
-# Names that families of models have for one and the same number of their config.
-NAMES = {
-    "hidden_size": ("hidden_size", "n_embd", "d_model"),
-    "layers": ("num_hidden_layers", "n_layer", "num_layers"),
-    "heads": ("num_attention_heads", "n_head", "num_heads"),
-    "vocabulary_size": ("vocab_size",),
-}
-CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "seq_length")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +13,56 @@ class ModelShape:
     vocabulary_size: int
     hidden_size: int
     intermediate_size: int
+    """Width of the feed-forward part that one token passes: of a mixture, its chosen and shared experts together."""
     layers: int
+    query_size: int
+    """Width of all queries of one token (heads times their width)."""
     key_value_size: int
     """Width of all keys of one token (heads of keys times their width); values have the same."""
     context_length: int | None = None
+    gated: bool = True
+    """Two matrices into the feed-forward part, multiplied (SwiGLU), or one."""
+    tied: bool = True
+    active_parameters: int
+    """Those that one token passes; fewer than `parameters` for a mixture of experts alone."""
+
+    @property
+    def is_mixture(self) -> bool:
+        return self.active_parameters < self.parameters
+
+    @property
+    def head_parameters(self) -> int:
+        """Of the matrix from hidden states to the vocabulary; tied, they are the embeddings too."""
+        return self.vocabulary_size * self.hidden_size
+
+    @property
+    def embedding_parameters(self) -> int:
+        return self.head_parameters * (1 if self.tied else 2)
+
+    @property
+    def block_parameters(self) -> int:
+        """Of one block, on average."""
+        return (self.parameters - self.embedding_parameters) // self.layers
+
+    @property
+    def multiplied_parameters(self) -> int:
+        """Those of the blocks that one token is multiplied with: no embeddings, no head, no experts left aside."""
+        return self.active_parameters - self.embedding_parameters
+
+    @property
+    def adapted_width(self) -> int:
+        """Inputs and outputs of all linear layers of a block: an adapter of rank r has r times so many parameters.
+
+        The experts of a mixture are one tensor each in transformers, which adapters of linear layers do not reach.
+        """
+        attention = 3 * self.hidden_size + 2 * self.query_size + 2 * self.key_value_size + self.hidden_size
+        if self.is_mixture:
+            return attention
+        return attention + (3 if self.gated else 2) * (self.hidden_size + self.intermediate_size)
+
+    def adapter_parameters(self, rank: int) -> int:
+        """Of an adapter of that rank on every linear layer but the head (Hu et al. 2021)."""
+        return rank * self.adapted_width * self.layers
 
 
 def llama_shape(
@@ -49,14 +80,18 @@ def llama_shape(
     attention = 2 * hidden_size * hidden_size + 2 * hidden_size * key_value_size
     block = attention + 3 * hidden_size * intermediate_size + 2 * hidden_size
     embeddings = vocabulary_size * hidden_size * (1 if tied else 2)
+    parameters = embeddings + layers * block + hidden_size
     return ModelShape(
-        parameters=embeddings + layers * block + hidden_size,
+        parameters=parameters,
+        active_parameters=parameters,
         vocabulary_size=vocabulary_size,
         hidden_size=hidden_size,
         intermediate_size=intermediate_size,
         layers=layers,
+        query_size=hidden_size,
         key_value_size=key_value_size,
         context_length=context_length,
+        tied=tied,
     )
 
 
@@ -70,70 +105,3 @@ def pretrain_shape(stage: PretrainStage) -> ModelShape:
         tied=True,
         context_length=stage.context_length,
     )
-
-
-def folder_shape(folder: Path) -> ModelShape | None:
-    """The shape of a model folder: parameters counted in the headers of its weights, or else computed as for Llama.
-
-    None where config.json cannot be read or does not hold the numbers of a decoder.
-    """
-    config = _read_object(folder / "config.json")
-    config = config.get("text_config", config)
-    numbers = {key: _first_number(config, names) for key, names in NAMES.items()}
-    if any(value is None for value in numbers.values()):
-        return None
-    hidden, layers, heads, vocabulary = (
-        numbers[key] or 0 for key in ("hidden_size", "layers", "heads", "vocabulary_size")
-    )
-    head_size = _first_number(config, ("head_dim",)) or hidden // max(1, heads)
-    shape = llama_shape(
-        vocabulary_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=_first_number(config, ("intermediate_size", "n_inner", "ffn_dim")) or 4 * hidden,
-        layers=layers,
-        key_value_size=(_first_number(config, ("num_key_value_heads",)) or heads) * head_size,
-        tied=config.get("tie_word_embeddings", True) is not False,
-        context_length=_first_number(config, CONTEXT_NAMES),
-    )
-    counted = _stored_parameters(folder)
-    return shape if counted is None else _with_parameters(shape, counted)
-
-
-def _with_parameters(shape: ModelShape, parameters: int) -> ModelShape:
-    return ModelShape(**{name: getattr(shape, name) for name in shape.__slots__} | {"parameters": parameters})
-
-
-def _stored_parameters(folder: Path) -> int | None:
-    """Numbers in the tensors of a folder's safetensors files, read off their headers; None without such files."""
-    index = _read_object(folder / "model.safetensors.index.json").get("weight_map")
-    names = sorted(set(index.values())) if isinstance(index, dict) else ["model.safetensors"]
-    total = 0
-    for name in names:
-        header = _safetensors_header(folder / name)
-        if header is None:
-            return None
-        total += sum(math.prod(tensor["shape"]) for key, tensor in header.items() if key != "__metadata__")
-    return total
-
-
-def _safetensors_header(path: Path) -> dict[str, Any] | None:
-    """The format: 8 bytes little-endian length, then that many bytes of JSON."""
-    try:
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length))
-    except (OSError, struct.error, ValueError, MemoryError, OverflowError):
-        return None  # a damaged file is told by whoever loads it; here only its size was asked
-    return header if isinstance(header, dict) else None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # the same: absent and damaged files are told when the model is loaded
-    return value if isinstance(value, dict) else {}
-
-
-def _first_number(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((value for name in names if isinstance(value := config.get(name), int) and value > 0), None)

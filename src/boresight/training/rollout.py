@@ -119,9 +119,12 @@ def prompts_of_step(prompts: Sequence[Prompt], count: int, seed: int, step: int)
     return chosen
 
 
-def refuse_long_prompts(policy: Policy | FrozenPolicy, prompts: Sequence[Prompt], max_new_tokens: int) -> None:
-    """DataError for the first prompt that leaves no room for a response: at once, not when its step comes."""
-    limit = context_length(policy.model)
+def refuse_long_prompts(policy: Policy | FrozenPolicy, prompts: Sequence[Prompt], max_new_tokens: int) -> list[int]:
+    """DataError for the first prompt that leaves no room for a response: at once, not when its step comes.
+
+    Returns the tokens of each prompt.
+    """
+    limit, lengths = context_length(policy.model), []
     for prompt in prompts:
         length = len(encode_prompt(policy.chat, prompt.messages, record_id=prompt.id))
         if limit is not None and length + max_new_tokens > limit:
@@ -130,6 +133,8 @@ def refuse_long_prompts(policy: Policy | FrozenPolicy, prompts: Sequence[Prompt]
                 f"the policy's context of {limit}. Take it out, lower max_new_tokens, or use a policy with a longer "
                 "context."
             )
+        lengths.append(length)
+    return lengths
 
 
 def rollout_metrics(rollout: Rollout) -> dict[str, float]:

@@ -4,7 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -51,6 +51,26 @@ class Usage:
         return found
 
 
+def reset_peak() -> None:
+    """Let `peak_gib` begin anew; where the system offers no way to, it goes on."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_gib() -> float:
+    """The highest memory since `reset_peak`: on a GPU of tensors, otherwise of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / GIB
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
+        return next((int(line.split()[1]) * 1024 / GIB for line in lines if line.startswith("VmHWM")), memory_gib())
+    return _highest_gib()
+
+
 def memory_gib() -> float:
     """On a GPU the highest memory since its peak was reset; otherwise what this process holds now."""
     if torch.cuda.is_available():
@@ -58,5 +78,9 @@ def memory_gib() -> float:
     resident = Path("/proc/self/statm")
     if resident.exists():
         return int(resident.read_text().split()[1]) * resource.getpagesize() / GIB
+    return _highest_gib()  # there is no other
+
+
+def _highest_gib() -> float:
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB  # the highest so far: there is no other
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
