@@ -25,7 +25,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-SHAPES = {  # blocks of 4.8, 14 and 34 million parameters
+SHAPES = {  # blocks of 0.8, 4.8, 14 and 34 million parameters; the first is that of the embedded example
+    "example": {
+        "vocab_size": 1536, "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+    },
     "tiny": {
         "vocab_size": 4096, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6,
         "num_attention_heads": 4,

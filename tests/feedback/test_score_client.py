@@ -1,10 +1,12 @@
 """The client against a real server on the loopback address; only waiting is not real."""
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -161,3 +163,42 @@ def test_slow_service_is_out_of_reach(server: ScoreServer, clock: Clock) -> None
         )
         with pytest.raises(ServiceError, match=r"out of reach \(timed out"):
             asking.score(PROMPTS, ["a", "b"])
+
+
+def test_after_three_failures_only_readiness_is_asked_for_until_the_service_has_it(
+    server: ScoreServer, clock: Clock
+) -> None:
+    server.script = [Said(500, "")] * 3
+    server.health = Said(503, "loading")
+
+    def loaded() -> None:
+        if len(clock.waits) == 6:
+            server.health = Said(200, "{}")
+
+    clock.at_wait = loaded
+    assert client(server, clock, patience=200.0).score(PROMPTS, ["a", "b"]).scores == [1.0, 0.0]
+    assert len(clock.waits) == 6 and len(server.requests) == 4
+
+
+def test_token_is_sent_to_the_service_and_not_where_it_leads_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sent.append((self.path, self.headers.get("Authorization")))
+            self.send_response(200 if self.path == "/elsewhere" else 302)
+            self.send_header("Location", f"http://localhost:{port}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Stay silent."""
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    monkeypatch.setenv("BORESIGHT_REWARD_TOKEN", "secret")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as leading:
+        port = leading.server_address[1]
+        threading.Thread(target=leading.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        ScoreClient(f"http://127.0.0.1:{port}", 5.0, 0.0).wait_until_ready()
+        leading.shutdown()
+    assert sent[:2] == [("/ready", "Bearer secret"), ("/elsewhere", None)]

@@ -2,6 +2,7 @@
 
 The contract:
 
+    GET  /ready  -> 200                                              it is ready; where there is none (404):
     GET  /health -> 200                                              it is ready (404 counts as ready, too)
     POST /score  {"prompts": [[{"role", "content"}...]...], "responses": [text...]}
               -> {"scores": [number...], "model_hash": text}         one score a response, in order
@@ -13,6 +14,7 @@ form is a fault of the service, told at once.
 
 import http.client
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -26,6 +28,9 @@ from boresight.records import Messages
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds
+FAILURES_TO_OPEN = 3
+"""Failures in a row after which scores are asked for only where the service says that it is ready."""
+TOKEN_VARIABLE = "BORESIGHT_REWARD_TOKEN"
 SHOWN = 120  # characters of an answer that a message quotes
 
 
@@ -55,7 +60,7 @@ class ScoreClient:
 
     def wait_until_ready(self) -> None:
         """Return once the service answers. Raises ServiceError where it does not while patience lasts."""
-        self._patiently(lambda: self._ask("/health", None))
+        self._patiently(lambda failures: self._require_ready())
 
     def score(self, prompts: Sequence[Messages], responses: Sequence[str]) -> Scored:
         """One request. Raises ServiceError for a service out of reach and for an answer that breaks the contract; a
@@ -64,15 +69,25 @@ class ScoreClient:
             "prompts": [[{"role": m.role, "content": m.content} for m in messages] for messages in prompts],
             "responses": list(responses),
         }
-        text = self._patiently(lambda: self._ask("/score", json.dumps(body).encode("utf-8")))
-        return self._read(text, len(responses))
+        sent = json.dumps(body).encode("utf-8")
 
-    def _patiently(self, ask: Callable[[], str]) -> str:
+        def ask(failures: int) -> str:
+            if failures >= FAILURES_TO_OPEN:
+                self._require_ready()
+            return self._ask("/score", sent)
+
+        return self._read(self._patiently(ask), len(responses))
+
+    def _require_ready(self) -> str:
+        return self._ask("/ready", None) or self._ask("/health", None)
+
+    def _patiently(self, ask: Callable[[int], str]) -> str:
+        """What `ask` returns, which is given the number of failures so far."""
         started, wait, tries = self.clock(), FIRST_WAIT, 0
         while True:
             tries += 1
             try:
-                return ask()
+                return ask(tries - 1)
             except _OutOfReachError as fault:
                 pause = wait if fault.wait is None else max(FIRST_WAIT, fault.wait)
                 waited = self.clock() - started
@@ -88,13 +103,15 @@ class ScoreClient:
     def _ask(self, path: str, body: bytes | None) -> str:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         request = urllib.request.Request(f"{self.url}{path}", data=body, headers=headers)
+        if token := os.environ.get(TOKEN_VARIABLE):
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as answer:
                 return str(answer.read().decode("utf-8", errors="replace"))
         except urllib.error.HTTPError as error:
             with error:
                 if body is None and error.code == 404:
-                    return ""  # a service without /health
+                    return ""  # a service without this question
                 if error.code in TRANSIENT:
                     reason = f"status {error.code}"
                     raise _OutOfReachError(reason, retry_after(error.headers.get("Retry-After"))) from error

@@ -46,14 +46,20 @@ def link_of(bound: socket.socket, host: str, path: str = "/") -> str:
     return f"http://{shown}:{bound.getsockname()[1]}{path}"
 
 
-def serve(app: ASGIApp, bound: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
+def serve(
+    app: ASGIApp,
+    bound: socket.socket,
+    ready: Callable[[], None] = lambda: None,
+    *,
+    seconds_to_finish: int = SECONDS_TO_FINISH,
+) -> None:
     """Answer requests until Ctrl-C or SIGTERM; `ready` is called once the first request would be answered.
 
-    Requests under way have two seconds to finish. Ctrl-C ends it normally: nothing was lost.
+    Requests under way have some seconds to finish. Ctrl-C ends it normally: nothing was lost.
     """
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", server_header=False, ws="none",
-        proxy_headers=False, timeout_graceful_shutdown=SECONDS_TO_FINISH,
+        proxy_headers=False, timeout_graceful_shutdown=seconds_to_finish,
     )  # fmt: skip
     server = _Announcing(config, ready)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down by then, and raises the signal once more

@@ -1,0 +1,153 @@
+"""The reward service under load: all requests in batches against one by one, on this machine.
+
+    python bench/reward_service.py --json docs/figures/reward_service.json
+    python bench/reward_service.py --responses 60 --rounds 1                # a short look
+
+`boresight serve reward` runs as a process of its own, once with its defaults and once with `--batch-responses 1`, on
+one thread each, with a reward model of random weights and texts of the lengths of real pairs (bench/work.py). A client
+keeps so many requests under way, each with one response or more, over connections that stay open; every prompt has four
+responses, which come one after another, as a policy samples them. Rounds of the two take turns. Before that, answers of
+both are held against in-process scores. A ratio is of one round; above 1 batching is the faster.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import torch
+from work import SHAPES, make_model, make_pairs, make_tokenizer
+
+from boresight.models.loading import start_reward_model
+from boresight.models.roles import build_reward_model
+from boresight.records import Message
+
+RESPONSES_PER_PROMPT = 4
+START_SECONDS = 300.0
+
+
+def make_reward_model(shape: str, folder: Path) -> Path:
+    tokenizer = make_tokenizer(shape)
+    make_model(shape, tokenizer).save_pretrained(folder / "language_model")
+    model = start_reward_model(folder / "language_model", seed=0)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    return folder / "model"
+
+
+def questions(shape: str, count: int, tokens: int | None) -> list[tuple[str, str]]:
+    """Prompts and responses; the responses to a prompt follow each other. `tokens`: of each, None for real lengths."""
+    pairs = list(make_pairs(make_tokenizer(shape), count, prompt_tokens=tokens, response_tokens=tokens))
+    rng = random.Random(0)
+    texts = [rng.choice([pair["chosen"], pair["rejected"]]) for pair in pairs]
+    return [(pairs[place // RESPONSES_PER_PROMPT]["prompt"], text) for place, text in enumerate(texts)]
+
+
+@contextmanager
+def service(model: Path, *options: str) -> Iterator[str]:
+    """The address of a service that is ready."""
+    words = [sys.executable, "-m", "boresight", "serve", "reward", str(model), "--port", "0", *options]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def load(url: str, asked: list[tuple[str, str]], at_once: int, together: int = 1) -> tuple[float, list[float]]:
+    """Seconds of all, and the scores; `together` responses in a request."""
+    scores = [0.0] * len(asked)
+    waiting = iter(range(0, len(asked), together))
+    limits = httpx2.Limits(max_connections=at_once)
+
+    async def client(session: httpx2.AsyncClient) -> None:
+        for start in waiting:
+            part = asked[start : start + together]
+            prompts = [[{"role": "user", "content": prompt}] for prompt, _ in part]
+            answer = await session.post("/score", json={"prompts": prompts, "responses": [text for _, text in part]})
+            answer.raise_for_status()
+            scores[start : start + together] = answer.json()["scores"]
+
+    async with httpx2.AsyncClient(base_url=url, timeout=600.0, limits=limits, trust_env=False) as session:
+        began = time.perf_counter()
+        await asyncio.gather(*(client(session) for _ in range(at_once)))
+        return time.perf_counter() - began, scores
+
+
+def differences(model: Path, urls: dict[str, str], asked: list[tuple[str, str]]) -> dict[str, float]:
+    """The largest difference from in-process scores, each response by itself there."""
+    reward = build_reward_model(model)
+    torch.set_num_threads(1)
+    own = [float(reward.score([(Message("user", prompt),)], [response])) for prompt, response in asked]
+    found = {}
+    for name, url in urls.items():
+        _, scores = asyncio.run(load(url, asked, at_once=len(asked)))
+        found[name] = max(abs(a - b) for a, b in zip(own, scores, strict=True))
+    return found
+
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as services:
+        model = make_reward_model(given.shape, Path(folder))
+        asked = questions(given.shape, given.responses, given.tokens)
+        urls = {
+            "batched": services.enter_context(service(model)),
+            "one_by_one": services.enter_context(service(model, "--batch-responses", "1")),
+        }
+        apart = differences(model, urls, asked[:64])
+        rates: dict[str, list[float]] = {name: [] for name in urls}
+        for number in range(given.rounds):
+            for name, url in urls.items():
+                seconds, _ = asyncio.run(load(url, asked, given.at_once, given.together))
+                rates[name].append(len(asked) / seconds)
+                print(f"round {number + 1} {name}: {rates[name][-1]:.1f} responses/s", file=sys.stderr)
+    ratios = [fast / slow for fast, slow in zip(rates["batched"], rates["one_by_one"], strict=True)]
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "shape": given.shape,
+        "tokens": given.tokens,
+        "responses": given.responses,
+        "responses_per_request": given.together,
+        "requests_at_once": given.at_once,
+        "rounds": given.rounds,
+        "responses_per_second": {name: statistics.median(values) for name, values in rates.items()},
+        "ratio": {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)},
+        "largest_difference": apart,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="tiny")
+    parser.add_argument("--tokens", type=int, help="Of each prompt and of each response; by default real lengths.")
+    parser.add_argument("--responses", type=int, default=384)
+    parser.add_argument("--together", type=int, default=1, help="Responses in one request.")
+    parser.add_argument("--at-once", type=int, default=128, help="Requests under way.")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    found = measure(given)
+    if given.json is not None:
+        known = json.loads(given.json.read_text()) if given.json.exists() else {}
+        name = f"{given.shape}, {given.tokens or 'real'} tokens, {given.together} in a request"
+        given.json.write_text(json.dumps(known | {name: found}, indent=1, sort_keys=True) + "\n")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
