@@ -5,9 +5,11 @@
 
 `boresight serve reward` runs as a process of its own, once with its defaults and once with `--batch-responses 1`, on
 one thread each, with a reward model of random weights and texts of the lengths of real pairs (bench/work.py). A client
-keeps so many requests under way, each with one response or more, over connections that stay open; every prompt has four
+keeps so many requests under way, each with one response or more, over connections that stay open; every prompt has some
 responses, which come one after another, as a policy samples them. Rounds of the two take turns. Before that, answers of
-both are held against in-process scores. A ratio is of one round; above 1 batching is the faster.
+both are held against in-process scores. A rate is of processor seconds of the service, tokenizing and HTTP included,
+since other work takes part of the machine; seconds on the clock are told beside. A ratio is of one round; above 1
+batching is the faster.
 """
 
 import argparse
@@ -24,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import torch
@@ -34,8 +36,17 @@ from boresight.models.loading import start_reward_model
 from boresight.models.roles import build_reward_model
 from boresight.records import Message
 
-RESPONSES_PER_PROMPT = 4
 START_SECONDS = 300.0
+
+
+class Service(NamedTuple):
+    url: str
+    pid: int
+
+    def processor_seconds(self) -> float:
+        """Of all its threads since its start."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def make_reward_model(shape: str, folder: Path) -> Path:
@@ -48,22 +59,22 @@ def make_reward_model(shape: str, folder: Path) -> Path:
     return folder / "model"
 
 
-def questions(shape: str, count: int, tokens: int | None) -> list[tuple[str, str]]:
+def questions(shape: str, count: int, tokens: int | None, per_prompt: int) -> list[tuple[str, str]]:
     """Prompts and responses; the responses to a prompt follow each other. `tokens`: of each, None for real lengths."""
     pairs = list(make_pairs(make_tokenizer(shape), count, prompt_tokens=tokens, response_tokens=tokens))
     rng = random.Random(0)
     texts = [rng.choice([pair["chosen"], pair["rejected"]]) for pair in pairs]
-    return [(pairs[place // RESPONSES_PER_PROMPT]["prompt"], text) for place, text in enumerate(texts)]
+    return [(pairs[place // per_prompt]["prompt"], text) for place, text in enumerate(texts)]
 
 
 @contextmanager
-def service(model: Path, *options: str) -> Iterator[str]:
-    """The address of a service that is ready."""
+def service(model: Path, *options: str) -> Iterator[Service]:
+    """One that is ready."""
     words = [sys.executable, "-m", "boresight", "serve", "reward", str(model), "--port", "0", *options]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        yield Service(process.stdout.readline().strip(), process.pid)
     finally:
         process.kill()
         process.communicate()
@@ -89,33 +100,40 @@ async def load(url: str, asked: list[tuple[str, str]], at_once: int, together: i
         return time.perf_counter() - began, scores
 
 
-def differences(model: Path, urls: dict[str, str], asked: list[tuple[str, str]]) -> dict[str, float]:
+def differences(model: Path, services: dict[str, Service], asked: list[tuple[str, str]]) -> dict[str, float]:
     """The largest difference from in-process scores, each response by itself there."""
     reward = build_reward_model(model)
     torch.set_num_threads(1)
     own = [float(reward.score([(Message("user", prompt),)], [response])) for prompt, response in asked]
     found = {}
-    for name, url in urls.items():
-        _, scores = asyncio.run(load(url, asked, at_once=len(asked)))
+    for name, one in services.items():
+        _, scores = asyncio.run(load(one.url, asked, at_once=len(asked)))
         found[name] = max(abs(a - b) for a, b in zip(own, scores, strict=True))
     return found
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as services:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         model = make_reward_model(given.shape, Path(folder))
-        asked = questions(given.shape, given.responses, given.tokens)
-        urls = {
-            "batched": services.enter_context(service(model)),
-            "one_by_one": services.enter_context(service(model, "--batch-responses", "1")),
+        asked = questions(given.shape, given.responses, given.tokens, given.per_prompt)
+        services = {
+            "batched": stack.enter_context(service(model)),
+            "one_by_one": stack.enter_context(service(model, "--batch-responses", "1")),
         }
-        apart = differences(model, urls, asked[:64])
-        rates: dict[str, list[float]] = {name: [] for name in urls}
+        apart = differences(model, services, asked[:64])
+        rates: dict[str, list[float]] = {name: [] for name in services}
+        clocked: dict[str, list[float]] = {name: [] for name in services}
         for number in range(given.rounds):
-            for name, url in urls.items():
-                seconds, _ = asyncio.run(load(url, asked, given.at_once, given.together))
-                rates[name].append(len(asked) / seconds)
-                print(f"round {number + 1} {name}: {rates[name][-1]:.1f} responses/s", file=sys.stderr)
+            for name, one in services.items():
+                before = one.processor_seconds()
+                seconds, _ = asyncio.run(load(one.url, asked, given.at_once, given.together))
+                rates[name].append(len(asked) / (one.processor_seconds() - before))
+                clocked[name].append(len(asked) / seconds)
+                print(
+                    f"round {number + 1} {name}: {rates[name][-1]:.1f} responses a processor second, "
+                    f"{clocked[name][-1]:.1f} on the clock",
+                    file=sys.stderr,
+                )
     ratios = [fast / slow for fast, slow in zip(rates["batched"], rates["one_by_one"], strict=True)]
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -125,7 +143,9 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "responses_per_request": given.together,
         "requests_at_once": given.at_once,
         "rounds": given.rounds,
-        "responses_per_second": {name: statistics.median(values) for name, values in rates.items()},
+        "responses_per_prompt": given.per_prompt,
+        "responses_per_processor_second": {name: statistics.median(values) for name, values in rates.items()},
+        "responses_per_second_on_the_clock": {name: statistics.median(values) for name, values in clocked.items()},
         "ratio": {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)},
         "largest_difference": apart,
     }
@@ -137,6 +157,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, help="Of each prompt and of each response; by default real lengths.")
     parser.add_argument("--responses", type=int, default=384)
     parser.add_argument("--together", type=int, default=1, help="Responses in one request.")
+    parser.add_argument("--per-prompt", type=int, default=4, help="Responses to each prompt.")
     parser.add_argument("--at-once", type=int, default=128, help="Requests under way.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
@@ -144,7 +165,9 @@ def main() -> None:
     found = measure(given)
     if given.json is not None:
         known = json.loads(given.json.read_text()) if given.json.exists() else {}
-        name = f"{given.shape}, {given.tokens or 'real'} tokens, {given.together} in a request"
+        name = (
+            f"{given.shape}, {given.tokens or 'real'} tokens, {given.per_prompt} a prompt, {given.together} a request"
+        )
         given.json.write_text(json.dumps(known | {name: found}, indent=1, sort_keys=True) + "\n")
     print(json.dumps(found))
 

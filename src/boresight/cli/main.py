@@ -31,6 +31,7 @@ VERBS = {
     "judge": "AI feedback: a language model compares responses by a rubric.",
     "label": "Human feedback: tasks for annotators, and what they answered.",
     "serve": "A reward model over HTTP.",
+    "launch": "The same pipeline on a cluster.",
     "eval": "Win rates, agreement, a reward model's certificate, probes.",
 }
 """Each verb is the function `command` of the module of its name; the line is what the list of verbs shows. A module

@@ -43,7 +43,7 @@ def reward(
         typer.Option(min=1, metavar="N", help="Longest prompt with response.  [default: the model's context]"),
     ] = None,
 ) -> None:
-    """Scores of a reward model over HTTP, for `reward: {kind: service, url: ...}` of PPO and RLOO.
+    """Scores of a reward model over HTTP, for `reward: {kind: service, url: ...}`.
 
     Responses of all requests are scored together. Where too many wait, a request is refused with 429 and the seconds
     after which to come again. With BORESIGHT_REWARD_TOKEN in the environment scores are for those alone who send it as
@@ -56,13 +56,7 @@ def reward(
       BORESIGHT_REWARD_TOKEN=... boresight serve reward scorer --host 0.0.0.0 --batch-tokens 32768
     """
     from boresight.errors import ServiceError
-    from boresight.feedback.score_client import TOKEN_VARIABLE
 
-    token = os.environ.get(TOKEN_VARIABLE)
-    if token is not None and (not token or not token.isascii() or not token.isprintable() or " " in token):
-        raise ServiceError(
-            f"{TOKEN_VARIABLE}: is set, but not to a token: expected visible ASCII characters without spaces."
-        )
     try:
         from boresight.web.reward_service.limits import Limits
         from boresight.web.reward_service.start import open_reward_service
@@ -82,4 +76,17 @@ def reward(
         batch_tokens=batch_tokens, batch_responses=batch_responses, wait_seconds=wait_ms / 1000,
         waiting_responses=max_waiting, response_tokens=max_tokens,
     )  # fmt: skip
-    open_reward_service(model, host, port, limits=limits, token=token, say=say)
+    open_reward_service(model, host, port, limits=limits, token=token(), say=say)
+
+
+def token() -> str | None:
+    """What clients have to send, from the environment; ServiceError for what no client can send."""
+    from boresight.errors import ServiceError
+    from boresight.feedback.score_client import TOKEN_VARIABLE
+
+    found = os.environ.get(TOKEN_VARIABLE)
+    if found is not None and (not found or not found.isascii() or not found.isprintable() or " " in found):
+        raise ServiceError(
+            f"{TOKEN_VARIABLE}: is set, but not to a token: expected visible ASCII characters without spaces."
+        )
+    return found

@@ -115,3 +115,17 @@ def test_room_is_held_and_given_back_and_the_wait_is_an_estimate() -> None:
         assert batching.metrics.held == 10
 
     asyncio.run(ask())
+
+
+def test_a_request_that_is_given_up_keeps_nobody_else_from_an_answer() -> None:
+    async def ask() -> list[float]:
+        batching = batcher(Lengths(), wait_seconds=0.05, batch_responses=4)
+        given_up = asyncio.ensure_future(batching.scores([row(1), row(2)]))
+        staying = asyncio.ensure_future(batching.scores([row(3)]))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        assert (await batching.scores([row(7)])) == [7.0]
+        return await asyncio.wait_for(staying, 20)
+
+    assert asyncio.run(ask()) == [3.0]

@@ -77,9 +77,8 @@ class Batcher:
             self._enough.set()
         if self._working is None or self._working.done():
             self._working = loop.create_task(self._work())
-        await asyncio.gather(
-            *(waiting.score for waiting in mine), return_exceptions=True
-        )  # so that all failures are read
+        # All of them before the first failure is raised, since asyncio complains of failures that nobody reads.
+        await asyncio.gather(*(waiting.score for waiting in mine), return_exceptions=True)
         return [waiting.score.result() for waiting in mine]
 
     async def _work(self) -> None:
@@ -122,14 +121,16 @@ class Batcher:
             scores = await loop.run_in_executor(self._thread, self.score, [waiting.row for waiting in batch])
         except Exception as error:  # of this batch alone: whoever asked is told, and the next batch is computed
             for waiting in batch:
-                waiting.score.set_exception(error)
+                if not waiting.score.done():
+                    waiting.score.set_exception(error)
             return
         seconds = max(self.clock() - began, 1e-6)
         rate = len(batch) / seconds
         self._rate = rate if not self._rate else 0.8 * self._rate + 0.2 * rate
         self.metrics.batch(len(batch), sum(len(waiting.row.ids) for waiting in batch), seconds)
         for waiting, score in zip(batch, scores, strict=True):
-            waiting.score.set_result(score)
+            if not waiting.score.done():  # its request was given up meanwhile
+                waiting.score.set_result(score)
 
 
 def cut(load: Sequence[Waiting], limits: Limits) -> list[list[Waiting]]:

@@ -1,0 +1,15 @@
+"""`boresight launch`: the same pipeline on a cluster."""
+
+SUBVERBS = {
+    "kubernetes": ("boresight.cli.launch_kubernetes", "kubernetes", "Write and check manifests for Kubernetes."),
+}
+"""Name -> module, function and line of each verb of the group; a module is loaded when its verb is asked for."""
+
+
+def command() -> None:
+    """The same pipeline on a cluster.
+
+    \b
+    Example:
+      boresight launch kubernetes pipeline.yaml --out manifests --image registry.example/boresight:0.1.0
+    """

@@ -1,0 +1,153 @@
+"""Rules of a whole folder of manifests: what schemas cannot know, since it stands in two places or is a choice."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from boresight.launch.kubernetes.jobs import QUEUE_LABEL
+from boresight.launch.kubernetes.lint_pods import lint_pod
+from boresight.launch.kubernetes.manifests import Finding, Loaded, dig, load_folder, pods_of
+from boresight.launch.kubernetes.rayjob import RAY_ANNOTATION
+
+API_VERSIONS = {
+    "RayJob": "ray.io/v1",
+    "JobSet": "jobset.x-k8s.io/v1alpha2",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
+}
+SUBMISSION_MODES = ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode")
+TOKENS_SINCE = (2, 52)
+"""Of Ray: before it there is no token authentication, and the mode would be ignored."""
+JOBS = ("JobSet", "RayJob")
+
+
+def lint(folder: Path) -> list[Finding]:
+    """All findings. Raises PlanError for a folder that cannot be read."""
+    index, objects = load_folder(folder)
+    found = [*_folder(folder, index), *_doubles(objects), *_references(index, objects), *_queues(objects)]
+    for loaded in objects:
+        found += _version(loaded)
+        found += _secret(loaded)
+        found += _scaling(loaded)
+        if loaded.kind == "RayJob":
+            found += _ray(loaded)
+        for pod in pods_of(loaded):
+            found += lint_pod(pod)
+    return [*found, *_images(objects)]
+
+
+def _folder(folder: Path, index: Mapping[str, Any]) -> Iterator[Finding]:
+    generated = [name for one in index.get("configMapGenerator") or [] for name in one.get("files") or []]
+    named = {"kustomization.yaml", *(index.get("resources") or []), *(name.rpartition("=")[2] for name in generated)}
+    for file in sorted(path.name for path in folder.glob("*.y*ml")):
+        if file not in named:
+            yield Finding("kustomization", file, "is not named in kustomization.yaml and would not be applied")
+    for name in sorted(named):
+        if not (folder / name).exists():
+            yield Finding("kustomization", "kustomization.yaml", f"names {name}, which does not exist")
+
+
+def _doubles(objects: list[Loaded]) -> Iterator[Finding]:
+    for (kind, name), count in Counter((one.kind, one.name) for one in objects).items():
+        if count > 1:
+            yield Finding("double", f"{kind} {name}", f"is there {count} times; the last would win")
+
+
+def _version(loaded: Loaded) -> Iterator[Finding]:
+    expected, found = API_VERSIONS.get(loaded.kind), loaded.body.get("apiVersion")
+    if expected is not None and found != expected:
+        yield Finding("api-version", loaded.where, f"apiVersion is {found}; expected {expected}")
+
+
+def _secret(loaded: Loaded) -> Iterator[Finding]:
+    if loaded.kind == "Secret" and (loaded.body.get("data") or loaded.body.get("stringData")):
+        yield Finding("secret-value", loaded.where, "holds secrets in a file; make it with kubectl create secret")
+
+
+def _scaling(loaded: Loaded) -> Iterator[Finding]:
+    """min <= replicas <= max, of an autoscaler and of Ray's groups."""
+    spec = loaded.body.get("spec")
+    if loaded.kind == "HorizontalPodAutoscaler":
+        low, high = dig(spec, "minReplicas"), dig(spec, "maxReplicas")
+        if isinstance(low, int) and isinstance(high, int) and low > high:
+            yield Finding("replicas", loaded.where, f"minReplicas {low} is above maxReplicas {high}")
+    for group in dig(spec, "rayClusterSpec", "workerGroupSpecs") or []:
+        low, now, high = (group.get(key) for key in ("minReplicas", "replicas", "maxReplicas"))
+        counts = [count for count in (low, now, high) if isinstance(count, int)]
+        if counts != sorted(counts):
+            message = f"group {group.get('groupName')}: expected minReplicas <= replicas <= maxReplicas, found {counts}"
+            yield Finding("replicas", loaded.where, message)
+
+
+def _ray(loaded: Loaded) -> Iterator[Finding]:
+    spec = loaded.body.get("spec")
+    cluster = dig(spec, "rayClusterSpec")
+    mode = dig(spec, "submissionMode")
+    if mode not in (None, *SUBMISSION_MODES):
+        yield Finding("enum", loaded.where, f"submissionMode {mode}: expected one of {', '.join(SUBMISSION_MODES)}")
+    version = str(dig(cluster, "rayVersion"))
+    if dig(cluster, "authOptions", "mode") != "token":
+        yield Finding(
+            "token", loaded.where, "whoever reaches the cluster may run code; expected authOptions.mode: token"
+        )
+    elif tuple(int(n) for n in version.split(".")[:2] if n.isdigit()) < TOKENS_SINCE:
+        yield Finding("token", loaded.where, f"Ray {version} knows no tokens; take 2.52 or later")
+    for pod in pods_of(loaded):
+        built = dig(pod.template, "metadata", "annotations", RAY_ANNOTATION)
+        if built != version:
+            yield Finding(
+                "ray-version", loaded.where, f"rayVersion is {version}, and the image is said to have {built}"
+            )
+    if str(dig(cluster, "headGroupSpec", "rayStartParams", "num-cpus")) != "0":
+        message = 'Ray may put tasks beside the driver on the head; expected rayStartParams.num-cpus: "0"'
+        yield Finding("ray-head", loaded.where, message)
+    if dig(loaded.body, "metadata", "labels", QUEUE_LABEL) and dig(spec, "shutdownAfterJobFinishes") is not True:
+        yield Finding(
+            "queue", loaded.where, "Kueue would never get its room back; expected shutdownAfterJobFinishes: true"
+        )
+
+
+def _queues(objects: list[Loaded]) -> Iterator[Finding]:
+    """Where one job goes through a queue, all do, and each waits for it."""
+    queued = {one.where: dig(one.body, "metadata", "labels", QUEUE_LABEL) for one in objects if one.kind in JOBS}
+    for loaded in objects:
+        if loaded.kind not in JOBS:
+            continue
+        suspended = dig(loaded.body, "spec", "suspend") is True
+        if any(queued.values()) and not queued[loaded.where]:
+            yield Finding("queue", loaded.where, f"has no label {QUEUE_LABEL}, and would take room past the queue")
+        elif suspended and not queued[loaded.where]:
+            yield Finding("queue", loaded.where, f"is suspended, and no label {QUEUE_LABEL} says who is to start it")
+        elif queued[loaded.where] and not suspended:
+            yield Finding("queue", loaded.where, "is in a queue and does not wait for it; expected suspend: true")
+
+
+def _images(objects: list[Loaded]) -> Iterator[Finding]:
+    """Services and jobs of one run come from one image, or they may differ in what they compute."""
+    images = {str(c.get("image")) for one in objects for pod in pods_of(one) for c in pod.containers}
+    ours = {image for image in images if "boresight" in image}
+    if len(ours) > 1:
+        yield Finding("versions", "all pods", f"run different images of one program: {', '.join(sorted(ours))}")
+
+
+def _references(index: Mapping[str, Any], objects: list[Loaded]) -> Iterator[Finding]:
+    """Whatever is named is there; Secrets alone are made by hand."""
+    there = {(one.kind, one.name) for one in objects}
+    there |= {("ConfigMap", str(one.get("name"))) for one in index.get("configMapGenerator") or []}
+    labels = [dict(dig(pod.template, "metadata", "labels") or {}) for one in objects for pod in pods_of(one)]
+    for loaded in objects:
+        spec = loaded.body.get("spec")
+        wanted = set()
+        for pod in pods_of(loaded):
+            if account := pod.spec.get("serviceAccountName"):
+                wanted.add(("ServiceAccount", account))
+            for volume in pod.spec.get("volumes") or []:
+                wanted.add(("PersistentVolumeClaim", dig(volume, "persistentVolumeClaim", "claimName")))
+                wanted.add(("ConfigMap", dig(volume, "configMap", "name")))
+        if loaded.kind == "HorizontalPodAutoscaler":
+            wanted.add((dig(spec, "scaleTargetRef", "kind"), dig(spec, "scaleTargetRef", "name")))
+        for kind, name in sorted((str(k), str(n)) for k, n in wanted if n is not None and (k, n) not in there):
+            yield Finding("reference", loaded.where, f"names the {kind} {name}, which is in no file here")
+        selector = dig(spec, "selector") if loaded.kind == "Service" else dig(spec, "podSelector", "matchLabels")
+        if selector and not any(selector.items() <= one.items() for one in labels):
+            yield Finding("reference", loaded.where, f"selects pods labelled {selector}, and there are none")

@@ -1,0 +1,86 @@
+"""From a pipeline and a cluster to a folder for `kubectl apply -k`, one object a file."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from boresight.config.pipeline import Pipeline
+from boresight.config.yaml_text import dump_yaml
+from boresight.errors import PlanError
+from boresight.launch.kubernetes import jobs, rayjob, reward, storage
+from boresight.launch.kubernetes.cluster import KUBERNETES, Cluster, check_cluster
+from boresight.launch.kubernetes.manifests import INDEX
+from boresight.launch.kubernetes.pods import PIPELINE_MAP, Manifest
+from boresight.launch.kubernetes.sizes import Sizes, sizes
+from boresight.storage import folder_at_once
+
+MARK = f"# Made by `boresight launch kubernetes` for Kubernetes {KUBERNETES}; made anew by the same command.\n"
+
+
+def render(pipeline: Pipeline, cluster: Cluster, overrides: Sequence[str] = ()) -> dict[str, str]:
+    """Text of each file by its name. `overrides` are the `--set` of the pipeline, which go into the command.
+
+    Raises PlanError for what cannot be, before anything is written.
+    """
+    check_cluster(cluster)
+    jobs.require_data_inside(pipeline)
+    size = sizes(pipeline, cluster)
+    objects = manifests(pipeline, cluster, size, overrides)
+    files = {name: MARK + _text(manifest) for name, manifest in objects.items()}
+    job = next(name for name in objects if name in ("jobset.yaml", "rayjob.yaml"))
+    files[job] = f"{MARK}# Memory of the pod: {size.reason}.\n{_text(objects[job])}"
+    files["pipeline.yaml"] = pipeline.path.read_text(encoding="utf-8")
+    return {INDEX: MARK + _text(_index(cluster, list(objects))), **files}
+
+
+def manifests(pipeline: Pipeline, cluster: Cluster, size: Sizes, overrides: Sequence[str]) -> dict[str, Manifest]:
+    """All objects by file, in the order in which they are to be made."""
+    ray = cluster.engine == "ray"
+    make = rayjob.rayjob if ray else jobs.jobset
+    found = {
+        "namespace.yaml": storage.namespace(cluster),
+        "account.yaml": storage.account(cluster),
+        "volume.yaml": storage.volume(cluster),
+    }
+    if cluster.reward_model is not None:
+        found |= {
+            "reward-deployment.yaml": reward.deployment(cluster, size),
+            "reward-service.yaml": reward.service(cluster),
+            "reward-autoscaler.yaml": reward.autoscaler(cluster),
+            "reward-network.yaml": reward.network_policy(cluster),
+        }
+    return {**found, "rayjob.yaml" if ray else "jobset.yaml": make(pipeline, cluster, size, overrides)}
+
+
+def write_manifests(files: dict[str, str], folder: Path) -> None:
+    """Fill the folder, which may be new, empty, or made by this command before: PlanError for any other."""
+    if folder.exists():
+        ours = folder.is_dir() and (not any(folder.iterdir()) or _is_ours(folder / INDEX))
+        if not ours:
+            raise PlanError(
+                f"--out {folder}: holds files that this command did not make and would remove. Give a new folder, or "
+                "an empty one."
+            )
+    with folder_at_once(folder) as new:
+        for name, text in files.items():
+            (new / name).write_text(text, encoding="utf-8")
+
+
+def _text(manifest: Manifest) -> str:
+    return dump_yaml(json.loads(json.dumps(manifest)))  # a copy without shared parts, which YAML would write as anchors
+
+
+def _is_ours(index: Path) -> bool:
+    return index.is_file() and index.read_text(encoding="utf-8").startswith("# Made by `boresight launch kubernetes`")
+
+
+def _index(cluster: Cluster, resources: list[str]) -> Manifest:
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": cluster.namespace,
+        "resources": resources,
+        "configMapGenerator": [{"name": PIPELINE_MAP, "files": ["pipeline.yaml"]}],
+        # Names in a JobSet or RayJob would not follow a suffix.
+        "generatorOptions": {"disableNameSuffixHash": True},
+    }

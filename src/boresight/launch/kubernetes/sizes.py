@@ -1,0 +1,79 @@
+"""What pods ask for, from the planner's figures of the pipeline's stages."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from boresight.config.pipeline import Pipeline
+from boresight.errors import PlanError
+from boresight.launch.kubernetes.cluster import Cluster
+from boresight.pipeline.check_memory import Machine, MemoryLine, memory_lines
+from boresight.planning.memory import GIB
+
+SHARED_KINDS = ("sft", "reward_model", "dpo", "orpo")
+"""Stages that all processes of torchrun build together; any other is built by the first."""
+ONE_MODEL = ("pretrain", "sft", "sample", "reward_model", "orpo", "simpo")
+PROGRAM_GIB = 3
+"""Python, PyTorch and the libraries of one process."""
+SHARED_MEMORY_GIB = 2
+"""/dev/shm, which counts as memory of the pod."""
+SCORING_GIB = 2
+"""What passes through a reward model in one batch of the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Memory in GiB of one training pod and of one replica of the reward service, and where the first comes from."""
+
+    pod: int
+    reward: int
+    reason: str
+
+
+def sizes(pipeline: Pipeline, cluster: Cluster) -> Sizes:
+    """Raises PlanError where a stage does not fit the GPUs, or where no model is known and nothing is given."""
+    kind = "GPU" if cluster.gpus else "memory"
+    lines = memory_lines(pipeline, {}, Machine(kind, cluster.gpu_gib * GIB))
+    if not lines:
+        if cluster.memory_gib is None:
+            raise PlanError(
+                f"{pipeline.path}: no stage's model can be read here (a name on a hub, or a folder that is not here), "
+                "so its memory is not known. Say with --memory how many GiB a pod needs."
+            )
+        return Sizes(cluster.memory_gib, cluster.memory_gib, "as given; the model is not known here")
+    if cluster.gpus:
+        _require_fit(lines, cluster)
+    model = _model_bytes(lines)
+    processes = max(1, cluster.gpus)
+    if cluster.gpus:
+        # Each process loads the whole model into the memory of the machine before it is spread over the GPUs.
+        needed, reason = processes * model, f"{processes} times the largest model while it is loaded"
+    else:
+        top = max(lines, key=lambda line: line.memory.total)
+        needed, reason = top.memory.total, f"stage {top.stage} at its peak, {top.tokens} tokens a row"
+    planned = math.ceil(needed / GIB) + processes * PROGRAM_GIB + SHARED_MEMORY_GIB
+    if cluster.memory_gib is not None:
+        planned, reason = cluster.memory_gib, f"as given; planned were {planned} GiB ({reason})"
+    return Sizes(planned, math.ceil(model / GIB) + PROGRAM_GIB + SCORING_GIB, reason)
+
+
+def _model_bytes(lines: Sequence[MemoryLine]) -> int:
+    """The weights of the largest model, by the stages that have one in memory; where there is none, an upper bound."""
+    alone = [line for line in lines if line.kind in ONE_MODEL] or lines
+    return max(line.memory.weights + line.memory.frozen for line in alone)
+
+
+def _require_fit(lines: Sequence[MemoryLine], cluster: Cluster) -> None:
+    """Hold what is certain of each stage (all but activations) against a GPU; FSDP2 shares it among processes."""
+    faults = []
+    for line in lines:
+        share = cluster.pods * cluster.gpus if line.kind in SHARED_KINDS and cluster.engine == "torchrun" else 1
+        need = line.memory.certain / share / GIB
+        if need > cluster.gpu_gib:
+            faults.append(
+                f"stage {line.stage}: weights, gradients, moments and frozen models need {need:.1f} GiB on one GPU"
+                f"{f' of {share}' if share > 1 else ''}, which has {cluster.gpu_gib}: {need - cluster.gpu_gib:.1f} GiB "
+                "are missing. Take more or larger GPUs, or `lora` in the stage."
+            )
+    if faults:
+        raise PlanError("\n".join(faults))

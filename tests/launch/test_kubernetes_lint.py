@@ -1,0 +1,143 @@
+"""Mistakes planted in manifests that were right, each named by its rule."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from boresight.cli.main import app
+from boresight.errors import PlanError
+from boresight.launch.kubernetes.jobs import QUEUE_LABEL
+from boresight.launch.kubernetes.lint import lint
+
+from .rendered import JOBSET, RAYJOB, write
+
+Edit = Callable[[Any], object]
+
+
+def worker(job: Any) -> Any:
+    return job["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+
+
+def trainer(job: Any) -> Any:
+    return worker(job)["containers"][0]
+
+
+def limits(job: Any) -> Any:
+    return trainer(job)["resources"]["limits"]
+
+
+def claim(job: Any) -> Any:
+    return worker(job)["volumes"][0]["persistentVolumeClaim"]
+
+
+def scorer(deployment: Any) -> Any:
+    return deployment["spec"]["template"]["spec"]["containers"][0]
+
+
+def ray(job: Any) -> Any:
+    return job["spec"]["rayClusterSpec"]
+
+
+def head(job: Any) -> Any:
+    return ray(job)["headGroupSpec"]
+
+
+def driver(job: Any) -> Any:
+    return head(job)["template"]["spec"]["containers"][0]
+
+
+FIVE_OF_FOUR = [{"groupName": "workers", "template": {}, "minReplicas": 1, "replicas": 5, "maxReplicas": 4}]
+OPEN_SECRET = {"name": "HF_TOKEN", "value": "hf_x"}
+ROOT_FOLDER = {"name": "x", "hostPath": {"path": "/"}}
+
+
+JOB, REWARD, RAY = "jobset.yaml", "reward-deployment.yaml", "rayjob.yaml"
+SCALER = "reward-autoscaler.yaml"
+PLANTED: list[tuple[str, str, str, Edit]] = [
+    ("a moving image", JOB, "image-tag", lambda o: trainer(o).update(image="r.example/boresight:latest")),
+    ("an image without a tag", JOB, "image-tag", lambda o: trainer(o).update(image="r:5000/boresight")),
+    ("two images", JOB, "versions", lambda o: trainer(o).update(image="r.example/boresight:0.2.0")),
+    ("root", JOB, "non-root", lambda o: worker(o)["securityContext"].update(runAsNonRoot=False)),
+    ("user 0", REWARD, "non-root", lambda o: scorer(o)["securityContext"].update(runAsUser=0)),
+    ("gained rights", REWARD, "non-root", lambda o: scorer(o)["securityContext"].pop("allowPrivilegeEscalation")),
+    ("kept capabilities", RAY, "non-root", lambda o: driver(o)["securityContext"].pop("capabilities")),
+    ("no seccomp profile", JOB, "non-root", lambda o: worker(o)["securityContext"].pop("seccompProfile")),
+    ("a token of the API", JOB, "api-token", lambda o: worker(o).pop("automountServiceAccountToken")),
+    ("the machine's network", JOB, "host", lambda o: worker(o).update(hostNetwork=True)),
+    ("a folder of the machine", JOB, "host", lambda o: worker(o)["volumes"].append(ROOT_FOLDER)),
+    ("a secret's value", REWARD, "secret-value", lambda o: scorer(o)["env"].append(OPEN_SECRET)),
+    ("a password in an address", JOB, "secret-value", lambda o: trainer(o)["command"].append("postgresql://u:p@h/d")),
+    ("no memory asked for", JOB, "resources", lambda o: trainer(o)["resources"]["requests"].pop("memory")),
+    ("no limit of memory", REWARD, "resources", lambda o: scorer(o)["resources"]["limits"].pop("memory")),
+    ("GPUs asked for and not limited", JOB, "gpu", lambda o: limits(o).update({"nvidia.com/gpu": 8})),
+    ("memory of a GPU pod that may be taken", JOB, "gpu", lambda o: limits(o).update(memory="900Gi")),
+    ("shared memory of 64 MiB", JOB, "shared-memory", lambda o: worker(o)["volumes"][3]["emptyDir"].pop("medium")),
+    ("shared memory not mounted", RAY, "shared-memory", lambda o: driver(o)["volumeMounts"].pop()),
+    ("no readiness", REWARD, "probes", lambda o: scorer(o).pop("readinessProbe")),
+    ("a probe of no port", REWARD, "probes", lambda o: scorer(o)["livenessProbe"]["httpGet"].update(port="web")),
+    ("a job that starts for ever", JOB, "restart", lambda o: worker(o).update(restartPolicy="Always")),
+    ("min above max", SCALER, "replicas", lambda o: o["spec"].update(minReplicas=9)),
+    ("replicas above max", RAY, "replicas", lambda o: ray(o).update(workerGroupSpecs=FIVE_OF_FOUR)),
+    ("a mode that does not exist", RAY, "enum", lambda o: o["spec"].update(submissionMode="Sidecar")),
+    ("no authentication", RAY, "token", lambda o: ray(o).pop("authOptions")),
+    ("a Ray without tokens", RAY, "token", lambda o: ray(o).update(rayVersion="2.48.0")),
+    ("a Ray that the image has not", RAY, "ray-version", lambda o: ray(o).update(rayVersion="2.59.0")),
+    ("tasks on the head", RAY, "ray-head", lambda o: head(o)["rayStartParams"].pop("num-cpus")),
+    ("an old API", JOB, "api-version", lambda o: o.update(apiVersion="jobset.x-k8s.io/v1alpha1")),
+    ("a job past the queue", JOB, "queue", lambda o: o["metadata"]["labels"].pop(QUEUE_LABEL)),
+    ("a queued job that does not wait", JOB, "queue", lambda o: o["spec"].pop("suspend")),
+    ("a cluster that stays", RAY, "queue", lambda o: o["spec"].pop("shutdownAfterJobFinishes")),
+    ("a claim that is not there", JOB, "reference", lambda o: claim(o).update(claimName="x")),
+    ("a service of no pod", "reward-service.yaml", "reference", lambda o: o["spec"]["selector"].update(app="x")),
+    ("an autoscaler of nothing", SCALER, "reference", lambda o: o["spec"]["scaleTargetRef"].update(name="x")),
+    ("a forgotten file", "kustomization.yaml", "kustomization", lambda o: o["resources"].remove("reward-network.yaml")),
+    ("the same name twice", "kustomization.yaml", "double", lambda o: o["resources"].append("volume.yaml")),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.mark.parametrize(("file", "rule", "edit"), [one[1:] for one in PLANTED], ids=[one[0] for one in PLANTED])
+def test_a_planted_mistake_is_found(tmp_path: Path, work: Path, file: str, rule: str, edit: Edit) -> None:
+    folder = write(tmp_path / "out", work, **(RAYJOB if file == RAY else JOBSET))
+    body = yaml.safe_load((folder / file).read_text())
+    edit(body)
+    (folder / file).write_text(yaml.safe_dump(body))
+    found = lint(folder)
+    assert rule in {one.rule for one in found}, found
+    where = {"versions": "all pods", "double": "PersistentVolumeClaim", "kustomization": "reward-network.yaml"}
+    assert any(one.rule == rule and one.where.startswith(where.get(rule, file)) for one in found)
+
+
+def test_a_secret_in_a_file_is_found(tmp_path: Path, work: Path) -> None:
+    folder = write(tmp_path / "out", work)
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"token": "x"}}
+    (folder / "secret.yaml").write_text(yaml.safe_dump(secret))
+    assert [one.rule for one in lint(folder)] == ["kustomization"]
+    text = (folder / "kustomization.yaml").read_text().replace("- volume.yaml", "- volume.yaml\n- secret.yaml")
+    (folder / "kustomization.yaml").write_text(text)
+    assert [one.rule for one in lint(folder)] == ["secret-value"]
+
+
+def test_a_folder_that_is_none_of_manifests_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"kustomization\.yaml: cannot be read"):
+        lint(tmp_path)
+    (tmp_path / "kustomization.yaml").write_text("a: [")
+    with pytest.raises(PlanError, match="is no YAML"):
+        lint(tmp_path)
+
+
+def test_the_command_exits_with_1_where_something_is_found(tmp_path: Path, work: Path) -> None:
+    folder = write(tmp_path / "out", work)
+    assert CliRunner().invoke(app, ["launch", "kubernetes", "--check", str(folder)]).exit_code == 0
+    text = (folder / "jobset.yaml").read_text()
+    (folder / "jobset.yaml").write_text(text.replace("runAsNonRoot: true", "runAsNonRoot: false"))
+    ended = CliRunner().invoke(app, ["launch", "kubernetes", "--check", str(folder)])
+    assert ended.exit_code == 1 and "may run as root" in ended.stdout and "1 findings" in ended.stdout
