@@ -8,7 +8,6 @@ from pathlib import Path
 
 import uvicorn
 
-from boresight.data.chat_template import BUILT_IN_TEMPLATES
 from boresight.models.loading import start_reward_model
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
 from boresight.records import Message, Messages
@@ -21,7 +20,6 @@ WORDS = ("pods", "nodes", "a much longer answer, told at length and in whole sen
 def save_reward_model(folder: Path, seed: int = 0) -> Path:
     """A reward model of random weights, as a reward_model stage saves one."""
     tokenizer = tiny_tokenizer("chatml")
-    assert tokenizer.chat_template == BUILT_IN_TEMPLATES["chatml"].jinja
     tiny_llama(tokenizer, seed=seed).save_pretrained(folder / "language_model")
     model = start_reward_model(folder / "language_model", seed)
     model.config.pad_token_id = tokenizer.pad_token_id
