@@ -14,6 +14,7 @@ from boresight.errors import PlanError
 from boresight.launch.kubernetes.lint import lint
 from boresight.launch.kubernetes.render import render, write_manifests
 from boresight.launch.kubernetes.sizes import sizes
+from tests.pipeline import tiny_pipeline as tiny
 
 from .rendered import JOBSET, RAYJOB, cluster, pipeline, write
 
@@ -180,3 +181,13 @@ def test_a_folder_of_somebody_else_is_left_alone_and_one_of_ours_is_made_anew(tm
 def test_the_command_takes_a_pipeline_or_a_folder_to_check() -> None:
     with pytest.raises(PlanError, match="give a PIPELINE with --out DIR, or --check DIR"):
         kubernetes()
+
+
+def test_keys_of_judges_come_from_a_secret_by_the_name_of_their_variable(tmp_path: Path) -> None:
+    judge = "{kind: openai, base_url: 'http://127.0.0.1:1/v1', model: m, rubric: helpful, key_variable: MY_KEY}"
+    text = tiny.TEXT.replace("{kind: rules, noise: 0.1}", judge)
+    assert text != tiny.TEXT
+    write_manifests(render(tiny.load(tmp_path / "work", text=text), cluster()), tmp_path / "out")
+    spec = read(tmp_path / "out", "jobset.yaml")["spec"]["replicatedJobs"][0]["template"]["spec"]
+    reference = {"secretKeyRef": {"name": "boresight-judge-keys", "key": "MY_KEY"}}
+    assert {"name": "MY_KEY", "valueFrom": reference} in containers(spec["template"])[0]["env"]

@@ -74,10 +74,17 @@ def require_data_inside(pipeline: Pipeline) -> None:
 
 def environment(pipeline: Pipeline, cluster: Cluster) -> list[Manifest]:
     """Secrets that the pipeline's stages read."""
-    judges = [getattr(stage, "judge", None) for stage in pipeline.stages.values()]
-    variables = {getattr(judge, "key_variable", None) for judge in judges} - {None}
-    found = [from_secret(variable, JUDGE_SECRET, variable) for variable in sorted(map(str, variables))]
+    variables = sorted(_key_variables(pipeline.sections.model_dump()))
+    found = [from_secret(variable, JUDGE_SECRET, variable) for variable in variables]
     return [*found, *([from_secret(TOKEN_VARIABLE, REWARD_SECRET, "token")] if cluster.reward_model else [])]
+
+
+def _key_variables(settings: Any) -> set[str]:
+    """The environment variables that judges and whoever else asks an endpoint take their keys from."""
+    if isinstance(settings, dict):
+        own = {settings["key_variable"]} if settings.get("key_variable") else set()
+        return own.union(*map(_key_variables, settings.values()))
+    return set().union(*map(_key_variables, settings)) if isinstance(settings, list) else set()
 
 
 def jobset(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequence[str]) -> Manifest:
