@@ -16,6 +16,7 @@ from museum_page import museum_page
 from planner_page import planner_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from reward_service_page import SERVICE, reward_service_page
 from rlaif_section import RLAIF, rlaif_section
 
 from boresight.config.judge_sections import JUDGE_CLASSES, EndpointSection, LocalWriter, ReviseSection
@@ -276,6 +277,8 @@ if OPTIMUM.exists() and FRONTIER.exists():
     PAGES["ppo_figures.md"] = policy_figures_page
 if MUSEUM.exists():
     PAGES["museum.md"] = museum_page
+if SERVICE.exists():
+    PAGES["reward_service.md"] = reward_service_page
 if BESIDE.exists():
     PAGES["doctor.md"] = doctor_page
 if ENDPOINT.exists():

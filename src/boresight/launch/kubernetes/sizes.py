@@ -8,13 +8,13 @@ from boresight.config.pipeline import Pipeline
 from boresight.errors import PlanError
 from boresight.launch.kubernetes.cluster import Cluster
 from boresight.pipeline.check_memory import Machine, MemoryLine, memory_lines
-from boresight.planning.memory import GIB
+from boresight.planning.numbers import GIB
 
 SHARED_KINDS = ("sft", "reward_model", "dpo", "orpo")
 """Stages that all processes of torchrun build together; any other is built by the first."""
 ONE_MODEL = ("pretrain", "sft", "sample", "reward_model", "orpo", "simpo")
 PROGRAM_GIB = 3
-"""Python, PyTorch and the libraries of one process."""
+"""Python, PyTorch and the libraries of one process, with room to spare."""
 SHARED_MEMORY_GIB = 2
 """/dev/shm, which counts as memory of the pod."""
 SCORING_GIB = 2
@@ -68,11 +68,12 @@ def _require_fit(lines: Sequence[MemoryLine], cluster: Cluster) -> None:
     faults = []
     for line in lines:
         share = cluster.pods * cluster.gpus if line.kind in SHARED_KINDS and cluster.engine == "torchrun" else 1
-        need = line.memory.certain / share / GIB
+        overhead = line.memory.overhead
+        need = ((line.memory.certain - overhead) / share + overhead) / GIB
         if need > cluster.gpu_gib:
             faults.append(
-                f"stage {line.stage}: weights, gradients, moments and frozen models need {need:.1f} GiB on one GPU"
-                f"{f' of {share}' if share > 1 else ''}, which has {cluster.gpu_gib}: {need - cluster.gpu_gib:.1f} GiB "
+                f"stage {line.stage}: weights, gradients, moments, frozen models and context need {need:.1f} GiB on one "
+                f"GPU{f' of {share}' if share > 1 else ''}, which has {cluster.gpu_gib}: {need - cluster.gpu_gib:.1f} GiB "
                 "are missing. Take more or larger GPUs, or `lora` in the stage."
             )
     if faults:
