@@ -71,10 +71,11 @@ def _require_fit(lines: Sequence[MemoryLine], cluster: Cluster) -> None:
         overhead = line.memory.overhead
         need = ((line.memory.certain - overhead) / share + overhead) / GIB
         if need > cluster.gpu_gib:
+            of = f" of {share}" if share > 1 else ""
             faults.append(
-                f"stage {line.stage}: weights, gradients, moments, frozen models and context need {need:.1f} GiB on one "
-                f"GPU{f' of {share}' if share > 1 else ''}, which has {cluster.gpu_gib}: {need - cluster.gpu_gib:.1f} GiB "
-                "are missing. Take more or larger GPUs, or `lora` in the stage."
+                f"stage {line.stage}: weights, gradients, moments, frozen models and context need {need:.1f} GiB on "
+                f"one GPU{of}, which has {cluster.gpu_gib}: {need - cluster.gpu_gib:.1f} GiB are missing. Take more or "
+                "larger GPUs, or `lora` in the stage."
             )
     if faults:
         raise PlanError("\n".join(faults))
