@@ -62,5 +62,5 @@ def dawid_skene(
 
 
 def _sums(place: NDArray[np.intp], weights: Array, places: int) -> Array:
-    """The sum of the weights that fall on each place. Work grows with the ratings there are, not with people x items."""
-    return np.bincount(place, weights=weights, minlength=places)
+    """The sum of the weights on each place. Work grows with the ratings there are, not with people x items."""
+    return np.bincount(place, weights=weights, minlength=places).astype(np.float64, copy=False)

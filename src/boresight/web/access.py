@@ -73,7 +73,7 @@ class SecurityEvent:
     path: str
 
 
-def _log(event: SecurityEvent) -> None:
+def log_event(event: SecurityEvent) -> None:
     logging.getLogger("boresight.web").warning("%s: %r from %s at %s", event.what, event.who, event.address, event.path)
 
 
@@ -91,7 +91,7 @@ class Door:
     """For each address, behind which there may be a whole office: thirty wrong tries, then six a minute."""
     api_limit: RateLimit = field(default_factory=lambda: RateLimit(burst=200, per_second=50.0))
     """For each account."""
-    note: Callable[[SecurityEvent], None] = _log
+    note: Callable[[SecurityEvent], None] = log_event
 
     def refuse(self, request: Request, status: int, what: str, message: str, who: str = "") -> HTTPException:
         """The refusal of a request, noted."""
