@@ -161,14 +161,21 @@ function mark() {
   all(".candidate").forEach((card, place) => card.classList.toggle("best", best.has(place)));
   const order = one("#order");
   if (order) order.textContent = toldOrder(answer.ranks ?? []);
-  const decided = answer.preference !== undefined;
-  const questions = all("[data-question]");
-  let next = questions.find((question) => !one(":checked", question)) ?? questions.at(-1);
-  if (!decided) next = questions[0];
-  questions.forEach((question, place) => {
-    question.classList.toggle("active", question === next);
-    question.hidden = place > 0 && !(decided && (question === next || one(":checked", question)));
-  });
+  const asked = all("[data-question]");
+  asked.forEach((question, place) => { question.hidden = place !== task.at; });
+  for (const button of all("[data-go]")) {
+    const place = Number(button.dataset.go);
+    button.classList.toggle("given", one(":checked", asked[place]) !== null);
+    if (place === task.at) button.setAttribute("aria-current", "step");
+    else button.removeAttribute("aria-current");
+  }
+}
+
+// Questions are asked one by one: after each answer the next one that has none yet.
+function askNext() {
+  const asked = all("[data-question]");
+  const open = asked.findIndex((question, place) => place > task.at && !one(":checked", question));
+  if (one(":checked", asked[0]) && open > 0) task.at = open;
 }
 
 function toldOrder(found) {
@@ -291,13 +298,15 @@ function show(html) {
     return;
   }
   const { task: id, kind, count, draft, lease } = element.dataset;
-  task = { id, kind, count: Number(count), form: one("form"), key: newKey(), typed: [] };
+  task = { id, kind, count: Number(count), form: one("form"), key: newKey(), typed: [], at: 0 };
   clock = { since: performance.now(), worked: 0 };
   restore(draft);
   task.form.addEventListener("submit", (event) => { event.preventDefault(); send(); });
   task.form.addEventListener("input", (event) => { if (event.target.name === "rank") task.typed = []; takeSide(event.target); changed(); });
   one("#skip")?.addEventListener("click", skip);
   one("#plain").addEventListener("click", plain);
+  for (const input of all(".scale input")) input.addEventListener("click", (event) => { if (event.detail) { askNext(); mark(); } });
+  for (const button of all("[data-go]")) button.addEventListener("click", () => { task.at = Number(button.dataset.go); mark(); });
   for (const details of all(".edit")) details.addEventListener("toggle", () => startEdit(details));
   if (!review) task.beat = setInterval(() => { if (!document.hidden) save(); }, 1000 * Math.min(60, Number(lease) / 3));
   if (html) { scrollTo(0, 0); document.getElementById("main").focus({ preventScroll: true }); }
@@ -333,11 +342,12 @@ function plain() {
 
 // ---- keys ----
 function choose(value) {
-  const question = value.length > 2 ? null : one(".question.active") ?? one(".question");
-  const input = question ? one(`input[value="${value}"]`, question) : one(`[name=choice][value="${value}"]`);
+  const isStep = value.length <= 2;
+  const input = one(`input[value="${value}"]`, isStep ? all("[data-question]")[task.at] : one(".verdicts"));
   if (!input) return;
   input.checked = true;
   takeSide(input);
+  if (isStep) askNext();
   changed();
 }
 
