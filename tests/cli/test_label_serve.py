@@ -40,7 +40,8 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.mark.slow
 def test_serve_makes_the_store_invites_the_first_admin_and_ends_cleanly(tmp_path: Path) -> None:
-    tasks = write_lines(tmp_path / "tasks.jsonl", TASKS)
+    tasks = tmp_path / "tasks.jsonl"
+    write_lines(tasks, TASKS)
     place = tmp_path / "tasks.labels.db"
     with serving(str(tasks), "--overlap", "2") as (process, link):
         with urllib.request.urlopen(link) as page:
@@ -61,9 +62,10 @@ def test_serve_without_tasks_and_store_or_with_a_header_from_anywhere_is_refused
     assert call("label", "serve").code == 2
     missing = call("label", "serve", "--store", tmp_path / "none.db")
     assert missing.code == 2 and "there is no such file" in missing.err and not (tmp_path / "none.db").exists()
-    tasks = write_lines(tmp_path / "tasks.jsonl", TASKS)
+    tasks = tmp_path / "tasks.jsonl"
+    write_lines(tasks, TASKS)
     header = call("label", "serve", tasks, "--user-header", "X-User")
-    assert header.code == 2 and "--user-network" in header.err
+    assert header.code == 2 and "--user-network" in header.err and not (tmp_path / "tasks.labels.db").exists()
     bad = call("label", "serve", tasks, "--user-header", "X-User", "--user-network", "everywhere")
     assert bad.code == 2 and "10.0.0.0/8" in bad.err
 

@@ -8,6 +8,7 @@ import typer
 
 from boresight.cli.label_import import read_and_add
 from boresight.cli.labelling import need_packages, opened
+from boresight.cli.web_extra import web_packages
 
 PORT = 7008
 STORE_ENDING = ".labels.db"
@@ -59,26 +60,29 @@ def serve(
     if tasks is None and store is None:
         raise ConfigError("nothing to serve: give a file of tasks, or a store with --store.")
     place = store or str(store_beside(tasks or Path()))
-    from boresight.cli.web_extra import web_packages
-
     with web_packages():
-        from boresight.web.annotation.pages.start import Front, open_annotation
-        from boresight.web.annotation.settings import Settings, parse_overlap
+        from boresight.web.annotation.pages.start import Front, open_annotation, trusted_proxy
 
-    front = Front(host=host, port=port, site=site, user_header=user_header, user_networks=tuple(user_network or ()))
+    proxy = trusted_proxy(user_header, user_network or ())
+    front = Front(host=host, port=port, site=site, proxy=proxy)
     if tasks is not None:
-        count, more = parse_overlap(overlap)
-        name = project or name_of(tasks)
-        result = read_and_add([tasks], place, name, Settings(overlap=count, more_share=more), pairs)
-        print(f"{result['added'][str(tasks)]:,} tasks added to {name} in {place}", file=sys.stderr)
-
-    def say(link: str, first: bool) -> None:
-        print(link, flush=True)
-        told = "This link makes the first admin, once, within a day. " if first else ""
-        print(f"{told}Ctrl-C ends the app; what was answered is kept.", file=sys.stderr)
-
+        _import(tasks, place, project or name_of(tasks), overlap, pairs)
     with opened(place, create=tasks is not None) as opened_store:
-        open_annotation(opened_store, secret_file(place), front, open_page=open_page, say=say)
+        open_annotation(opened_store, secret_file(place), front, open_page=open_page, say=_say)
+
+
+def _import(tasks: Path, place: str, project: str, overlap: str, pairs: bool) -> None:
+    from boresight.web.annotation.settings import Settings, parse_overlap
+
+    count, more = parse_overlap(overlap)
+    result = read_and_add([tasks], place, project, Settings(overlap=count, more_share=more), pairs)
+    print(f"{result['added'][str(tasks)]:,} tasks added to {project} in {place}", file=sys.stderr)
+
+
+def _say(link: str, first: bool) -> None:
+    print(link, flush=True)
+    told = "This link makes the first admin, once, within a day. " if first else ""
+    print(f"{told}Ctrl-C ends the app; what was answered is kept.", file=sys.stderr)
 
 
 def name_of(tasks: Path) -> str:

@@ -24,8 +24,7 @@ class Front:
     host: str
     port: int
     site: str | None = None
-    user_header: str | None = None
-    user_networks: Sequence[str] = ()
+    proxy: TrustedProxy | None = None
 
 
 def open_annotation(
@@ -33,12 +32,11 @@ def open_annotation(
 ) -> None:
     """Serve the app until Ctrl-C. `say` is given the link once it answers, and whether it makes the first admin.
 
-    Raises ServiceError where the address is taken, ConfigError for a proxy's settings that cannot be meant.
+    Raises ServiceError where the address is taken.
     """
-    proxy = _proxy(front)
     with bind(front.host, front.port) as bound:
         https = (front.site or "").startswith("https://")
-        app = build_annotation(store, secret_of(secret_file), hosts=_hosts(front), https=https, proxy=proxy)
+        app = build_annotation(store, secret_of(secret_file), hosts=_hosts(front), https=https, proxy=front.proxy)
         first = not any(person.may("admin") for person in all_people(store))
         path = f"/join/{make_invite(store, 'admin', valid_seconds=INVITE_SECONDS)}" if first else "/"
         link = f"{front.site.rstrip('/')}{path}" if front.site else link_of(bound, front.host, path)
@@ -59,15 +57,16 @@ def _hosts(front: Front) -> tuple[str, ...]:
     return (*LOOPBACK, front.host.lower()) if is_loopback(front.host) else ("*",)
 
 
-def _proxy(front: Front) -> TrustedProxy | None:
-    if front.user_header is None:
+def trusted_proxy(header: str | None, networks: Sequence[str]) -> TrustedProxy | None:
+    """Raises ConfigError for a header that anybody could send, and for what is no network."""
+    if header is None:
         return None
-    if not front.user_networks:
+    if not networks:
         raise ConfigError(
-            f"--user-header {front.user_header}: anybody could send this header. Say with --user-network from which "
-            "addresses it is believed, such as 127.0.0.1/32."
+            f"--user-header {header}: anybody could send this header. Say with --user-network from which addresses it "
+            "is believed, such as 127.0.0.1/32."
         )
     try:
-        return TrustedProxy(front.user_header, tuple(ip_network(one) for one in front.user_networks))
+        return TrustedProxy(header, tuple(ip_network(one) for one in networks))
     except ValueError as error:
         raise ConfigError(f"--user-network: {error}; expected an address or a network such as 10.0.0.0/8.") from error
