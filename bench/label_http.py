@@ -6,8 +6,8 @@ python bench/label_http.py --people 10 --tasks 200 --seconds 20 --kills 2
 
 `boresight label serve` runs as its own process on loopback; annotators are threads of this one, with an API token each.
 They wait before they ask again, as people do. Now and then the server is killed with SIGKILL and started again; who
-gets no answer sends the same again, with the same key. Requests that met a kill are counted apart. Afterwards the store is
-read, as `label_load.py` reads it. The last line is one JSON object.
+gets no answer sends the same again, with the same key. Requests that met a kill are counted apart. Afterwards the store
+is read, as `label_load.py` reads it. The last line is one JSON object.
 """
 
 import argparse
