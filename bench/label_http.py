@@ -52,10 +52,13 @@ class Server:
         assert self.process.stdout is not None and self.process.stdout.readline(), "the server did not start"
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self.end()
         self.kills += 1
         self.start()
+
+    def end(self) -> None:
+        with self.process as process:  # waits for its end, and closes its pipe
+            process.send_signal(signal.SIGKILL)
 
 
 class HttpAnnotator(threading.Thread):
@@ -73,6 +76,17 @@ class HttpAnnotator(threading.Thread):
         self.acknowledged: list[tuple[int, int]] = []
 
     def run(self) -> None:
+        try:
+            self.label()
+        finally:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def label(self) -> None:
         rng = random.Random(self.number)
         while time.perf_counter() < self.until:
             time.sleep(rng.uniform(0.0, 2.0 * self.pause))
@@ -100,7 +114,8 @@ class HttpAnnotator(threading.Thread):
                 read = json.loads(answer.read())
                 break
             except (OSError, http.client.HTTPException):
-                self.connection, met_a_kill = None, True
+                self.hang_up()
+                met_a_kill = True
                 time.sleep(RETRY_SECONDS)
         if met_a_kill:
             self.interrupted += 1
@@ -135,8 +150,7 @@ def measure(
             worker.join()
         wall = time.perf_counter() - start
     finally:
-        server.process.kill()
-        server.process.wait()
+        server.end()
     store = open_store(place)
     try:
         found = faults(store, overlap, workers)

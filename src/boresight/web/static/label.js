@@ -2,7 +2,7 @@
 // it. Everything is done by keys as well; what is written is saved as a draft, here at once and on the server soon after.
 
 const root = document.getElementById("labeller");
-const { mode, base } = root.dataset;
+const { mode, base, person } = root.dataset;
 const review = mode === "review";
 const token = document.querySelector("meta[name=csrf]").content;
 const WAIT_TO_SAVE = 700, LOOK_AGAIN = 20000, NO_TASK = null;
@@ -121,7 +121,7 @@ function check(input) {
 }
 
 // ---- drafts: in this tab at once, on the server soon ----
-const draftName = () => `draft ${base} ${task.id}`;
+const draftName = () => `draft ${person} ${base} ${task.id}`; // others may log in in this tab
 
 function changed() {
   mark();
@@ -306,7 +306,7 @@ function show(html) {
   one("#skip")?.addEventListener("click", skip);
   one("#plain").addEventListener("click", plain);
   for (const input of all(".scale input")) input.addEventListener("click", (event) => { if (event.detail) { askNext(); mark(); } });
-  for (const button of all("[data-go]")) button.addEventListener("click", () => { task.at = Number(button.dataset.go); mark(); });
+  for (const button of all("[data-go]")) button.addEventListener("click", (event) => { task.at = Number(button.dataset.go); mark(); letGo(event); });
   for (const details of all(".edit")) details.addEventListener("toggle", () => startEdit(details));
   if (!review) task.beat = setInterval(() => { if (!document.hidden) save(); }, 1000 * Math.min(60, Number(lease) / 3));
   if (html) { scrollTo(0, 0); document.getElementById("main").focus({ preventScroll: true }); }
@@ -333,7 +333,13 @@ function startEdit(details) {
   if (details.open) area.focus();
 }
 
-function plain() {
+// A button that was clicked gives the focus back, so that Enter sends; by the keyboard it keeps it.
+function letGo(event) {
+  if (event.detail) event.currentTarget.blur();
+}
+
+function plain(event) {
+  if (event instanceof Event) letGo(event);
   const button = one("#plain");
   const on = button.getAttribute("aria-pressed") !== "true";
   button.setAttribute("aria-pressed", String(on));
@@ -352,7 +358,7 @@ function choose(value) {
 }
 
 const KEYS = {
-  b: () => choose("both_bad"), x: () => choose("cannot_judge"), s: skip, u: undo, m: plain,
+  b: () => choose("both_bad"), x: () => choose("cannot_judge"), s: skip, u: undo, m: () => plain(),
   c: () => { one(".note").open = true; one("#comment").focus(); },
 };
 
@@ -361,6 +367,7 @@ document.addEventListener("keydown", (event) => {
   const writing = target.matches("textarea, input:not([type=radio], [type=checkbox])");
   if (writing && key === "Escape") target.blur();
   if (task && writing && key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); send(); return; }
+  if (event.repeat && !writing && key !== "Backspace" && key !== "Tab") return; // a key held down is one answer
   if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (!task) {
     if (key === "u" && !afterFeedback) undo();

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from boresight.data.pair_stream import stream_pairs
 from boresight.web.annotation.events import audit_log
+from boresight.web.annotation.pages.app import build_annotation
 from boresight.web.annotation.people import make_invite, person_named
 from boresight.web.annotation.queue import claim, submit
 from boresight.web.annotation.store import Store
 from tests.web.annotation.pages.conftest import PAGE, Browser, Team, token_in
-from tests.web.tiny_face import PASSWORD
+from tests.web.tiny_face import PASSWORD, PASSWORDS
 
 
 def vote(store: Store, person: int, step: int) -> None:
@@ -35,6 +36,14 @@ def test_an_invite_link_makes_one_account_and_logs_it_in(team: Team) -> None:
     assert team.client().get(found[1]).status_code == 404, "used"
     person = person_named(team.store, "zoe")
     assert person is not None and (person.role, person.skills) == ("reviewer", ("law",))
+
+
+def test_behind_a_proxy_invites_lead_to_the_site_and_cookies_keep_to_https(team: Team) -> None:
+    app = build_annotation(team.store, b"k" * 32, site="https://labels.example.org/", passwords=PASSWORDS)
+    ada = Browser(app, base_url="https://127.0.0.1", follow_redirects=False)
+    answer = ada.log_in("ada")
+    assert "Secure" in answer.headers["set-cookie"] and "__Host-" in answer.headers["set-cookie"]
+    assert "https://labels.example.org/join/" in ada.form("/admin/people/invite", role="annotator").text
 
 
 def test_a_password_is_changed_by_its_owner_and_ends_the_other_sessions(team: Team) -> None:

@@ -193,6 +193,14 @@ def test_bodies_that_are_too_large_are_refused_and_logged(team: Team) -> None:
     assert sum(line["body"].get("what") == "oversized request" for line in audit_log(team.store)) == 3
 
 
+def test_files_of_tasks_may_be_larger_than_other_requests(team: Team) -> None:
+    ada = team.client("ada")
+    rows = b'{"id": "a", "prompt": "Why?", "responses": ["x", "' + b"y" * (3 << 19) + b'"]}\n'
+    files = {"file": ("tasks.jsonl", io.BytesIO(rows))}
+    sent = ada.post("/admin/projects/1/tasks", data={"csrf_token": ada.csrf}, files=files, headers=PAGE)
+    assert sent.status_code == 200 and "1 of 1 tasks" in sent.text
+
+
 def test_an_api_token_needs_no_csrf_token_and_is_worth_its_owners_role(team: Team) -> None:
     token = make_token(team.store, team.person("ann"), "api")
     program = Browser(team.app, headers={"Authorization": f"Bearer {token}"}, base_url="http://127.0.0.1")

@@ -42,11 +42,13 @@ def build_annotation(
     secret: bytes,
     *,
     hosts: Sequence[str] = LOOPBACK,
-    https: bool = False,
+    site: str | None = None,
     proxy: TrustedProxy | None = None,
     passwords: Passwords | None = None,
 ) -> FastAPI:
-    """`secret` signs the sessions; see `sessions.secret_of`."""
+    """`secret` signs the sessions; see `sessions.secret_of`. `site`: the address that people open ("https://…"), where
+    it is not the one that requests come under."""
+    https = site is not None and site.startswith("https://")
     door = Door(
         accounts=StoreAccounts(store),
         sessions=Sessions(secret, https=https),
@@ -57,6 +59,7 @@ def build_annotation(
     app = build_shell(FACE, hosts=hosts, https=https, door=door, larger_bodies={admin.UPLOAD: MOST_UPLOAD_BYTES})
     app.state.pages.environment.filters["moment"] = _moment
     app.state.store = store
+    app.state.site = site
     app.state.figures = FigureKeeper(store)
     app.include_router(login_routes(), include_in_schema=False)
     for part in (annotate, join, review, admin, people_pages, api):

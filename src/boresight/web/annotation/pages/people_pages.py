@@ -43,9 +43,8 @@ def invite(
     days: Annotated[float, Form(gt=0, le=365, allow_inf_nan=False)] = 7,
 ) -> Response:
     code = make_invite(store_of(request), role, valid_seconds=days * DAY, skills=_skills(skills), by=me.person_id)
-    return _page(
-        request, me, title=f"Send this link to one {role}; it works once", secret=f"{request.base_url}join/{code}"
-    )
+    site = (request.app.state.site or str(request.base_url)).rstrip("/")
+    return _page(request, me, title=f"Send this link to one {role}; it works once", secret=f"{site}/join/{code}")
 
 
 @router.post("/{person_id}/change")

@@ -35,8 +35,7 @@ def open_annotation(
     Raises ServiceError where the address is taken.
     """
     with bind(front.host, front.port) as bound:
-        https = (front.site or "").startswith("https://")
-        app = build_annotation(store, secret_of(secret_file), hosts=_hosts(front), https=https, proxy=front.proxy)
+        app = build_annotation(store, secret_of(secret_file), hosts=_hosts(front), site=front.site, proxy=front.proxy)
         first = not any(person.may("admin") for person in all_people(store))
         path = f"/join/{make_invite(store, 'admin', valid_seconds=INVITE_SECONDS)}" if first else "/"
         link = f"{front.site.rstrip('/')}{path}" if front.site else link_of(bound, front.host, path)
