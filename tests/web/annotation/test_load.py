@@ -11,9 +11,10 @@ FAULTS = ["lost_votes", "votes_nobody_sent", "double_assignments", "tasks_over_o
 
 
 @pytest.fixture(autouse=True)
-def bench_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def bench_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(str(BENCH))
     monkeypatch.setenv("PYTHONPATH", SOURCES)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def test_the_load_test_loses_and_doubles_nothing(place: str) -> None:
