@@ -4,9 +4,9 @@ python bench/label_load.py                                          # SQLite in 
 python bench/label_load.py --store postgresql://user@127.0.0.1/new  # a new database on a server
 
 50 annotators label 10,000 tasks (every fourth a ranking of four) with an overlap of 2: 20,000 answers, by threads of
-one process, without the web app. Each waits before it asks again, as people do, unless --pause 0, and stops after
---seconds, if that is given. Afterwards the store is read: every acknowledged answer is there once, no task is over its
-overlap, nobody answered one twice. The last line is one JSON object.
+one process, without the web app (with it: `label_http.py`). Each waits before it asks again, as people do, unless
+--pause 0, and stops after --seconds, if that is given. Afterwards the store is read: every acknowledged answer is there
+once, no task is over its overlap, nobody answered one twice. The last line is one JSON object.
 """
 
 import argparse

@@ -92,7 +92,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, list[str]]] = {
         CSV,
         ["config error:", "stages.demo.learning_rte", 'did you mean "learning_rate"'],
     ),
-    "missing file": ({"stages.demo.data": "demos.jsonl"}, CSV, ["config error:", "demos.jsonl", "no such file"]),
+    "missing file": (
+        {"stages.demo.data": "demos.jsonl"},
+        CSV,
+        ["config error:", "demos.jsonl", "neither a stage nor a file"],
+    ),
     "csv without the named columns": (
         PAIRS | {"stages.pairs": {**PAIRS["stages.pairs"], "columns": {"chosen": "better"}}},
         CSV,

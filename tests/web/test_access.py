@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import replace
 
 import pytest
+from fastapi import APIRouter
 from starlette.testclient import TestClient
 
 from boresight.web.access import Role, TrustedProxy, unguarded
@@ -19,7 +20,10 @@ def test_every_route_of_a_face_names_its_role_or_is_open_on_purpose(accounts: Bo
     @app.get("/forgotten")
     def forgotten() -> None: ...
 
-    assert unguarded(app) == ["/forgotten"]
+    router = APIRouter(prefix="/part")
+    router.get("/forgotten")(forgotten)
+    app.include_router(router)
+    assert unguarded(app) == ["/forgotten", "/part/forgotten"]
 
 
 def test_without_an_account_a_program_gets_401_and_a_person_the_login(client: TestClient) -> None:

@@ -18,20 +18,34 @@ def command(
     temperature: Annotated[float, typer.Option(min=0.0, help="Sampling temperature; 0: always the likeliest.")] = 0.7,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply in tokens.")] = 256,
     seed: Annotated[int | None, typer.Option(help="Makes the replies the same each time.")] = None,
+    versus: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="A second model, to compare with, blind.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="With --versus: where votes are added as preference pairs.")
+    ] = Path("chat_pairs.jsonl"),
 ) -> None:
     """Talk to a model in the terminal.
 
     The model sees the whole conversation, written by its own chat template. /reset begins a new one, /quit leaves.
-    Lines may come through a pipe: then the replies alone are printed.
+    Lines may come through a pipe: then the replies alone are printed. With --versus two models answer, as A and B in an
+    order drawn anew each time; you say which is better, and which was which is told at the end.
 
     \b
     Example:
       boresight chat runs/kube-assistant/stages/ppo
+      boresight chat runs/kube-assistant/stages/ppo --versus runs/kube-assistant/stages/dpo
       echo "How do I list the pods in staging?" | boresight chat runs/kube-assistant/stages/dpo --temperature 0
     """
     from boresight.cli.conversation import open_conversation
 
     conversation = open_conversation(model, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
+    if versus is not None:
+        from boresight.cli.chat_versus import duel
+
+        other = open_conversation(versus, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
+        duel((conversation, other), (model, versus), out, seed)
+        return
     watched = sys.stdin.isatty()
     if watched:
         print(HELP, file=sys.stderr)

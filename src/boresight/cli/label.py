@@ -1,6 +1,7 @@
 """`boresight label`: preferences of people."""
 
 SUBVERBS = {
+    "serve": ("boresight.cli.label_serve", "serve", "Label in the browser, alone or as a team."),
     "import": (
         "boresight.cli.label_import",
         "import_tasks",
@@ -22,6 +23,7 @@ def command() -> None:
 
     \b
     Example:
+      boresight label serve tasks.jsonl --open
       boresight label import tasks.jsonl --store labels.db --overlap 2
       boresight label agreement labels.db
       boresight label export labels.db --out pairs.jsonl

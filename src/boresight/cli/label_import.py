@@ -67,12 +67,12 @@ def import_tasks(
         mode=mode,  # type: ignore[arg-type]  # checked there
         route=route,  # type: ignore[arg-type]
     )
-    result = _import(files, store, project, settings, pairs)
+    result = read_and_add(files, store, project, settings, pairs)
     print(json.dumps(result, ensure_ascii=False) if as_json else _told(result))
 
 
-def _import(files: list[Path], place: str, name: str, settings: "Settings", pairs: bool) -> dict[str, Any]:
-    """All files are read before anything is written."""
+def read_and_add(files: list[Path], place: str, name: str, settings: "Settings", pairs: bool) -> dict[str, Any]:
+    """Put tasks of files into a project, made where there is none. All files are read before anything is written."""
     from boresight.web.annotation.projects import add_tasks, make_project, project_named
     from boresight.web.annotation.task_files import read_tasks
 

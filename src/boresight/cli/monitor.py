@@ -28,22 +28,17 @@ def command(
       boresight monitor runs
       boresight monitor runs/kube-assistant --port 0 --open
     """
-    from boresight.errors import DataError, ServiceError
+    from boresight.errors import DataError
 
     if not folder.is_dir():
         raise DataError(
             f"{folder}: no such folder. Give the folder of a run or of several; `boresight run` makes it, by default "
             "runs/NAME."
         )
-    try:
+    from boresight.cli.web_extra import web_packages
+
+    with web_packages():
         from boresight.web.monitor.start import open_monitor
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("boresight"):
-            raise
-        raise ServiceError(
-            f"the package {error.name}, which the web pages need, is not installed. Install the web extra: "
-            "pip install 'boresight[web]'"
-        ) from error
 
     def say(link: str) -> None:
         print(link, flush=True)

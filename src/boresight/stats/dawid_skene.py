@@ -35,17 +35,23 @@ def dawid_skene(
     labels is not taken for infallible. Raises ValueError where an item has no rating at all or EM does not settle.
     """
     table = rating_table(ratings)
-    values = np.unique(table[~np.isnan(table)])
-    given = (table[:, :, None] == values).astype(np.float64)  # (items, raters, C), all zero where missing
-    votes = given.sum(axis=1)  # (items, C)
+    item, rater = np.nonzero(~np.isnan(table))  # of each rating there is, by item
+    values, given = np.unique(table[item, rater], return_inverse=True)
+    items, raters, classes = len(table), table.shape[1], len(values)
+    votes = _sums(item * classes + given, np.ones(len(item)), items * classes).reshape(items, classes)
     if not votes.sum(axis=1).all():
         raise ValueError(f"dawid_skene: item {int(np.argmin(votes.sum(axis=1)))} has no rating; leave such items out")
     posterior = votes / votes.sum(axis=1, keepdims=True)
+    cell = rater * classes + given
     for iteration in range(1, max_iterations + 1):
         prevalence = posterior.mean(axis=0)
-        counts = np.einsum("it,irg->rtg", posterior, given) + smoothing
+        shares = [_sums(cell, posterior[item, true], raters * classes) for true in range(classes)]
+        counts = np.stack(shares, axis=1).reshape(raters, classes, classes).swapaxes(1, 2) + smoothing
         confusion = counts / counts.sum(axis=2, keepdims=True)
-        log_joint = np.log(np.maximum(prevalence, 1e-300)) + np.einsum("irg,rtg->it", given, np.log(confusion))
+        likelihood = np.log(confusion)[rater, :, given]  # (ratings, C)
+        log_joint = np.log(np.maximum(prevalence, 1e-300)) + np.stack(
+            [_sums(item, likelihood[:, true], items) for true in range(classes)], axis=1
+        )
         updated = np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=1, keepdims=True))
         moved, posterior = np.abs(updated - posterior).max(), updated
         if moved < tolerance:
@@ -53,3 +59,8 @@ def dawid_skene(
     raise ValueError(
         f"dawid_skene: posteriors still move by {moved:.2g} after {max_iterations} iterations; raise the limit"
     )
+
+
+def _sums(place: NDArray[np.intp], weights: Array, places: int) -> Array:
+    """The sum of the weights on each place. Work grows with the ratings there are, not with people x items."""
+    return np.bincount(place, weights=weights, minlength=places).astype(np.float64, copy=False)

@@ -6,14 +6,14 @@ accounts live is not known here: `Accounts` is what is asked of them.
 
 import ipaddress
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -73,7 +73,7 @@ class SecurityEvent:
     path: str
 
 
-def _log(event: SecurityEvent) -> None:
+def log_event(event: SecurityEvent) -> None:
     logging.getLogger("boresight.web").warning("%s: %r from %s at %s", event.what, event.who, event.address, event.path)
 
 
@@ -91,7 +91,7 @@ class Door:
     """For each address, behind which there may be a whole office: thirty wrong tries, then six a minute."""
     api_limit: RateLimit = field(default_factory=lambda: RateLimit(burst=200, per_second=50.0))
     """For each account."""
-    note: Callable[[SecurityEvent], None] = _log
+    note: Callable[[SecurityEvent], None] = log_event
 
     def refuse(self, request: Request, status: int, what: str, message: str, who: str = "") -> HTTPException:
         """The refusal of a request, noted."""
@@ -173,5 +173,9 @@ def unguarded(app: FastAPI) -> list[str]:
         call = dependant.call
         return call is open_to_all or hasattr(call, "role") or any(guarded(one) for one in dependant.dependencies)
 
-    routes: Sequence[object] = app.routes
-    return [route.path for route in routes if isinstance(route, APIRoute) and not guarded(route.dependant)]
+    return [str(route.path) for route in routes_of(app) if not guarded(route.dependant)]
+
+
+def routes_of(app: FastAPI) -> list[RouteContext]:
+    """All routes that answer requests, those of included routers too."""
+    return [route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute)]

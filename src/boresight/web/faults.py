@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boresight.errors import BoresightError
+from boresight.web.access import door_of
 from boresight.web.pages import pages_of
 
 OWN_FAULT = "Something went wrong here, not with you. The server's log says what; nothing was changed by halves."
@@ -28,6 +29,8 @@ def install_fault_pages(app: FastAPI, login: str | None = None) -> None:
         if error.status_code == 401 and login is not None and request.method == "GET" and wants_page(request):
             back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"{login}?next={quote(back)}", 303)
+        if error.status_code == 413 and request.app.state.door is not None:
+            door_of(request).refuse(request, 413, "oversized request", str(error.detail))
         return fault(request, error.status_code, str(error.detail), dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)

@@ -4,6 +4,9 @@ The content policy knows no `unsafe-inline`: scripts and styles come from files 
 neither run nor load anything. Middleware is plain ASGI, so that it also covers error pages and static files.
 """
 
+import re
+from collections.abc import Mapping
+
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -63,34 +66,40 @@ class SecurityHeaders:
 
 
 class BodyLimit:
-    """Refuses (413) a request whose body is longer than `most_bytes`, by what it declares or by what arrives.
+    """Refuses (413) a request whose body is longer than `most_bytes`, by what it declares or by what arrives; `larger`
+    has other bounds of some paths, as they stand in their routes ("/projects/{id}/tasks").
 
     The refusal is raised where the body is read, so that it becomes an error page as any other; what was read until
     then is at most the limit and one piece.
     """
 
-    def __init__(self, app: ASGIApp, *, most_bytes: int = MOST_BODY_BYTES) -> None:
+    def __init__(
+        self, app: ASGIApp, *, most_bytes: int = MOST_BODY_BYTES, larger: Mapping[str, int] | None = None
+    ) -> None:
         self.app, self._most = app, most_bytes
+        self._larger = [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), most) for path, most in (larger or {}).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        most = next((most for path, most in self._larger if path.fullmatch(scope["path"])), self._most)
         received = 0
 
         async def receive_up_to_the_limit() -> Message:
             nonlocal received
-            if declared.isdigit() and int(declared) > self._most:
-                raise self._refusal()
+            if declared.isdigit() and int(declared) > most:
+                raise _too_large(most)
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
-                if received > self._most:
-                    raise self._refusal()
+                if received > most:
+                    raise _too_large(most)
             return message
 
         await self.app(scope, receive_up_to_the_limit, send)
 
-    def _refusal(self) -> HTTPException:
-        return HTTPException(413, f"The request is larger than {self._most:,} bytes, the most that is taken here.")
+
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(413, f"The request is larger than {most:,} bytes, the most that is taken here.")

@@ -36,6 +36,7 @@ def build_shell(
     hosts: Sequence[str] = LOOPBACK,
     https: bool = False,
     most_body_bytes: int = MOST_BODY_BYTES,
+    larger_bodies: Mapping[str, int] | None = None,
     door: Door | None = None,
     link: Link | None = None,
     always: Mapping[str, Any] | None = None,
@@ -44,7 +45,8 @@ def build_shell(
 
     `face`: its name in the head of each page. `hosts`: names under which it may be asked, ("*",) for any. `door`: who
     may come in, None for a face without accounts; `link`: what then opens it, None where all may look. `always`:
-    further values for its templates.
+    further values for its templates. `larger_bodies`: bytes that a request may bring to a path, as in its route, beyond
+    `most_body_bytes`.
     """
     guards = [Depends(csrf_guard)] if door is not None else []
     app = FastAPI(title=face, docs_url=None, redoc_url=None, openapi_url=None, dependencies=guards)
@@ -58,7 +60,7 @@ def build_shell(
         app.add_middleware(SessionMiddleware, sessions=door.sessions)
     if link is not None:
         app.add_middleware(LinkToken, link=link)
-    app.add_middleware(BodyLimit, most_bytes=most_body_bytes)
+    app.add_middleware(BodyLimit, most_bytes=most_body_bytes, larger=larger_bodies or {})
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(SecurityHeaders, https=https)
     return app

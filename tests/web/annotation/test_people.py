@@ -8,9 +8,9 @@ from boresight.web.annotation.people import (
     add_person,
     all_people,
     change_person,
+    let_in,
     make_invite,
     make_token,
-    password_hash,
     person_by_id,
     person_named,
     person_of_token,
@@ -33,7 +33,8 @@ def test_an_invite_lets_one_person_in_until_it_expires(store: Store, clock: Cloc
     with pytest.raises(RefusedError, match="somebody has this name"):
         accept_invite(store, code, "admin")
     joined = accept_invite(store, code, "ben", "$argon2id$…")
-    assert (joined.role, joined.skills) == ("reviewer", ("law",)) and password_hash(store, joined.id) == "$argon2id$…"
+    assert (joined.role, joined.skills) == ("reviewer", ("law",))
+    assert let_in(store, "ben") == (joined, ("$argon2id$…", clock.now))
     late = make_invite(store, valid_seconds=60)
     clock.now += 60
     for used in (code, late, "guess"):
@@ -50,6 +51,15 @@ def test_tokens_are_kept_as_hashes_expire_and_can_be_revoked(sqlite_store: Store
     assert person_of_token(store, short) is None and person_of_token(store, "guess") is None
     assert revoke_tokens(store, person.id) == 2 and person_of_token(store, token) is None
     assert token not in str(all_rows(store))
+
+
+def test_sessions_end_with_a_new_password_and_nobody_locked_out_is_let_in(sqlite_store: Store, clock: Clock) -> None:
+    person = add_person(sqlite_store, "anna")
+    clock.now += 60
+    set_password_hash(sqlite_store, person.id, "$argon2id$…")
+    assert let_in(sqlite_store, "anna") == (person, ("$argon2id$…", clock.now))
+    change_person(sqlite_store, person.id, active=False)
+    assert let_in(sqlite_store, "anna") is None
 
 
 def test_roles_reach_downwards_and_the_last_admin_stays(sqlite_store: Store) -> None:

@@ -13,7 +13,7 @@ from boresight.web.annotation.projects import project_in
 from boresight.web.annotation.refused import RefusedError
 from boresight.web.annotation.schema import events, tasks
 from boresight.web.annotation.store import Store, one_row
-from boresight.web.annotation.votes import voted_tasks
+from boresight.web.annotation.votes import VotedTask, voted_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,25 @@ class Dispute:
 def disputes(store: Store, project_id: int, *, names: bool = False, only_complete: bool = True) -> list[Dispute]:
     """Tasks that wait for a decision, the most disputed first: their answers are all there and disagree, or nobody
     could judge."""
-    found = []
-    for task in voted_tasks(store, project_id, names=names):
-        one = task.labelled
-        if one.final is not None or not one.votes or (only_complete and not task.complete):
-            continue
-        share = disagreement(one.votes) if one.deciding else 1.0
-        if share > 0:
-            prompt = [{"role": message.role, "content": message.content} for message in one.prompt]
-            found.append(Dispute(task.task_id, one.id, prompt, one.responses, one.votes, share))
+    voted = voted_tasks(store, project_id, names=names)
+    waiting = [one for one in voted if one.labelled.final is None and (one.complete or not only_complete)]
+    found = [dispute for task in waiting if task.labelled.votes and (dispute := _dispute(task)).share > 0]
     return sorted(found, key=lambda dispute: -dispute.share)
+
+
+def votes_on(store: Store, project_id: int, task_id: int) -> Dispute:
+    """One task with its votes, whether they disagree or not. Raises RefusedError where there is none."""
+    found = voted_tasks(store, project_id, task_id=task_id)
+    if not found:
+        raise RefusedError("not_found", f"project {project_id} has no task {task_id} to decide on.")
+    return _dispute(found[0])
+
+
+def _dispute(task: VotedTask) -> Dispute:
+    one = task.labelled
+    share = disagreement(one.votes) if one.deciding else 1.0
+    prompt = [{"role": message.role, "content": message.content} for message in one.prompt]
+    return Dispute(task.task_id, one.id, prompt, one.responses, one.votes, share)
 
 
 def adjudicate(store: Store, task_id: int, person_id: int, answer: Answer, *, key: str) -> int:

@@ -1,14 +1,15 @@
 """Who labels: roles, skills, secrets as hashes, and invite links.
 
-Passwords are hashed and checked by the web app (argon2); here a hash is an opaque text. Tokens and invite codes are
-random and long, so that their SHA-256 is enough to keep, and each is shown once, when it is made.
+Passwords are hashed and checked by `web.passwords`, tokens made and told by `web.api_tokens`; here their hashes are
+opaque texts. An invite's code is random and long, so that its SHA-256 is enough to keep. Each is shown once, when it
+is made.
 """
 
 import hashlib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -17,6 +18,7 @@ from boresight.web.annotation.events import append
 from boresight.web.annotation.refused import RefusedError
 from boresight.web.annotation.schema import invites, people, tokens
 from boresight.web.annotation.store import Store, insert_row, one_row
+from boresight.web.api_tokens import digest_of, new_token
 
 Role = Literal["admin", "reviewer", "annotator"]
 ROLES: tuple[str, ...] = get_args(Role)  # each may do what those after it may
@@ -83,32 +85,49 @@ def change_person(
         return person_in(connection, person_id)
 
 
-def password_hash(store: Store, person_id: int) -> str | None:
+class Secrets(NamedTuple):
+    """What decides whether somebody is let in: a password's hash, and from when on sessions count."""
+
+    password_hash: str | None
+    sessions_from: float
+
+
+def let_in(store: Store, name: str) -> tuple[Person, Secrets] | None:
+    """The active person of a name, with what logging in needs."""
     with store.read() as connection:
-        return connection.execute(select(people.c.password_hash).where(people.c.id == person_id)).scalar_one_or_none()
+        row = one_row(connection, select(people).where(people.c.name == name, people.c.active))
+    return None if row is None else (_person(row), Secrets(row["password_hash"], row["sessions_from"]))
 
 
 def set_password_hash(store: Store, person_id: int, hashed: str, *, by: int | None = None) -> None:
+    """Change a password; sessions that began before are over."""
     with store.write() as connection:
         lock_person(connection, person_id)
-        connection.execute(update(people).where(people.c.id == person_id).values(password_hash=hashed))
+        values = {"password_hash": hashed, "sessions_from": store.clock()}
+        connection.execute(update(people).where(people.c.id == person_id).values(**values))
         append(connection, "password_set", at=store.clock(), person_id=by, body={"person": person_id})
 
 
 def make_token(store: Store, person_id: int, purpose: str, *, expires_at: float | None = None) -> str:
     """An API token; only its hash is kept."""
-    token = secrets.token_urlsafe(32)
+    token = new_token()
+    body = {"purpose": purpose, "prefix": token.prefix}
     with store.write() as connection:
         lock_person(connection, person_id)
-        values = {"person_id": person_id, "hash": _hash(token), "purpose": purpose, "expires_at": expires_at}
+        values = {"person_id": person_id, "hash": token.digest, "purpose": purpose, "expires_at": expires_at}
         connection.execute(insert(tokens).values(**values))
-        append(connection, "token_made", at=store.clock(), person_id=person_id, body={"purpose": purpose})
-    return token
+        append(connection, "token_made", at=store.clock(), person_id=person_id, body=body)
+    return token.text
 
 
 def person_of_token(store: Store, token: str) -> Person | None:
+    digest = digest_of(token)
+    return person_of_digest(store, digest) if digest else None
+
+
+def person_of_digest(store: Store, digest: str) -> Person | None:
     """The active person of a token that has not expired and was not revoked."""
-    query = select(people, tokens.c.expires_at, tokens.c.revoked_at).join(tokens).where(tokens.c.hash == _hash(token))
+    query = select(people, tokens.c.expires_at, tokens.c.revoked_at).join(tokens).where(tokens.c.hash == digest)
     with store.read() as connection:
         row = one_row(connection, query)
     if row is None or not row["active"] or row["revoked_at"] is not None:
@@ -140,6 +159,13 @@ def make_invite(
         connection.execute(insert(invites).values(hash=_hash(code), expires_at=expires_at, **values))
         append(connection, "invite_made", at=store.clock(), person_id=by, body={**values, "expires_at": expires_at})
     return code
+
+
+def invited_role(store: Store, code: str) -> str | None:
+    """What an invite makes of whoever takes it; None where it is unknown, used or expired."""
+    query = select(invites.c.role).where(invites.c.hash == _hash(code), invites.c.person_id.is_(None))
+    with store.read() as connection:
+        return connection.execute(query.where(invites.c.expires_at > store.clock())).scalar_one_or_none()
 
 
 def accept_invite(store: Store, code: str, name: str, password_hash: str | None = None) -> Person:
@@ -191,7 +217,7 @@ def _add(connection: Connection, now: float, name: str, role: str, skills: str, 
     name = name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise RefusedError("bad_request", f"name {name[:40]!r}: expected 1 to {LONGEST_NAME} printable characters.")
-    values = {"name": name, "role": role, "skills": skills, "active": True, "created_at": now}
+    values = {"name": name, "role": role, "skills": skills, "active": True, "created_at": now, "sessions_from": now}
     try:
         with connection.begin_nested():
             person_id = insert_row(connection, people, values)

@@ -80,6 +80,7 @@ people = Table(
     Column("active", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("erased_at", Double),
+    Column("sessions_from", Double, nullable=False, server_default="0"),  # sessions that began before are over
 )
 
 tokens = Table(

@@ -23,16 +23,17 @@ class VotedTask:
     labelled: LabelledTask
 
 
-def voted_tasks(store: Store, project_id: int, *, names: bool = False) -> list[VotedTask]:
-    """The project's tasks in their order, those without a vote too, without gold and training. People are told by
-    number (`person-3`), or by name."""
+def voted_tasks(store: Store, project_id: int, *, names: bool = False, task_id: int | None = None) -> list[VotedTask]:
+    """The project's tasks in their order, those without a vote too, without gold and training; or one of them. People
+    are told by number (`person-3`), or by name."""
     with store.read() as connection:
         project = project_in(connection, project_id)
         known = _annotators(connection, names)
-        votes = _votes(connection, project_id, known)
+        votes = _votes(connection, project_id, known, task_id)
         decisions = _decisions(connection, project_id, known)
         work = tasks.c.project_id == project_id, tasks.c.purpose == "label"
         query = select(tasks).where(*work).order_by(tasks.c.position)
+        query = query if task_id is None else query.where(tasks.c.id == task_id)
         rows = [dict(row) for row in connection.execute(query).mappings()]
     return [_voted(project, row, votes.get(row["id"], []), decisions.get(row["adjudication_id"])) for row in rows]
 
@@ -47,7 +48,9 @@ def _annotators(connection: Connection, names: bool) -> dict[int, str]:
     return {row.id: row.name if names else annotator_id(row.id) for row in rows}
 
 
-def _votes(connection: Connection, project_id: int, known: Mapping[int, str]) -> dict[int, list[Vote]]:
+def _votes(
+    connection: Connection, project_id: int, known: Mapping[int, str], task_id: int | None
+) -> dict[int, list[Vote]]:
     """Votes of each task, in the order in which they came."""
     query = (
         select(events.c.task_id, events.c.person_id, events.c.body, private_details.c.body.label("private"))
@@ -56,6 +59,8 @@ def _votes(connection: Connection, project_id: int, known: Mapping[int, str]) ->
         .where(assignments.c.project_id == project_id)
         .order_by(events.c.id)
     )
+    if task_id is not None:
+        query = query.where(assignments.c.task_id == task_id)
     votes: dict[int, list[Vote]] = {}
     for row in connection.execute(query):
         comment = (row.private or {}).get("comment", "")
