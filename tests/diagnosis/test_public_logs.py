@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -56,6 +57,12 @@ def begun(raw: RawLog, share: float) -> RawLog:
 
 
 @pytest.mark.slow
-def test_a_million_rows_take_less_than_ten_seconds_of_a_core() -> None:
-    script = experiment("doctor_speed")
-    assert script.measure(200_000).processor < script.LIMIT_SECONDS / 5
+def test_a_long_log_takes_a_few_times_what_parsing_it_takes(tmp_path: Path) -> None:
+    """Seconds are those of the machine and of what else it does: `experiments/doctor_speed.py` tells them."""
+    script, rows, log = experiment("doctor_speed"), 100_000, tmp_path / "log.jsonl"
+    script.write_log(log, rows)
+    begin = time.process_time()
+    parsed = [json.loads(line) for line in log.read_text().splitlines()]
+    parsing = time.process_time() - begin
+    assert len(parsed) == rows
+    assert script.measure(rows).processor < 6 * parsing

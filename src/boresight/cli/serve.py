@@ -14,7 +14,7 @@ PORT = 7010
 
 
 def command() -> None:
-    """A model behind an address.
+    """A reward model over HTTP.
 
     \b
     Example:

@@ -26,7 +26,7 @@ def test_every_acknowledged_answer_survives_the_kill_of_the_writers(
     store = open_at(place)
     project = make_project(store, "p", Settings(overlap=2))
     people = [add_person(store, f"person {n}").id for n in range(WRITERS)]
-    add_tasks(store, project.id, [task(f"t{n}") for n in range(400)])
+    add_tasks(store, project.id, [task(f"t{n}") for n in range(2000)])  # more than they can do before the kill
     store.close()
     acknowledged: list[tuple[int, int, int]] = []
     for _ in range(KILLS):
