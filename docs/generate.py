@@ -17,7 +17,7 @@ from planner_page import planner_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from reward_service_page import SERVICE, reward_service_page
-from rlaif_section import RLAIF, rlaif_section
+from rlaif_section import RLAIF, label_plans, rlaif_section
 
 from boresight.config.judge_sections import JUDGE_CLASSES, EndpointSection, LocalWriter, ReviseSection
 from boresight.config.policy_stages import VLLMSection
@@ -281,6 +281,8 @@ if SERVICE.exists():
     PAGES["reward_service.md"] = reward_service_page
 if BESIDE.exists():
     PAGES["doctor.md"] = doctor_page
+if RLAIF.exists():
+    PAGES["../src/boresight/planning/labelling.json"] = label_plans
 if ENDPOINT.exists():
     PAGES["ai_feedback.md"] = ai_feedback_page
 if VERSUS.exists():

@@ -1,12 +1,17 @@
 """The section of ai_feedback.md on what people, a judge, or both cost and reach, from figures/rlaif.json."""
 
+import json
+import statistics
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from boresight.storage import read_json
+
 RLAIF = Path(__file__).with_name("figures") / "rlaif.json"
 WIDTH = 119
+PER_COUPLE = ("pairs", "votes", "calls")
 
 
 def rlaif_section(measured: dict[str, Any]) -> str:
@@ -21,6 +26,19 @@ def rlaif_section(measured: dict[str, Any]) -> str:
         measured["by_kind"],
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def label_plans() -> str:
+    """What `boresight plan --labels` goes by: of one couple of responses, means over seeds."""
+    measured = read_json(RLAIF)
+    arms = [seed["arms"] for seed in measured["seeds"].values()]
+    couples = statistics.fmean(arm["all human"]["votes"] for arm in arms)
+    ways = {
+        name: {key: round(statistics.fmean(arm[name][key] for arm in arms) / couples, 4) for key in PER_COUPLE}
+        | {"kept": [round(value, 4) for value in own["of_human"]]}
+        for name, own in measured["summary"].items()
+    }
+    return json.dumps(ways, indent=1) + "\n"
 
 
 def _what_was_done(measured: dict[str, Any]) -> str:
@@ -57,9 +75,9 @@ def _what_came_of_it(measured: dict[str, Any]) -> str:
 
 def _prices(prices: dict[str, Any]) -> str:
     return (
-        f"Cost and hours rest on what is given: {prices['seconds_per_vote']:.0f} seconds a vote by {prices['people']} "
-        f"people at {prices['usd_per_vote']:.2f} USD, and {prices['seconds_per_call']:.0f} seconds a call, "
-        f"{prices['calls_at_once']} at once, at {prices['usd_per_call']:.3f} USD. People begin when the judge is done."
+        f"Cost and hours rest on what is given: {prices['vote_seconds']:.0f} seconds a vote by {prices['people']} "
+        f"people at {prices['vote_price']:.2f} USD, and {prices['call_seconds']:.0f} seconds a call, "
+        f"{prices['calls_at_once']} at once, at {prices['call_price']:.3f} USD. People begin when the judge is done."
     )
 
 

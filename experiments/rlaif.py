@@ -35,32 +35,14 @@ from boresight.config.yaml_text import dump_yaml
 from boresight.data.jsonl import read_records, write_records
 from boresight.models.roles import build_reward_model
 from boresight.pipeline.run import run_pipeline
+from boresight.planning.labelling import BOTH, HUMAN, HYBRID, NAIVE, LabelPrices
 from boresight.records import Response
 from boresight.storage import read_json, write_json, write_text
 
 SHARED = ("base", "demo", "drafts", "finals")
 T_QUANTILE = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """97.5 % of Student's t with 1 to 9 degrees of freedom (Fisher & Yates)."""
-HUMAN, HYBRID, BOTH, NAIVE = ARMS = ("all human", "hybrid", "AI, both orders", "AI, one order, hard")
-
-
-class Prices(NamedTuple):
-    """What a vote and a call take: inputs, not findings."""
-
-    seconds_per_vote: float = 45.0
-    people: int = 2
-    usd_per_vote: float = 0.60
-    seconds_per_call: float = 2.0
-    calls_at_once: int = 32
-    usd_per_call: float = 0.002
-
-    def cost(self, arm: Mapping[str, Any]) -> float:
-        return float(arm["votes"] * self.usd_per_vote + arm["calls"] * self.usd_per_call)
-
-    def hours(self, arm: Mapping[str, Any]) -> float:
-        """People begin when the judge is done."""
-        by_people = arm["votes"] * self.seconds_per_vote / self.people
-        return float(by_people + arm["calls"] * self.seconds_per_call / self.calls_at_once) / 3600
+ARMS = (HUMAN, HYBRID, BOTH, NAIVE)
 
 
 def build_shared(out: Path, quick: bool) -> Path:
@@ -156,7 +138,7 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def summary_of(by_seed: Mapping[int, Mapping[str, Any]], prices: Prices) -> dict[str, Any]:
+def summary_of(by_seed: Mapping[int, Mapping[str, Any]], prices: LabelPrices) -> dict[str, Any]:
     """Of each arm means with intervals over seeds; against all human and against both orders alone, paired."""
     seeds = list(by_seed.values())
     found: dict[str, Any] = {}
@@ -167,8 +149,8 @@ def summary_of(by_seed: Mapping[int, Mapping[str, Any]], prices: Prices) -> dict
         found[name] = {
             "pairs": statistics.fmean(arm["pairs"] for arm in own),
             "votes": statistics.fmean(arm["votes"] for arm in own),
-            "usd": statistics.fmean(prices.cost(arm) for arm in own),
-            "hours": statistics.fmean(prices.hours(arm) for arm in own),
+            "usd": statistics.fmean(prices.cost(votes=arm["votes"], calls=arm["calls"]) for arm in own),
+            "hours": statistics.fmean(prices.hours(votes=arm["votes"], calls=arm["calls"]) for arm in own),
             "accuracy": interval([arm["accuracy"] for arm in own]),
             "gold": interval([arm["gold"] for arm in own]),
             "by_kind": {kind: interval([arm["by_kind"][kind] for arm in own]) for kind in kinds},
@@ -241,12 +223,12 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=None, help="also write the figures here (docs/generate.py reads)")
     parser.add_argument("--plot", type=Path, default=None, help="also draw them here, as SVG")
     parser.add_argument("--quick", action="store_true", help="a smoke test: models of no use, few prompts")
-    for name, value in Prices()._asdict().items():
+    for name, value in LabelPrices()._asdict().items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     options = parser.parse_args()
     if len(set(options.seeds)) < 2:
         parser.error("--seeds: give at least two; the intervals rest on them")
-    prices = Prices(**{name: getattr(options, name) for name in Prices._fields})
+    prices = LabelPrices(**{name: getattr(options, name) for name in LabelPrices._fields})
     size = Size(prompts=60, human_share=0.6, epochs=0.5) if options.quick else Size()
 
     shared = build_shared(options.out / "shared", options.quick)

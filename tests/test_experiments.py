@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from boresight.feedback.judge import Answer, Comparison
+from boresight.planning.labelling import LabelPrices
 from boresight.records import Message, Prompt
 
 ROOT = Path(__file__).parents[1]
@@ -150,10 +151,10 @@ def test_four_ways_to_label_share_their_couples_and_the_hybrid_keeps_its_budget(
 
 def test_cost_hours_and_intervals_of_the_comparison_by_hand(from_the_root: None) -> None:
     rlaif = loaded("rlaif")
-    prices = rlaif["Prices"](seconds_per_vote=36.0, people=2, usd_per_vote=0.5, seconds_per_call=1.0, calls_at_once=10,
-                             usd_per_call=0.01)  # fmt: skip
-    arm = {"votes": 200, "calls": 3600}
-    assert prices.cost(arm) == pytest.approx(100 + 36) and prices.hours(arm) == pytest.approx(1.0 + 0.1)
+    prices = LabelPrices(vote_seconds=36.0, people=2, vote_price=0.5, call_seconds=1.0, calls_at_once=10,
+                             call_price=0.01)  # fmt: skip
+    asked = {"votes": 200, "calls": 3600}
+    assert prices.cost(**asked) == pytest.approx(100 + 36) and prices.hours(**asked) == pytest.approx(1.0 + 0.1)
     # Mean 3, deviation sqrt(2.5), t of 4 degrees 2.776: half 2.776 * sqrt(2.5 / 5).
     assert rlaif["interval"]([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx((3.0, 3 - 1.963, 3 + 1.963), abs=1e-3)
     accuracies = {"all human": 0.9, "hybrid": 0.8, "AI, both orders": 0.85, "AI, one order, hard": 0.88}

@@ -109,3 +109,14 @@ def test_it_answers_within_a_second_and_never_loads_torch() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     seconds, heavy = ended.stderr.split(maxsplit=1)
     assert heavy.strip() == "[]" and float(seconds) < 1.0
+
+
+def test_labels_are_planned_without_a_model(call: Call) -> None:
+    ended = call("plan", "--labels", "2000", "--have", "judge", "--budget", "100", "--json")
+    found = json.loads(ended.out)
+    assert ended.code == 0 and found["advice"] == "AI, both orders" and len(found["ways"]) == 4
+    told = call("plan", "--labels", "2000", "--have", "judge", "--budget", "100").out
+    assert "advised: AI, both orders" in told and "the budget is 100" in told
+    refused = call("plan", "--labels", "2000", "--people", "0")
+    assert refused.code == 2 and "--people 0: expected more than 0" in refused.err
+    assert call("plan", "--labels", "2000", "--regulated", "--have", "judge", "--budget", "1").code == 1

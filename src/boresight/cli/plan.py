@@ -82,6 +82,13 @@ Offload = Annotated[bool, Option("--offload", help="Elsewhere: the optimizer wai
 EngineOption = Annotated[
     Engine | None, Option("--engine", help="Elsewhere: an engine such as vLLM samples, on the same GPUs or apart.")
 ]
+Labels = Annotated[int | None, Option("--labels", metavar="N", help="What N pairs cost by people, a judge, or both.")]
+VoteSeconds = Annotated[float, Option(metavar="S", help="Of labels: seconds of a person for a vote.")]
+People = Annotated[int, Option(metavar="N", help="Of labels: people at work.")]
+VotePrice = Annotated[float, Option(metavar="M", help="Of labels: your price of a vote.")]
+CallSeconds = Annotated[float, Option(metavar="S", help="Of labels: seconds of a call of the judge.")]
+CallsAtOnce = Annotated[int, Option(metavar="N", help="Of labels: calls on the way at once.")]
+CallPrice = Annotated[float, Option(metavar="M", help="Of labels: your price of a call.")]
 ListOption = Annotated[Lists | None, Option("--list", help="Print the known models or GPUs.")]
 Json = Annotated[bool, Option("--json", help="Print one JSON object.")]
 
@@ -115,6 +122,13 @@ def command(
     shard: Shard = None,
     offload: Offload = False,
     engine: EngineOption = None,
+    labels: Labels = None,
+    vote_seconds: VoteSeconds = 45.0,
+    people: People = 2,
+    vote_price: VotePrice = 0.60,
+    call_seconds: CallSeconds = 2.0,
+    calls_at_once: CallsAtOnce = 32,
+    call_price: CallPrice = 0.002,
     listed: ListOption = None,
     as_json: Json = False,
 ) -> None:
@@ -131,6 +145,7 @@ def command(
       boresight plan --model Llama-3.1-8B --gpus 2xA100-80GB
       boresight plan --model models/base --gpus cpu --have demonstrations,pairs --examples 2000
       boresight plan --model Qwen2.5-7B --gpus H100-80GB --finetune lora --method ppo --write ppo.yaml
+      boresight plan --labels 2000 --have judge --budget 300 --vote-price 0.5
       boresight plan --calibrate
     """
     given = dict(locals())

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from boresight.cli.plan_labels import answer_labels
 from boresight.cli.plan_text import as_json as plan_json
 from boresight.cli.plan_text import gpu_table, model_table, text_of
 from boresight.errors import PlanError
@@ -16,6 +17,7 @@ from boresight.planning.case import Case, Elsewhere, read_have
 from boresight.planning.choose import Option, choose
 from boresight.planning.hardware import find_machine
 from boresight.planning.known_models import find_model
+from boresight.planning.labelling import LabelCase, LabelPrices
 from boresight.planning.method_stages import METHODS
 from boresight.planning.write_pipeline import files_named, pipeline_text
 from boresight.storage import write_text
@@ -35,6 +37,9 @@ def answer(given: dict[str, Any]) -> None:
         _calibrate(given["calibration"], given["as_json"] and given["model"] is None)
         if given["model"] is None:
             return
+    if given["labels"] is not None:
+        answer_labels(_label_case(given), given["as_json"])
+        return
     _answer(_case(given), given["method"], given["write"], given["as_json"])
 
 
@@ -61,6 +66,19 @@ def _case(given: dict[str, Any]) -> Case:
     if given["write"] is not None and not case.elsewhere.is_here:
         raise PlanError("--write: a plan for another framework cannot be run here. Leave out what is marked Elsewhere.")
     return case
+
+
+def _label_case(given: dict[str, Any]) -> LabelCase:
+    prices = LabelPrices(**{name: given[name] for name in LabelPrices._fields})
+    return LabelCase(
+        pairs=given["labels"],
+        prices=prices,
+        judge="judge" in read_have(given["have"]),
+        prefer=given["prefer"].value,
+        regulated=given["regulated"],
+        budget=given["budget"],
+        hours=given["hours"],
+    )
 
 
 def _answer(case: Case, method: str | None, write: Path | None, as_json: bool) -> None:
