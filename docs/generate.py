@@ -40,8 +40,13 @@ from boresight.storage import read_json, write_text
 DOCS = Path(__file__).parent
 FIGURES = DOCS / "figures" / "demo_seeds.json"
 BESIDE = DOCS / "figures" / "doctor_beside_rldoctor.json"
+RLWATCH = DOCS / "figures" / "doctor_beside_rlwatch.json"
 ENDPOINT = DOCS / "figures" / "judge_endpoint.json"
 BESIDE_MARKS = ("<!-- made by docs/generate.py -->\n", "<!-- end -->\n")
+RLWATCH_MARKS = (
+    "<!-- made by docs/generate.py from figures/doctor_beside_rlwatch.json -->\n",
+    "<!-- end of rlwatch -->\n",
+)
 RLAIF_MARKS = ("<!-- made by docs/generate.py from figures/rlaif.json -->\n", "<!-- end of labels -->\n")
 OPTIMUM, FRONTIER = DOCS / "figures" / "exact_optimum.json", DOCS / "figures" / "reward_kl_frontier.json"
 
@@ -175,7 +180,10 @@ def doctor_page() -> str:
     """The page of the doctor, with its table beside rldoctor from the figures that were measured."""
     begin, end = BESIDE_MARKS
     before, rest = (DOCS / "doctor.md").read_text(encoding="utf-8").split(begin)
-    return f"{before}{begin}{read_json(BESIDE)['table']}\n{end}{rest.split(end)[1]}"
+    page = f"{before}{begin}{read_json(BESIDE)['table']}\n{end}{rest.split(end)[1]}"
+    begin, end = RLWATCH_MARKS
+    before, rest = page.split(begin)
+    return f"{before}{begin}{read_json(RLWATCH)['table']}\n{end}{rest.split(end)[1]}"
 
 
 def ai_feedback_page() -> str:
@@ -279,7 +287,7 @@ if MUSEUM.exists():
     PAGES["museum.md"] = museum_page
 if SERVICE.exists():
     PAGES["reward_service.md"] = reward_service_page
-if BESIDE.exists():
+if BESIDE.exists() and RLWATCH.exists():
     PAGES["doctor.md"] = doctor_page
 if RLAIF.exists():
     PAGES["../src/boresight/planning/labelling.json"] = label_plans

@@ -126,20 +126,25 @@ def written(folder: Path, runs: Iterable[LoggedRun]) -> list[Path]:
     return paths
 
 
-def is_right(case: Case, told: Told) -> bool:
-    return bool(set(STANDS_FOR.get(told.first, (told.first,))) & {*case.labels, *case.secondary})
+def is_right(case: Case, told: Told, stands_for: Mapping[str, tuple[str, ...]] = STANDS_FOR) -> bool:
+    return bool(set(stands_for.get(told.first, (told.first,))) & {*case.labels, *case.secondary})
 
 
-def counted(cases: Sequence[Case], told: Sequence[Told], policy_runs: Collection[str]) -> dict[str, int]:
+def counted(
+    cases: Sequence[Case],
+    told: Sequence[Told],
+    policy_runs: Collection[str],
+    stands_for: Mapping[str, tuple[str, ...]] = STANDS_FOR,
+) -> dict[str, int]:
     """Figures of one column; `policy_runs` are the names of the logs of PPO and GRPO."""
     scored = [(case, one) for case, one in zip(cases, told, strict=True) if case.scored]
     healthy = [one for case, one in scored if case.labels == ["healthy"]]
     policy = [(case, one) for case, one in scored if case.name in policy_runs]
     return {
         "scored": len(scored),
-        "right": sum(is_right(case, one) for case, one in scored),
+        "right": sum(is_right(case, one, stands_for) for case, one in scored),
         "policy_scored": len(policy),
-        "policy_right": sum(is_right(case, one) for case, one in policy),
+        "policy_right": sum(is_right(case, one, stands_for) for case, one in policy),
         "healthy": len(healthy),
         "healthy_with_alarm": sum(bool(one.alarms) for one in healthy),
         "unreadable": sum(one.failure is not None for one in told),

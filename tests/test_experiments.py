@@ -103,6 +103,18 @@ def test_peer_without_the_package_is_told(beside: dict[str, Any]) -> None:
         beside["ask"](sys.executable, [])
 
 
+def test_detectors_of_rlwatch_are_given_the_signals_step_by_step(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    watch, log = loaded("doctor_beside_rlwatch"), tmp_path / "metrics.jsonl"
+    log.write_text('{"step": 3, "reward/score": 1.5, "rollout/stop_rate": 0.75}\n{"step": 4, "policy/entropy": 2.0}\n')
+    rows = watch["rows_of"](watch["read_logs"](log)[0].run)
+    assert rows == [{"step": 3.0, "reward_mean": 1.5}, {"step": 4.0, "entropy": 2.0}]
+    with pytest.raises(SystemExit, match="pip install rlwatch"):
+        watch["ask"](sys.executable, [])
+
+
 def test_faults_of_the_planted_judge_are_what_they_say(from_the_root: None) -> None:
     judge = loaded("rlaif_judge")
 
