@@ -4,8 +4,8 @@ python -m venv peer && peer/bin/pip install rlwatch==0.5.1
 python experiments/doctor_beside_rlwatch.py ../shared/data/runs --peer peer/bin/python \
     --json docs/figures/doctor_beside_rlwatch.json
 
-rlwatch looks on while a run of its own goes and reads no logs, so its detectors, as they are set by default, are fed the
-signals as our reader understands them, row by row. What it has a detector for it is given: entropy, KL, mean and
+rlwatch looks on while a run of its own goes and reads no logs, so its detectors, as they are set by default, are fed
+the signals as our reader understands them, row by row. What it has a detector for it is given: entropy, KL, mean and
 deviation of the reward, deviation of the advantage, loss and gradient norm; its test of single rewards has nothing to
 go by in logs. Its first alert is its finding, any alert an alarm. A detector is right where any of the labels that it
 may stand for is (`STANDS_FOR`, in its favour). Scored as in doctor_on_public_logs.py.
@@ -97,8 +97,8 @@ def main() -> int:
     }
     print(f"\n{table(figures)}")
     if arguments.json:
-        write_json(arguments.json, {"table": table(figures), "figures": figures,
-                                    "cases": {case.name: one.first for case, one in zip(cases, told, strict=True)}})  # fmt: skip
+        first = {case.name: one.first for case, one in zip(cases, told, strict=True)}
+        write_json(arguments.json, {"table": table(figures), "figures": figures, "cases": first})
     return 0
 
 
