@@ -67,7 +67,7 @@ def label(
     known, again = options.checked(calibration, drift_check, lambda: options.any_judge(named, rubric, how, None, paid))
     summary, warnings = label_file(
         read, asked, out, route=route, pairs_per_prompt=couples, clip=clip, seed=seed, judged=judged,
-        calibration=known, again=again,
+        calibration=known, again=again, warn=_warn,
     )  # fmt: skip
     tell(summary, warnings, out, as_json=as_json)
 
@@ -76,7 +76,11 @@ def tell(summary: dict[str, Any], warnings: list[str], out: Path, *, as_json: bo
     """The summary on stdout, the warnings on stderr."""
     print(json.dumps(summary, ensure_ascii=False) if as_json else label_text(summary, out))
     for warning in warnings:
-        print(f"WARNING: {warning}", file=sys.stderr)
+        _warn(warning)
+
+
+def _warn(line: str) -> None:
+    print(f"WARNING: {line}", file=sys.stderr)
 
 
 def label_text(summary: dict[str, Any], out: Path) -> str:

@@ -1,6 +1,6 @@
 """From response records to a file of preference pairs, by a rubric judge."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,20 @@ def label_file(
     judged: Path | None = None,
     calibration: Calibration | None = None,
     again: Judge | None = None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the pairs to `out`, what people should look at to `route`, and all couples with their verdicts to `judged`;
     the summary, and what to warn of. Without `pairs_per_prompt` all couples of a prompt are compared, and its pairs are
-    a ranking. `again`: the same judge without a memory, to ask the calibration's sample anew before anything else.
-    Raises JudgeError, before anything is asked, for another judge's calibration."""
+    a ranking. `again`: the same judge without a memory, to ask the calibration's sample anew before anything else;
+    `warn` is told at once where its verdicts have moved. Raises JudgeError, before anything is asked, for another
+    judge's calibration."""
     drift: dict[str, Any] | None = None
     if calibration is not None:
         calibration.require(judge.identity(), "calibration")
         if again is not None and calibration.audit:
             drift = drift_figures(*ask_again(calibration.audit, again), seed=seed)
+            if line := drift_warning(drift):
+                warn(line)
     labels = label_responses(
         responses,
         judge,
@@ -59,11 +63,9 @@ def label_file(
         summary["judged"] = str(judged)
     if calibration is not None:
         summary["calibration"] = {"map": calibration.map.name, "sha256": calibration.hash, **calibration.data}
-    warnings = summary_warnings(summary)
     if drift is not None:
         summary["drift"] = drift
-        warnings += [line] if (line := drift_warning(drift)) else []
-    return summary, warnings
+    return summary, summary_warnings(summary)
 
 
 def estimate_file(
