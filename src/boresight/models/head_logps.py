@@ -4,7 +4,7 @@ The head's matrix product and the softmax run over some tokens at a time. Where 
 logits are kept for the backward pass in the format of the product; where they do not, only one number a token is, and
 each block's logits are computed again. Memory beyond weights and gradient is thereby bounded whatever the vocabulary.
 
-What is computed in float32 is so for some tokens at a time: a table of a whole block would be the largest thing in memory.
+What is computed in float32 is so for some tokens at a time: a table of a whole block would be larger than all else.
 """
 
 from typing import Any, TypeGuard

@@ -52,13 +52,14 @@ def kept_blocks(recipe: Recipe) -> int:
 
 
 def logits_bytes(shape: ModelShape, numbers: NumberFormats, tokens: int, head: Head) -> int:
-    """blocks: logits, log-probabilities and gradient in float32, of so many tokens as are projected at once. chunks:
-    all logits in the products' format; the rest is computed inside of kernels. whole: those, and logits and
-    log-probabilities in float32."""
+    """blocks: logits and their gradient in the products' format and, on a GPU at once, in float32, of so many tokens as
+    are projected together. chunks: all logits in the products' format; the rest is computed inside of kernels. whole:
+    those, and logits and log-probabilities in float32."""
     if head == "none":
         return 0
     if head == "blocks":
-        return 3 * FLOAT32 * min(tokens * shape.vocabulary_size, max(LOGITS_AT_ONCE, shape.vocabulary_size))
+        together = min(tokens * shape.vocabulary_size, max(LOGITS_AT_ONCE, shape.vocabulary_size))
+        return (2 * numbers.product + FLOAT32) * together
     return tokens * shape.vocabulary_size * (numbers.product + (2 * FLOAT32 if head == "whole" else 0))
 
 
