@@ -16,6 +16,7 @@ from museum_page import museum_page
 from planner_page import planner_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from python_api_page import python_api_page
 from reward_service_page import SERVICE, reward_service_page
 from rlaif_section import RLAIF, label_plans, rlaif_section
 
@@ -278,6 +279,7 @@ PAGES = {
     "lint.md": lint_page,
     "findings.md": findings_page,
     "planner_figures.md": planner_page,
+    "python_api.md": python_api_page,
 }
 if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page

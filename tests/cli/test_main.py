@@ -110,7 +110,7 @@ def test_a_mistake_of_the_program_keeps_its_traceback(monkeypatch: pytest.Monkey
     def broken(path: Path) -> Path:
         raise AssertionError(f"never mind {path}")
 
-    monkeypatch.setattr("boresight.pipeline.report.write_report", broken)
+    monkeypatch.setattr("boresight.api.reporting.write_report", broken)
     with pytest.raises(AssertionError, match="never mind somewhere"):
         call("report", "somewhere")
 

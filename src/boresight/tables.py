@@ -1,6 +1,31 @@
 """Columns of text that line up, for the terminal and for pipes alike."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that is not written yet: a terminal takes `str` of it, a notebook draws the rows. Cells are texts."""
+
+    rows: Sequence[Sequence[str]]
+    right: Sequence[int] = ()
+    """Columns aligned to the right."""
+    indent: str = "  "
+    headed: bool = True
+    """The first row names the columns."""
+
+    def __str__(self) -> str:
+        return table(self.rows, right=self.right, indent=self.indent)
+
+
+Block = str | Table
+"""A part of what is told: text, or a table."""
+
+
+def joined(blocks: Iterable[Block]) -> str:
+    """The blocks as a terminal shows them, a blank line between two."""
+    return "\n\n".join(map(str, blocks))
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: str = "  ") -> str:
