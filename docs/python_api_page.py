@@ -17,11 +17,15 @@ same words, the same errors.
 ```python
 import boresight as bs
 
-bs.plan("Llama-3.1-8B", gpus="2xA100-80GB")                     # what fits, and what it takes
-bs.load_data("examples/kube_assistant/data/pairs.csv")          # what is in a file
-bs.lint("examples/kube_assistant/data/pairs_faulty.csv")        # what is wrong with it
+bs.plan("Llama-3.1-8B", gpus="2xA100-80GB")  # what fits, and what it takes
+bs.load_data("examples/kube_assistant/data/pairs.csv")  # what is in a file
+bs.lint("examples/kube_assistant/data/pairs_faulty.csv")  # what is wrong with it
 bs.load_pipeline("examples/kube_assistant/pipeline.yaml", overrides={"stages.dpo.beta": 0.2})
 ```
+
+Two notebooks run from beginning to end on one core: [from a CSV of preferences to a judged
+model](../examples/notebooks/preferences_to_model.ipynb), and [a log, a data file and a
+plan](../examples/notebooks/log_data_plan.ipynb).
 
 - `import boresight` takes a few milliseconds and loads nothing; each name brings its module when it is used, and torch
   comes with those alone that train, load or score with a model.
