@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from boresight.api.datasets import load_data as load_data
     from boresight.api.diagnosing import Diagnosed as Diagnosed
     from boresight.api.diagnosing import diagnose as diagnose
+    from boresight.api.environment import EnvironmentResult as EnvironmentResult
+    from boresight.api.environment import doctor_env as doctor_env
     from boresight.api.evaluate import Agreement as Agreement
     from boresight.api.evaluate import Certificate as Certificate
     from boresight.api.evaluate import WinRates as WinRates
@@ -49,6 +51,7 @@ _PLACES = {
     "Certificate": "api.evaluate",
     "CheckResult": "api.checking",
     "Data": "api.datasets",
+    "EnvironmentResult": "api.environment",
     "Diagnosed": "api.diagnosing",
     "LintResult": "api.linting",
     "Model": "api.models",
@@ -60,6 +63,7 @@ _PLACES = {
     "WinRates": "api.evaluate",
     "check": "api.checking",
     "diagnose": "api.diagnosing",
+    "doctor_env": "api.environment",
     "evaluate": "api.evaluate",
     "lint": "api.linting",
     "load": "api.loading",
@@ -84,6 +88,7 @@ __all__ = [
     "CheckResult",
     "Data",
     "Diagnosed",
+    "EnvironmentResult",
     "LintResult",
     "Model",
     "Pipeline",
@@ -94,6 +99,7 @@ __all__ = [
     "WinRates",
     "check",
     "diagnose",
+    "doctor_env",
     "evaluate",
     "lint",
     "load",

@@ -43,6 +43,11 @@ def test_every_public_name_is_there_for_type_checkers_and_at_run_time() -> None:
     assert ENTRY.with_name("py.typed").is_file()
 
 
+def test_no_public_name_is_that_of_a_folder_or_file_which_would_take_its_place_when_it_is_loaded() -> None:
+    modules = {path.stem for path in ENTRY.parent.iterdir()}
+    assert modules & set(bs.__all__) == set()
+
+
 def test_a_name_that_there_is_not_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(AttributeError, match="no attribute 'dpo'; it has Agreement"):
         _ = bs.dpo  # type: ignore[attr-defined]
@@ -51,7 +56,7 @@ def test_a_name_that_there_is_not_is_refused_with_those_that_there_are() -> None
 def test_every_public_function_and_method_tells_what_it_does_and_what_it_raises() -> None:
     functions = [getattr(bs, name) for name in bs.__all__ if inspect.isfunction(getattr(bs, name))]
     functions += [bs.evaluate.winrate, bs.evaluate.agreement, bs.evaluate.reward]
-    assert len(functions) == 15
+    assert len(functions) == 16
     silent = [one.__name__ for one in functions if "Raises" not in (inspect.getdoc(one) or "")]
     assert silent == []
     classes = [getattr(bs, name) for name in bs.__all__ if inspect.isclass(getattr(bs, name))]
@@ -67,6 +72,7 @@ def test_every_public_function_and_method_tells_what_it_does_and_what_it_raises(
         "bs.evaluate",
         "bs.load_pipeline",
         "bs.load_run",
+        "bs.doctor_env(devices=False).to_dict()",
         "bs.report",
     ],
 )
