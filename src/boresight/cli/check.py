@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from boresight.cli.completing import pipeline_files
+
 
 def command(
-    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.")],
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.", autocompletion=pipeline_files)],
     graph: Annotated[bool, typer.Option("--graph", help="Draw the stages and what each takes from where.")] = False,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be given often.")

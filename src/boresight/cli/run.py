@@ -6,12 +6,22 @@ from typing import Annotated
 
 import typer
 
+from boresight.cli.completing import pipeline_files, stage_names
+
 
 def command(
-    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.")],
-    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage alone.")] = None,
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.", autocompletion=pipeline_files)],
+    only: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Run this stage alone.", autocompletion=stage_names)
+    ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="STAGE", help="Build this stage anew, and all that rest on it.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Build this stage anew, and all that rest on it.",
+            autocompletion=stage_names,
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be given often.")
