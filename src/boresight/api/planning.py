@@ -78,7 +78,10 @@ def plan(
     """
     unknown = [name for name in limits if name not in LIMITS]
     if unknown:
-        raise PlanError(f"plan: {unknown[0]}: no such limit; expected some of {', '.join(LIMITS)}.")
+        raise PlanError(
+            f"plan: {unknown[0]}: no such limit; expected some of {', '.join(LIMITS)}."
+            " Leave it out, or name one of these."
+        )
     speeds = load_calibration(None if calibration is None else Path(calibration))
     machine = find_machine(gpus, speeds)
     name, shape = find_model(str(model))
@@ -89,7 +92,7 @@ def plan(
     if write is not None and not case.elsewhere.is_here:
         raise PlanError("--write: a plan for another framework cannot be run here. Leave out what is marked Elsewhere.")
     if method is not None and method not in METHODS:
-        raise PlanError(f"--method {method}: expected one of {', '.join(METHODS)}.")
+        raise PlanError(f"--method {method}: expected one of {', '.join(METHODS)}. Name one of these, or leave it out.")
     options = choose(case)
     if method is not None:
         options.sort(key=lambda option: option.method != method)

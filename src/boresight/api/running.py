@@ -87,7 +87,9 @@ def train(
     Raises as `run` does, and ConfigError for a kind that there is not.
     """
     if kind not in STAGE_CLASSES:
-        raise ConfigError(f"train {kind!r}: no such kind of stage; expected one of {', '.join(STAGE_CLASSES)}.")
+        raise ConfigError(
+            f"train {kind!r}: no such kind of stage; expected one of {', '.join(STAGE_CLASSES)}. Name one of these."
+        )
     starts = {field: BASE_MODEL for field in STARTS if field in STAGE_CLASSES[kind].model_fields}
     values: dict[str, Any] = {
         "run": {"name": kind, "seed": seed},

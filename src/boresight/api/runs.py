@@ -66,7 +66,10 @@ class Run(Result):
             stage = made[0]
         if stage not in made:
             asked = "several models" if stage is None else f"no model of a stage {stage!r}"
-            raise DataError(f"{self.folder}: {asked}; expected one of {', '.join(made) or '(none is made)'}.")
+            raise DataError(
+                f"{self.folder}: {asked}; expected one of {', '.join(made) or '(none is made)'}."
+                " Name a stage that made a model."
+            )
         return self.folder / "stages" / str(stage) / "model"
 
     def diagnose(self) -> "Diagnosed":
@@ -91,7 +94,10 @@ class Run(Result):
 
     def _require(self, stage: str) -> None:
         if stage not in self.stages:
-            raise DataError(f"{self.folder}: no finished stage {stage!r}; expected one of {', '.join(self.stages)}.")
+            raise DataError(
+                f"{self.folder}: no finished stage {stage!r}; expected one of {', '.join(self.stages)}."
+                " Name one of these, or run the pipeline to its end."
+            )
 
 
 @public

@@ -128,7 +128,9 @@ def _read(path: Path) -> Tree:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); expected a pipeline file") from None
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); expected a pipeline file; correct the path or its rights"
+        ) from None
     if document.faults and document.value is None:
         raise ConfigError([f"{path}:{fault.line}: {fault.message}" for fault in document.faults])
     if document.value is None:
