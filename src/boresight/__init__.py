@@ -120,7 +120,8 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version("boresight")
     if name not in _PLACES:
         raise AttributeError(f"module 'boresight' has no attribute {name!r}; it has {', '.join(_PLACES)}")
-    place = import_module(f"boresight.{_PLACES[name]}")
+    with import_module("boresight.api.quiet").quiet():
+        place = import_module(f"boresight.{_PLACES[name]}")
     found = place if name == _MODULE else getattr(place, name)
     globals()[name] = found
     return found

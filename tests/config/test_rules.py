@@ -270,7 +270,7 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
         (
             "{states_truth: {min: 0.5}}",
             "{states_truth: {min: 0.5, max: 0.4}}",
-            "3: stages.gate.measures.states_truth: nothing is at least 0.5 and at most 0.4",
+            "3: stages.gate.measures.states_truth: nothing is at least 0.5 and at most 0.4; exchange them",
         ),
         (
             "candidates: [ppo], measures",

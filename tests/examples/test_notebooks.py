@@ -50,6 +50,7 @@ def test_a_csv_of_preferences_becomes_a_judged_model(monkeypatch: pytest.MonkeyP
     assert run.count("<svg") == 3 and "holds: all 2 checks" in run
     progress = "".join(output.text for output in by_source["run"].outputs if output.output_type == "stream")
     assert "━" in progress
+    assert not any("IProgress" in output.get("text", "") for cell in cells for output in cell.outputs)
     rates = next(shown(cell) for cell in cells if cell.source.startswith("bs.evaluate.winrate"))
     assert "<svg" in rates and "dpo" in rates
     assert 'class="boresight"' in shown(by_source["bs.lint(preferences)"])

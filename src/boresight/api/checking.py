@@ -6,6 +6,7 @@ from typing import Any
 
 from boresight.api.faults import public
 from boresight.api.pipelines import Overrides, PipelineLike, load_pipeline
+from boresight.api.quiet import quiet
 from boresight.api.result import Result
 from boresight.config.draw import draw
 from boresight.config.pipeline import Pipeline
@@ -59,7 +60,8 @@ def look(pipeline: Pipeline) -> Check:
     data = read_data(pipeline)
     if not needs_models(pipeline):
         return check_pipeline(pipeline, data)
-    from boresight.pipeline.check_models import look_at_models
+    with quiet():
+        from boresight.pipeline.check_models import look_at_models
 
     models = look_at_models(pipeline, data)
     return check_pipeline(pipeline, data, model_findings=models.findings, longest=models.longest)

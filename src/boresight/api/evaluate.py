@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from boresight.api.faults import public
 from boresight.api.result import Result
+from boresight.api.reward_inputs import more_blocks, read_inputs
 from boresight.errors import DataError
 from boresight.evaluation import agreement_text, certificate_text, standings_text
 from boresight.evaluation.agreement import both_orders_agreement, rater_agreement
@@ -178,8 +179,6 @@ def reward(
     Accuracies are between 0 and 1, nll in nats, intervals over prompts; sources: docs/evaluation.md. Raises DataError
     for pairs and scores that cannot be used, ModelError for a folder without a reward model.
     """
-    from boresight.api.reward_inputs import more_blocks, read_inputs
-
     place = Path(model)
     held_out = None if pairs is None else Path(pairs)
     if held_out is None and place.is_dir():
@@ -187,8 +186,7 @@ def reward(
             f"{place}: a reward model's folder, and no pairs. Give a file of held-out preference pairs too."
         )
     read = read_inputs(place, held_out, None if training is None else Path(training))
-    more = more_blocks(place, read, [Path(one) for one in others], *(
-        None if one is None else Path(one) for one in (before, sampled, contrast)
-    ))  # fmt: skip
+    further = (None if one is None else Path(one) for one in (before, sampled, contrast))
+    more = more_blocks(place, read, [Path(one) for one in others], *further)
     figures = certify_fully(read.pairs, *read.scores, training=read.learnt, padding_invariant=read.invariant, more=more)
     return Certificate({"file": str(held_out or place), "dropped": read.dropped, **figures})

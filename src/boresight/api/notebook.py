@@ -10,9 +10,7 @@ from markupsafe import Markup, escape
 
 from boresight.tables import Block, Table
 
-DARK = (
-    '[data-jp-theme-light="false"] .boresight, .vscode-dark .boresight, html[theme="dark"] .boresight'  # where they run
-)
+DARK = '[data-jp-theme-light="false"] .boresight, .vscode-dark .boresight, html[theme="dark"] .boresight'
 """Notebooks in dark colours: JupyterLab, VS Code, Colab."""
 
 RULES = (
@@ -21,7 +19,7 @@ RULES = (
     ".boresight th, .boresight td { padding: .2em .8em; border: 0; border-bottom: 1px solid var(--grid); "
     "vertical-align: top; white-space: pre-line } "
     ".boresight p { white-space: pre-wrap; margin: .5em 0 } "
-    ".boresight svg { max-width: 100%; height: auto }"
+    ".boresight svg { max-width: 100%; height: auto; overflow: visible }"
 )
 
 

@@ -4,7 +4,7 @@ numpy."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from boresight.api.faults import public
 from boresight.api.result import Result
@@ -19,6 +19,26 @@ from boresight.planning.plan_text import as_json, blocks_of
 from boresight.planning.write_pipeline import files_named, pipeline_text
 from boresight.storage import write_text
 from boresight.tables import Block
+
+
+class Limits(TypedDict, total=False):
+    """Further facts and limits of a case; `boresight.planning.case.Case` tells their meaning and units."""
+
+    tuned: bool
+    regulated: bool
+    examples: int
+    prompts: int
+    prompt_tokens: int
+    response_tokens: int
+    longest: int
+    epochs: float
+    rank: int
+    hours: float | None
+    budget: float | None
+    cost_per_gpu_hour: float | None
+
+
+LIMITS = tuple(Limits.__annotations__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +83,7 @@ def plan(
     calibration: str | Path | None = None,
     write: str | Path | None = None,
     elsewhere: Elsewhere | None = None,
-    **limits: Any,
+    **limits: Unpack[Limits],
 ) -> Plan:
     """Which method fits model, data and hardware; memory by part and phase, hours and cost, from a config alone.
 
@@ -98,10 +118,6 @@ def plan(
         options.sort(key=lambda option: option.method != method)
     written = _write(case, options[0], Path(write)) if write is not None and options[0].feasible else None
     return Plan(case, options, written)
-
-
-LIMITS = ("tuned", "regulated", "examples", "prompts", "prompt_tokens", "response_tokens", "longest", "epochs", "rank",
-          "hours", "budget", "cost_per_gpu_hour")  # fmt: skip
 
 
 def _data_at_hand(have: str | Mapping[str, str] | Sequence[str]) -> dict[str, str]:

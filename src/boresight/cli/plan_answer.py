@@ -40,9 +40,7 @@ def _answer(given: dict[str, Any]) -> None:
     if given["model"] is None:
         names = "boresight plan --list models"
         raise PlanError(f"--model: missing. Give a model folder, its config.json, or a name ({names}).")
-    values = {
-        name: getattr(value, "value", value) for name, value in given.items()
-    }  # what an option's class stands for
+    values = {name: getattr(value, "value", value) for name, value in given.items()}  # of an option with choices
     elsewhere = Elsewhere(**{name: values[name] for name in ELSEWHERE})
     done = plan(values["model"], elsewhere=elsewhere, **{name: values[name] for name in (*ASKED, *LIMITS)})
     print(json.dumps(done.to_dict(), ensure_ascii=False) if given["as_json"] else done)

@@ -32,6 +32,7 @@ class ProgressBar:
         self._stream = stream if stream is not None else sys.stderr
         self._last_line = clock()
         self._bar: Progress | None = None
+        self._drawn_last = 0
         self._notebook = type(self._stream).__module__.startswith("ipykernel")
         if self._stream.isatty():
             self._bar = Progress(
@@ -76,4 +77,6 @@ class ProgressBar:
         """A bar over the one before: a notebook takes a carriage return as a terminal does."""
         full = round(BAR * self._done / max(self._total, 1))
         end = "\n" if self._done == self._total else ""
-        return f"\r  {self._title}: {'━' * full}{'╌' * (BAR - full)} {counted}\x1b[K{end}"
+        line = f"  {self._title}: {'━' * full}{'╌' * (BAR - full)} {counted}"
+        covered, self._drawn_last = line.ljust(self._drawn_last), len(line)  # of a longer one nothing stays
+        return f"\r{covered}{end}"
