@@ -20,7 +20,7 @@ help:
 	@echo 'make check        format, lint, types, tests: what CI runs'
 	@echo 'make bench        training beside TRL, into docs/benchmarks.md'
 	@echo 'make experiments  every figure that is not a benchmark: seeds, known optimum, labels, planner, museum of faults'
-	@echo 'make release-check  wheel and sdist: built, looked into, and tried on every Python that is present'
+	@echo 'make release-check  wheel and sdist: built, looked into, tried on every Python that is present'
 	@echo 'make clean        caches and builds; environment and runs stay'
 
 # Done again only where pyproject.toml has changed in content. The interpreter is the first that really runs and has

@@ -12,7 +12,6 @@ import boresight as bs
 from tests.cli.conftest import TINY, call, write_pipeline
 
 __all__ = ["call", "tiny"]
-FILES = ("docs.txt", "demonstrations.jsonl", "prompts.jsonl")
 
 
 def mapping(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from boresight.tables import Block
 
 @dataclass(frozen=True, repr=False)
 class CheckResult(Result):
-    """Findings, gravest first, and the memory of each stage in bytes. `graph` is the drawing of the stages or None."""
+    """Findings, gravest first, and the memory of each stage in bytes; with `graph` the stages are drawn."""
 
     check: Check
     graph: bool = False
