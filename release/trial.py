@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 MOST_PACKAGES = 25
 """Core packages beyond torch and transformers with theirs; fewer than this."""
@@ -73,26 +76,25 @@ def faults_of(trial: Trial) -> list[str]:
 
 
 def beyond(installed: Mapping[str, Sequence[str]], roots: Iterable[str]) -> list[str]:
-    """Installed packages that neither the roots are nor need, directly or through others; extras do not count."""
-    needs = {
-        normal(name): [normal(head(line)) for line in lines if "extra ==" not in line]
-        for name, lines in installed.items()
-    }
-    known, waiting = set(map(normal, OWN)), [normal(root) for root in roots]
+    """Installed packages that neither the roots are nor need, directly or through others. What an extra brings counts as
+    needed where that extra is asked for, as torch asks for the parts of the CUDA toolkit."""
+    needs = {normal(name): [Requirement(line) for line in lines] for name, lines in installed.items()}
+    waiting = [(normal(root), "") for root in roots]
+    known = set(waiting)
     while waiting:
-        name = waiting.pop()
-        if name not in known:
-            known.add(name)
-            waiting += needs.get(name, [])
-    return sorted(set(needs) - known)
+        name, extra = waiting.pop()
+        for needed in needs.get(name, []):
+            if extra_of(needed) == extra:
+                asked = [(normal(needed.name), part) for part in ("", *needed.extras)]
+                waiting += [one for one in asked if one not in known]
+                known.update(asked)
+    return sorted(set(needs) - {name for name, _ in known} - set(OWN))
 
 
-def head(requirement: str) -> str:
-    """The name at the beginning of a requirement: `huggingface-hub<2.0,>=1.3 ; python_version > "3"`."""
-    end = next(
-        (place for place, sign in enumerate(requirement) if not (sign.isalnum() or sign in "-_.")), len(requirement)
-    )
-    return requirement[:end]
+def extra_of(requirement: Requirement) -> str:
+    """The extra that a requirement belongs to; empty for one that always holds."""
+    found = re.search(r"""extra == ["']([^"']+)["']""", str(requirement.marker or ""))
+    return found[1] if found else ""
 
 
 def normal(name: str) -> str:
