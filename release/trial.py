@@ -76,8 +76,8 @@ def faults_of(trial: Trial) -> list[str]:
 
 
 def beyond(installed: Mapping[str, Sequence[str]], roots: Iterable[str]) -> list[str]:
-    """Installed packages that neither the roots are nor need, directly or through others. What an extra brings counts as
-    needed where that extra is asked for, as torch asks for the parts of the CUDA toolkit."""
+    """Installed packages that neither the roots are nor need, directly or through others. What an extra brings is
+    needed where that extra is asked for, as torch asks for parts of the CUDA toolkit."""
     needs = {normal(name): [Requirement(line) for line in lines] for name, lines in installed.items()}
     waiting = [(normal(root), "") for root in roots]
     known = set(waiting)
