@@ -78,7 +78,7 @@ class RewardModel(_Loaded):
     role: RewardRole
 
     def score(self, prompt: str, response: str) -> float:
-        """Raises ModelError where both together are longer than the context."""
+        """One score; DataError where both together are longer than the model has positions for."""
         return float(self.role.score([(Message("user", prompt),)], [response])[0])
 
     def _network(self) -> Any:
