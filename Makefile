@@ -9,8 +9,9 @@ PEER = .venv-peer
 PEER_PACKAGES = trl==1.16.0 transformers==5.23.0 peft accelerate datasets
 PEER_PPO = $(PEER)/trl-with-ppo
 PEER_PPO_PACKAGE = trl==1.12.0
+RELEASE = .venv-release
 
-.PHONY: help setup demo test check bench experiments clean
+.PHONY: help setup demo test check bench experiments release-check clean
 
 help:
 	@echo 'make setup        virtual environment in $(VENV) with everything (PYTHON=... to choose the interpreter)'
@@ -19,6 +20,7 @@ help:
 	@echo 'make check        format, lint, types, tests: what CI runs'
 	@echo 'make bench        training beside TRL, into docs/benchmarks.md'
 	@echo 'make experiments  every figure that is not a benchmark: seeds, known optimum, labels, planner, museum of faults'
+	@echo 'make release-check  wheel and sdist: built, looked into, tried on every Python that is present'
 	@echo 'make clean        caches and builds; environment and runs stay'
 
 # Done again only where pyproject.toml has changed in content. The interpreter is the first that really runs and has
@@ -92,6 +94,14 @@ experiments: setup
 	$(BIN)/python -m experiments.museum.build || status=$$?; \
 	$(BIN)/python -m experiments.museum.measure --json docs/figures/museum.json --figures docs/figures/museum || status=$$?; \
 	$(BIN)/python docs/generate.py; exit $$status
+
+# Tools that only a release needs have an environment of their own. Needs the network: every environment is a clean one.
+release-check: setup
+	@if ! $(RELEASE)/bin/python -c 'import build, twine' 2>/dev/null; then \
+	  $(BIN)/python -m venv $(RELEASE) && \
+	  $(RELEASE)/bin/python -m pip install --disable-pip-version-check --quiet build twine; \
+	fi
+	$(RELEASE)/bin/python release/check.py --torch '$(TORCH)'
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,11 +5,13 @@
 Attention: the same packed rows of conversations of changing lengths by four ways, forward and backward; milliseconds a
 row, and how much more memory the process holds after rows of many shapes. Products: a layer in bfloat16 on rows as long
 as they come, and filled up to a few sizes. Padding: tokens that the reference pass computes by the order of its
-batches. Each way is measured in a process of its own, on one thread.
+batches. Memory: a new table, cast from another, with torch's huge pages and without. Each way is measured in a process
+of its own, on one thread.
 """
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -130,6 +132,17 @@ def products(quantum: int) -> dict[str, float]:
     return {"grown_mb": resident_mb() - started}
 
 
+def new_table() -> dict[str, float]:
+    """A head's matrix cast to the products' format, as every micro-batch does it."""
+    matrix = torch.randn(SHAPES["small"]["vocab_size"], HIDDEN)
+    seconds = []
+    for _ in range(20):
+        clock = time.process_time()
+        matrix.to(torch.bfloat16)
+        seconds.append(time.process_time() - clock)
+    return {"ms": 1000 * sorted(seconds)[len(seconds) // 2]}
+
+
 def padding() -> dict[str, float]:
     """Tokens that are computed over those that are there, prompts counted for each response."""
     tokenizer = make_tokenizer("tiny")
@@ -158,19 +171,23 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.one:
         kind, _, name = options.one.partition("/")
-        print(json.dumps(attention(name) if kind == "attention" else products(int(name))))
+        ways = {"attention": lambda: attention(name), "products": lambda: products(int(name)), "table": new_table}
+        print(json.dumps(ways[kind]()))
         return
 
-    def apart(kind: str, name: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, __file__, "--one", f"{kind}/{name}"], capture_output=True, text=True, check=True
-        )
+    def apart(kind: str, name: str, **settings: str) -> Any:
+        command, environment = [sys.executable, __file__, "--one", f"{kind}/{name}"], os.environ | settings
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         return json.loads(done.stdout)
 
     found = {
         "attention": {name: apart("attention", name) for name in ATTENTION},
         "products": {
             "as they come": apart("products", "1"), f"filled to {QUANTUM}": apart("products", str(QUANTUM)),
+        },
+        "new table": {
+            "huge pages (ours)": apart("table", "", THP_MEM_ALLOC_ENABLE="1"),
+            "pages of 4 kB": apart("table", "", THP_MEM_ALLOC_ENABLE="0"),
         },
         "padding": padding(),
     }  # fmt: skip

@@ -213,6 +213,9 @@ def _traps(found: Figures) -> list[str]:
     lines += [f"| {way} | {one['ms']:.1f} | {one['grown_mb']:.0f} |" for way, one in found["attention"].items()]
     lines += ["", "| a bfloat16 layer on 200 batches, rows | MB kept |", "|---|---|"]
     lines += [f"| {way} | {one['grown_mb']:.0f} |" for way, one in found["products"].items()]
+    if "new table" in found:
+        lines += ["", "| a head's matrix (32,768 by 512) cast into new memory | ms |", "|---|---|"]
+        lines += [f"| {way} | {one['ms']:.1f} |" for way, one in found["new table"].items()]
     lines += [
         "",
         "The pass over the reference, and any pass over pairs: tokens computed for each that is there, prompts counted",

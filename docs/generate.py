@@ -16,6 +16,7 @@ from museum_page import museum_page
 from planner_page import planner_page
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from python_api_page import python_api_page
 from reward_service_page import SERVICE, reward_service_page
 from rlaif_section import RLAIF, label_plans, rlaif_section
 
@@ -47,6 +48,8 @@ RLWATCH_MARKS = (
     "<!-- made by docs/generate.py from figures/doctor_beside_rlwatch.json -->\n",
     "<!-- end of rlwatch -->\n",
 )
+RELEASE = DOCS / "figures" / "release.json"
+RELEASE_MARKS = ("<!-- made by docs/generate.py from figures/release.json -->\n", "<!-- end of release -->\n")
 RLAIF_MARKS = ("<!-- made by docs/generate.py from figures/rlaif.json -->\n", "<!-- end of labels -->\n")
 OPTIMUM, FRONTIER = DOCS / "figures" / "exact_optimum.json", DOCS / "figures" / "reward_kl_frontier.json"
 
@@ -219,6 +222,22 @@ def ai_feedback_page() -> str:
     return f"{before}{begin}{rlaif_section(read_json(RLAIF))}{end}{rest.split(end)[1]}"
 
 
+def versioning_page() -> str:
+    """The page on versions, with what the last release check counted."""
+    begin, end = RELEASE_MARKS
+    found = read_json(RELEASE)
+    rows = ["| Python | packages | beyond torch's and transformers' own | import | demo |", "|---|--:|--:|--:|---|"]
+    for one in found["trials"]:
+        demo = next(f"`{line}`, exit code {code}" for line, code in one["ran"].items() if line.startswith("demo"))
+        counts = f"{one['packages']} | {one['beyond']} | {1000 * one['import_seconds']:.0f} ms"
+        rows.append(f"| {one['python']} | {counts} | {demo} |")
+    absent = f" Not present: Python {', '.join(found['absent'])}." if found["absent"] else ""
+    told = f"The last check, of `{found['wheel']}`: {len(found['faults']) or 'no'} faults.{absent}"
+    before, rest = (DOCS / "versioning.md").read_text(encoding="utf-8").split(begin)
+    table = "\n".join(rows)
+    return f"{before}{begin}\n{told}\n\n{table}\n\n{end}{rest.split(end)[1]}"
+
+
 def _section(title: str, section: type[Section]) -> list[str]:
     lines = ["", f"## {title}", ""]
     if section.__doc__ and section.__doc__ != Section.__doc__:
@@ -278,6 +297,7 @@ PAGES = {
     "lint.md": lint_page,
     "findings.md": findings_page,
     "planner_figures.md": planner_page,
+    "python_api.md": python_api_page,
 }
 if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page
@@ -293,6 +313,8 @@ if RLAIF.exists():
     PAGES["../src/boresight/planning/labelling.json"] = label_plans
 if ENDPOINT.exists():
     PAGES["ai_feedback.md"] = ai_feedback_page
+if RELEASE.exists():
+    PAGES["versioning.md"] = versioning_page
 if VERSUS.exists():
     PAGES["benchmarks.md"] = benchmarks_page
 

@@ -141,3 +141,14 @@ def hash_tree(path: Path) -> str:
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
         digest.update(f"{file.relative_to(path).as_posix()}\0{hash_file(file)}\n".encode())
     return digest.hexdigest()
+
+
+def as_storage_error(error: Exception) -> StorageError | None:
+    """A refusal of the operating system to write, wherever it came up; None for anything else."""
+    try:
+        with storage_faults(Path(getattr(error, "filename", None) or ".")):
+            raise error
+    except StorageError as refusal:
+        return refusal
+    except Exception:  # not about storage: the caller shows it as it is
+        return None

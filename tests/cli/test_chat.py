@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from boresight.cli.conversation import model_folder
 from boresight.errors import ModelError
+from boresight.models.conversation import model_folder
 from tests.cli.conftest import WORDS, Call, TinyRun, boresight
 
 

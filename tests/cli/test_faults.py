@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from boresight.cli.faults import RefusedError, as_storage_error, told
+from boresight.cli.faults import told
 from boresight.errors import ConfigError, DataError, PausedError, StorageError
-from boresight.pipeline.check_findings import Finding
+from boresight.pipeline.check_findings import Finding, RefusedError
+from boresight.storage import as_storage_error
 
 FULL = Path("/dev/full")
 

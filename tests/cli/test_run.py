@@ -228,7 +228,8 @@ def test_demo_runs_the_embedded_example_in_a_folder_of_its_own(tmp_path: Path, m
         taken.update(name=pipeline.name, out=out, steps=pipeline.stages["base"].steps)
         raise Stop
 
-    monkeypatch.setattr("boresight.cli.running.run_and_report", take)
+    monkeypatch.setattr("boresight.api.running.run_pipeline", take)
+    monkeypatch.setattr("boresight.api.running._check_first", lambda *_: None)
     from boresight.cli.demo import command
 
     with pytest.raises(Stop):

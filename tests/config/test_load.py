@@ -113,7 +113,9 @@ def test_a_file_that_is_no_pipeline_is_one_problem(folder: Path, content: bytes 
 
 
 def test_a_folder_is_no_pipeline_file(folder: Path) -> None:
-    assert faults(folder / "data") == [f"{folder}/data: cannot be read (Is a directory); expected a pipeline file"]
+    assert faults(folder / "data") == [
+        f"{folder}/data: cannot be read (Is a directory); expected a pipeline file; correct the path or its rights"
+    ]
 
 
 def test_a_byte_order_mark_is_passed_over(whole: Path) -> None:
@@ -157,7 +159,7 @@ def test_overrides_are_yaml_values_and_later_ones_win(whole: Path) -> None:
         (
             "stages.ppo.minibatches=3",
             "stages.ppo.minibatches: 3 do not divide the 64 responses of a step (prompts_per_step 64 x "
-            "responses_per_prompt 1) into equal parts",
+            "responses_per_prompt 1) into equal parts; change one of the three",
         ),
         (
             "stages.ppo.reward=demo",

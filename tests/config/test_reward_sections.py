@@ -78,7 +78,7 @@ def test_stages_within_a_reward_are_inputs_of_the_stage(write: Callable[[str], P
          'reward[0].pattern: found "("; no regular '
          "expression (missing ), unterminated subpattern at position 0); correct the pattern"),
         ("[{kind: length, min_words: 9, max_words: 3}, {kind: reward_model, model: scorer}]",
-         "reward[0].min_words: 9, more than max_words (3); nothing lies between"),
+         "reward[0].min_words: 9, more than max_words (3); exchange them"),
         ("{kind: rules}", "value_start: reward, but the reward names no reward_model stage; set value_start: policy"),
     ],
 )  # fmt: skip

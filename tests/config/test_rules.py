@@ -86,7 +86,7 @@ def test_a_missing_file_is_told_with_the_path_that_was_looked_at(problems_of_cha
 
 def test_a_stage_where_only_files_are_read_is_told_as_that(problems_of_change: Change) -> None:
     assert problems_of_change("data: data/docs.txt", "data: pairs") == [
-        'align.yaml:4: stages.base.data: "pairs" is a stage, and a pretrain stage reads files here'
+        'align.yaml:4: stages.base.data: "pairs" is a stage, and a pretrain stage reads files here; name a file'
     ]
 
 
@@ -238,7 +238,7 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
             "    steps: 30\n",
             "    steps: 30\n    prompts_per_step: 9\n    minibatches: 4\n",
             "18: stages.ppo.minibatches: 4 do not divide the 9 responses of a step (prompts_per_step 9 x "
-            "responses_per_prompt 1) into equal parts",
+            "responses_per_prompt 1) into equal parts; change one of the three",
         ),
         (
             "prompts: data/prompts.jsonl}",
@@ -270,7 +270,7 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
         (
             "{states_truth: {min: 0.5}}",
             "{states_truth: {min: 0.5, max: 0.4}}",
-            "3: stages.gate.measures.states_truth: nothing is at least 0.5 and at most 0.4",
+            "3: stages.gate.measures.states_truth: nothing is at least 0.5 and at most 0.4; exchange them",
         ),
         (
             "candidates: [ppo], measures",

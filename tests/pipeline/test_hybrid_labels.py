@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from boresight.cli.summary import HEADLINES
 from boresight.config.load import load_pipeline
 from boresight.data.jsonl import read_records, write_records
 from boresight.errors import ConfigError, DataError, JudgeError, PausedError
@@ -19,6 +18,7 @@ from boresight.pipeline.check_data import read_data
 from boresight.pipeline.context import identify
 from boresight.pipeline.report import write_report
 from boresight.pipeline.run import build_stage, write_summary
+from boresight.pipeline.run_summary import HEADLINES
 from boresight.records import PreferencePair
 from boresight.storage import read_json, write_text
 from tests.feedback.judge_server import Bias, JudgeServer

@@ -42,3 +42,16 @@ def test_person_sees_a_bar_with_figures() -> None:
         bar.advance(figures={"loss/total": 0.25})
         bar.advance()
     assert "demo" in stream.getvalue() and "2/2" in stream.getvalue() and "total 0.25" in stream.getvalue()
+
+
+def test_a_notebook_gets_a_bar_drawn_over_the_one_before() -> None:
+    """Its stream is no terminal, but takes a carriage return as one does."""
+    of_a_notebook = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})
+    stream, clock = of_a_notebook(), Clock()
+    with ProgressBar("demo", 4, stream=stream, clock=clock) as bar:
+        for _ in range(4):
+            clock.now += 1.0
+            bar.advance(figures={"loss/total": 0.5})
+    lines = stream.getvalue().split("\r")
+    assert [line.count("━") for line in lines] == [0, 7, 14, 21, 28]
+    assert "2/4  total 0.5" in lines[2] and stream.getvalue().count("\n") == 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from boresight.cli.conversation import Conversation
+    from boresight.models.conversation import Conversation
 
 YOU, MODEL = "you> ", "model> "
 HELP = "/reset begins a new conversation, /quit leaves"
@@ -37,7 +37,7 @@ def command(
       boresight chat runs/kube-assistant/stages/ppo --versus runs/kube-assistant/stages/dpo
       echo "How do I list the pods in staging?" | boresight chat runs/kube-assistant/stages/dpo --temperature 0
     """
-    from boresight.cli.conversation import open_conversation
+    from boresight.models.conversation import open_conversation
 
     conversation = open_conversation(model, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
     if versus is not None:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boresight.cli.conversation import Conversation
 from boresight.data.jsonl import as_record
 from boresight.errors import DataError
 from boresight.feedback.human_labels import LabelledTask, Verdict, Vote, pairs_of_votes
+from boresight.models.conversation import Conversation
 from boresight.records import Message
 from boresight.storage import canonical_json
 

@@ -11,7 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from boresight.data.conversion import Conversion
-    from boresight.data.inspection import Inspection
     from boresight.data.refusals import RowsAside
 
 HERE = "boresight.cli.data"
@@ -72,6 +71,8 @@ def inspect(
       boresight data inspect answers.csv --column prompt=question --column chosen=best --column rejected=worst
     """
     from boresight.data.inspection import inspect_file
+    from boresight.data.inspection_text import blocks_of
+    from boresight.tables import joined
 
     found = []
     for file in files:
@@ -80,7 +81,7 @@ def inspect(
             skipped = save_skipped(refuse, file)
         found.append({"file": str(file), **inspected.figures, **skipped})
         if not as_json:
-            print(inspection_text(inspected, skipped))
+            print(joined(blocks_of(inspected, skipped)))
     if as_json:
         print(json.dumps(found[0] if len(found) == 1 else {"files": found}, ensure_ascii=False))
 
@@ -144,21 +145,6 @@ def conversion_text(conversion: "Conversion", skipped: dict[str, Any]) -> str:
     if skipped.get("skipped"):
         lines.append(f"  skipped: {skipped['skipped']:,}, with their reasons in {skipped['skipped_file']}")
     return "\n".join(lines)
-
-
-def inspection_text(inspected: "Inspection", skipped: dict[str, Any]) -> str:
-    """The figures for a person, one a line; oddities with the lines of the first ones."""
-    from boresight.cli.tables import table
-
-    rows = []
-    for name, value in {**inspected.figures, **skipped}.items():
-        shown = f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
-        lines = ", ".join(map(str, inspected.examples.get(name, ())))
-        rows.append([name, shown, f"lines {lines}" if lines else ""])
-    text = f"{inspected.path}\n{table(rows, right=(1,))}"
-    if inspected.unused_columns:
-        text += f"\n  columns that are not read: {', '.join(inspected.unused_columns)}"
-    return text
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from boresight.cli.data import AsJson, Columns, named, progress
 
 if TYPE_CHECKING:
     from boresight.data.length_balance import LengthWeights
-    from boresight.data.lint.run import Lint
     from boresight.data.quality_files import FilteredFile, SplitFiles
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Data files.")]
@@ -44,25 +43,14 @@ def lint(
       boresight data lint pairs.csv
       boresight data lint train.jsonl test.jsonl --eval held_out.jsonl --report data.html
     """
-    from boresight.data.lint.run import lint as look
-    from boresight.data.lint.sources import read_all_prompts, read_splits
+    from boresight.api.linting import lint as look
 
-    splits = read_splits(files, named(columns))
-    held_out, rewarded = read_all_prompts(evaluation or []), read_all_prompts(prompts or [])
     with progress() as told:
-        if report is None:
-            done = look(splits, evaluation=held_out, prompts=rewarded, progress=told)
-        else:
-            from boresight.pipeline.data_report import lint_with_report
-
-            done = lint_with_report(splits, report, evaluation=held_out, prompts=rewarded, progress=told)
-    if as_json:
-        page = {} if report is None else {"report": str(report)}
-        print(json.dumps(lint_json(done) | page, ensure_ascii=False))
-    else:
-        print(lint_text(done))
-        if report is not None:
-            print(report)
+        done = look(
+            *files, evaluation=evaluation or (), prompts=prompts or (), columns=named(columns), report=report,
+            progress=told,
+        )  # fmt: skip
+    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else done)
     if not done.passed:
         raise typer.Exit(1)
 
@@ -156,31 +144,6 @@ def split(
     print(json.dumps(done.as_json(), ensure_ascii=False) if as_json else split_text(done))
 
 
-def lint_json(done: "Lint") -> dict[str, object]:
-    return {
-        "rows": len(done.ids),
-        "splits": done.splits,
-        "passed": done.passed,
-        "findings": [finding.as_json() for finding in done.findings],
-    }
-
-
-def lint_text(done: "Lint") -> str:
-    """Each finding with its message, examples and advice, then what it comes to."""
-    from boresight.data.wording import counted, percent
-
-    lines = [f"{name}: {counted(rows, 'row')}" for name, rows in done.splits.items()]
-    for finding in done.findings:
-        share = f"{finding.count:,} of {finding.of:,} ({percent(finding.share)})"
-        lines += ["", f"{finding.severity:<7}  {finding.id}  {share}", f"  {finding.message}"]
-        if finding.examples:
-            lines.append(f"  such as {', '.join(finding.examples)}")
-        if finding.severity != "note":
-            lines.append(f"  {finding.advice}")
-    counts = {severity: sum(f.severity == severity for f in done.findings) for severity in ("error", "warning", "note")}
-    return "\n".join([*lines, "", ", ".join(counted(count, severity) for severity, count in counts.items())])
-
-
 def filter_text(done: "FilteredFile") -> str:
     lines = [f"{done.out}: {done.kept:,} of {done.rows:,} pairs kept"]
     lines += [f"  left out, {reason}: {count:,}" for reason, count in done.dropped.items()]
@@ -204,7 +167,7 @@ def weights_text(weights: "LengthWeights") -> list[str]:
 
 
 def split_text(done: "SplitFiles") -> str:
-    from boresight.cli.tables import table
+    from boresight.tables import table
 
     rows = [["rows", *done.parts], ["all", *(f"{done.rows[name]:,}" for name in done.parts)]]
     rows += [[stratum, *(f"{counts[name]:,}" for name in done.parts)] for stratum, counts in done.strata.items()]

@@ -1,6 +1,7 @@
 """`boresight data show`: records as people read them, or as a model will."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,8 +56,13 @@ def show(
     if as_json:
         print(json.dumps({"records": [_json(record, parts) for record, parts in shown]}, ensure_ascii=False))
         return
-    coloured = colour == "always" or (colour == "auto" and sys.stdout.isatty())
+    coloured = colour == "always" or (colour == "auto" and takes_colour())
     print("\n\n".join(record_text(record, parts, coloured) for record, parts in shown))
+
+
+def takes_colour() -> bool:
+    """A terminal that is not told otherwise (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def record_text(record: "Record", parts: "tuple[Part, ...]", coloured: bool) -> str:

@@ -28,14 +28,12 @@ def command(
       boresight demo
       boresight chat runs/kube-assistant/stages/ppo
     """
-    from boresight.cli.run import default_folder
-    from boresight.cli.running import run_and_report
-    from boresight.config.load import load_pipeline
+    from boresight.api.running import run
     from boresight.pipeline.examples import PIPELINE_FILE, find_example
 
-    pipeline = load_pipeline(find_example() / PIPELINE_FILE, quick=quick)
     if quick:
         print("a smoke test: after so few steps no model is good, and the gate decides nothing", file=sys.stderr)
-    outcome = run_and_report(pipeline, out or default_folder(pipeline.name, quick))
-    if not outcome.passed and not quick:
+    done = run(find_example() / PIPELINE_FILE, out=out, quick=quick)
+    print(f"{done}\n{done.report}")
+    if not done.passed and not quick:
         raise typer.Exit(1)

@@ -39,19 +39,11 @@ def command(
     if verify:
         _verify(logs, finding, steps, as_json)
         return
-    from boresight.diagnosis.diagnose import diagnose
-    from boresight.diagnosis.readers.folders import read_logs
-    from boresight.diagnosis.words import as_object, as_text, worst
+    from boresight.api.diagnosing import diagnose
 
-    found = [log for path in logs for log in read_logs(path)]
-    diagnoses = [diagnose(log.run) for log in found]
-    gravest = worst(diagnoses)
-    if as_json:
-        objects = [as_object(log, diagnosis) for log, diagnosis in zip(found, diagnoses, strict=True)]
-        print(json.dumps({**objects[gravest], **({"logs": objects} if len(objects) > 1 else {})}, ensure_ascii=False))
-    else:
-        print("\n\n".join(as_text(log, diagnosis) for log, diagnosis in zip(found, diagnoses, strict=True)))
-    if diagnoses[gravest].verdict == "failing":
+    done = diagnose(*logs)
+    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else done)
+    if done.verdict == "failing":
         sys.stdout.flush()
         raise typer.Exit(1)
 

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -71,100 +71,12 @@ def winrate(
       boresight eval winrate results/*/annotations.json --json
       boresight eval winrate battles.jsonl --baseline gpt-4
     """
-    from boresight.evaluation.published_weights import read_published_weights
-    from boresight.evaluation.question_files import read_questions
-    from boresight.evaluation.standings import standings
+    from boresight.api import evaluate
 
-    if (weights is None) != (difficulty is None):
-        raise typer.BadParameter("published coefficients take both --weights and --difficulty", param_hint="--weights")
-    published = read_published_weights(weights, difficulty) if weights and difficulty else None
-    known, learnt = read_questions(questions) if questions else None, training or ()
-    result = standings(files, seed=seed, baseline=baseline, margin=margin, weights=published, questions=known,
-                       training=learnt)  # fmt: skip
-    if report is not None:
-        from boresight.pipeline.standings_page import write_standings_page
-
-        write_standings_page(report, result)
-    warnings = [f"{block['file']}: {found['message']}." for block in result["files"] for found in block["warnings"]]
-    print(json.dumps(result, ensure_ascii=False) if as_json else standings_text(result, margin))
-    for warning in warnings:
+    done = evaluate.winrate(
+        *files, baseline=baseline, weights=weights, difficulty=difficulty, margin=margin, questions=questions,
+        training=training or (), seed=seed, report=report,
+    )  # fmt: skip
+    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else done)
+    for warning in done.warnings:
         print(f"WARNING: {warning}", file=sys.stderr)
-
-
-def standings_text(result: dict[str, Any], margin: float) -> str:
-    """One line a candidate, then ratings."""
-    from boresight.cli.tables import table
-
-    head = [
-        "candidate",
-        "n",
-        "win rate %",
-        "95 %",
-        "length-controlled",
-        "won",
-        "lost",
-        "tied",
-        "chars",
-        "distinct",
-        "p",
-    ]
-    rows = [head, *(_standing(block) for block in result["files"])]
-    text = table(rows, right=range(1, len(head)))
-    against = sorted({block["baseline"] for block in result["files"]})
-    needed = [block["prompts_needed"] for block in result["files"] if block["prompts_needed"] is not None]
-    text += f"\n  against {', '.join(against)}; p corrected for {len(result['files'])} comparisons"
-    if needed:
-        text += f"; {50 + margin:g} % is told from 50 % with {max(needed):,} prompts"
-    for block in result["files"]:
-        if tainted := block["contamination"]:
-            text += f"\n  {block['candidate']}: {_contaminated(tainted)}"
-    for key, title in (("by_category", "category"), ("by_kind", "kind")):
-        text += _parts_text(result["files"], key, title)
-    if result.get("ratings"):
-        rated = [
-            [one["model"], f"{one['elo']:+.0f}", f"{one['ci95'][0]:+.0f} to {one['ci95'][1]:+.0f}"]
-            for one in result["ratings"]
-        ]
-        text += "\n\n" + table([["rating", "Elo", "95 %"], *rated], right=(1, 2))
-    elif "ratings_reason" in result:
-        text += f"\n  no ratings: {result['ratings_reason']}"
-    return text
-
-
-def _contaminated(tainted: dict[str, Any]) -> str:
-    if not tainted["looked_for"]:
-        return "the file does not tell its prompts; give --questions"
-    found = f"{tainted['exact'] + tainted['near']:,} of {tainted['looked_for']:,} prompts stand in the training data"
-    rest = tainted["without"]
-    return found + (f"; {rest['win_rate']:.2f} % without them" if rest["n"] else "")
-
-
-def _parts_text(blocks: list[dict[str, Any]], key: str, title: str) -> str:
-    """One line a part, one column a candidate: win rate with the half of its interval."""
-    from boresight.cli.tables import table
-
-    parts = sorted({part for block in blocks for part in block[key]})
-    if not parts:
-        return ""
-    rows = [[title, *(block["candidate"] for block in blocks)]]
-    rows += [[part, *(_part(block[key].get(part)) for block in blocks)] for part in parts]
-    return "\n\n" + table(rows, right=range(1, len(blocks) + 1))
-
-
-def _part(block: dict[str, Any] | None) -> str:
-    return "-" if block is None else f"{block['win_rate']:.1f} ± {(block['ci95'][1] - block['ci95'][0]) / 2:.1f}"
-
-
-def _standing(block: dict[str, Any]) -> list[str]:
-    low, high = block["ci95"]
-    controlled, error = block["length_controlled_win_rate"], block["length_controlled_standard_error"]
-    return [
-        block["candidate"],
-        f"{block['n']:,}",
-        f"{block['win_rate']:.2f}",
-        f"{low:.2f} to {high:.2f}",
-        "-" if controlled is None else f"{controlled:.2f} ± {1.96 * error:.2f}",
-        *(f"{block[key]:,}" for key in ("wins", "losses", "ties")),
-        *("-" if block[key] is None else f"{block[key]:,}" for key in ("mean_chars", "distinct_responses")),
-        f"{block['permutation_p_holm']:.2g}",
-    ]

@@ -97,8 +97,8 @@ def _answers(
     if not Path(place).is_dir():
         answers = read_answers(place, asked)
         return answers, len(asked) - len(answers)
-    from boresight.cli.conversation import model_folder
     from boresight.evaluation.probe_models import answer_probes
+    from boresight.models.conversation import model_folder
     from boresight.training.rollout import response_text
 
     print(f"{name}: {place} answers {len(asked):,} probes", file=sys.stderr)
@@ -113,7 +113,7 @@ def _answers(
 
 def probes_text(result: dict[str, Any]) -> str:
     """What changed first, then one line a measure."""
-    from boresight.cli.tables import table
+    from boresight.tables import table
 
     head = ["measure", "n", "candidate", "baseline", "difference", "95 %", "p (Holm)", ""]
     rows = [head, *(_measure_row(block) for block in result["measures"])]

@@ -114,7 +114,7 @@ def _of_judged(
 
 def calibration_text(result: dict[str, Any]) -> str:
     """Agreement, order, preferences, slices and calibration as tables; of a jury, its judges in one table first."""
-    from boresight.cli.tables import table
+    from boresight.tables import table
 
     agreement = result["agreement"]
     parts = [f"{agreement['n']:,} couples of {agreement['prompts']:,} prompts that judge and people labelled"]

@@ -85,7 +85,7 @@ def _warn(line: str) -> None:
 
 def label_text(summary: dict[str, Any], out: Path) -> str:
     """What came of the comparisons, what it cost, and what the judge prefers."""
-    from boresight.cli.tables import table
+    from boresight.tables import table
 
     cost = summary["cost"]
     usd = "" if cost is None or cost["usd"] is None else f", {cost['usd']:.2f} USD"

@@ -8,7 +8,7 @@ import typer
 
 from boresight.cli.eval_agreement import agreement as file_agreement
 from boresight.cli.labelling import AsJson, ProjectName, opened, project_meant
-from boresight.cli.tables import table
+from boresight.tables import table
 
 STORES = (".db", ".sqlite", ".sqlite3")
 

@@ -33,9 +33,10 @@ VERBS = {
     "serve": "A reward model over HTTP.",
     "launch": "The same pipeline on a cluster.",
     "eval": "Win rates, agreement, a reward model's certificate, probes.",
+    "doctor-env": "Versions, devices, and what each extra lacks.",
 }
-"""Each verb is the function `command` of the module of its name; the line is what the list of verbs shows. A module
-with `SUBVERBS` is a group: name -> module, function and line of each of its own verbs."""
+"""Each verb is the function `command` of the module of its name (a hyphen is `_` there); the line is what the list of
+verbs shows. A module with `SUBVERBS` is a group: name -> module, function and line of each of its own verbs."""
 
 QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -91,13 +92,15 @@ class VerbGroup(TyperGroup):
     """All verbs, none of them loaded."""
 
     def __init__(self, **attributes: Any) -> None:
-        verbs = {name: LazyVerb(name, f"boresight.cli.{name}", "command", help=line) for name, line in VERBS.items()}
+        verbs = {
+            name: LazyVerb(name, f"boresight.cli.{name.replace('-', '_')}", "command", help=line)
+            for name, line in VERBS.items()
+        }
         super().__init__(**{**attributes, "commands": verbs})
 
 
 app = typer.Typer(
     cls=VerbGroup,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,

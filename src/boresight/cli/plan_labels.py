@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import typer
 
-from boresight.cli.tables import table
 from boresight.planning.labelling import LabelCase, LabelPlan, plan_labels
+from boresight.tables import table
 
 
 def answer_labels(case: LabelCase, as_json: bool) -> None:

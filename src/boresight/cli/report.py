@@ -31,14 +31,7 @@ def command(
       boresight report runs/kube-assistant
       boresight report runs/kube-assistant runs/kube-assistant-2
     """
-    if second is not None:
-        from boresight.pipeline.run_comparison import write_comparison
+    from boresight.api.reporting import report
 
-        path = write_comparison(run, second, out)
-    elif out is not None:
-        raise typer.BadParameter("is for two runs; the report of one run lies in its folder", param_hint="--out")
-    else:
-        from boresight.pipeline.report import write_report
-
-        path = write_report(run)
-    print(json.dumps({"report": str(path)}) if as_json else path)
+    done = report(run, second, out=out)
+    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else done)

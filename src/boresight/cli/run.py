@@ -1,16 +1,27 @@
 """`boresight run`: build the stages of a pipeline, report on them, and hold them against the gate."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from boresight.cli.completing import pipeline_files, stage_names
+
 
 def command(
-    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.")],
-    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage alone.")] = None,
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.", autocompletion=pipeline_files)],
+    only: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Run this stage alone.", autocompletion=stage_names)
+    ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="STAGE", help="Build this stage anew, and all that rest on it.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Build this stage anew, and all that rest on it.",
+            autocompletion=stage_names,
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be given often.")
@@ -35,30 +46,19 @@ def command(
       boresight run pipeline.yaml --from scorer      # the reward model anew, and what rests on it
       torchrun --nproc-per-node 2 -m boresight run pipeline.yaml
     """
-    from boresight.cli.running import run_and_report
-    from boresight.config.load import load_pipeline
+    from boresight.api.pipelines import load_pipeline
+    from boresight.api.running import default_folder
+    from boresight.api.running import run as run_stages
     from boresight.launch.torchrun import joined
     from boresight.pipeline.run import follow_run
 
-    loaded = load_pipeline(pipeline, overrides or (), quick=quick)
+    loaded = load_pipeline(pipeline, overrides=overrides or (), quick=quick)
     folder = out or default_folder(loaded.name, quick)
     with joined() as processes:
         if not processes.first:
             follow_run(loaded, folder, processes)
             return
-        outcome = run_and_report(
-            loaded,
-            folder,
-            only=only,
-            start=start,
-            check_first=check,
-            json_wanted=as_json,
-            processes=processes,
-        )
-    if not outcome.passed:
+        done = run_stages(loaded, out=folder, only=only, start=start, check_first=check, processes=processes)
+    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else f"{done}\n{done.report}")
+    if not done.passed:
         raise typer.Exit(1)
-
-
-def default_folder(name: str, quick: bool) -> Path:
-    """A smoke test has a folder of its own: it never stands in the way of the real run."""
-    return Path("runs") / (f"{name}-quick" if quick else name)

@@ -88,5 +88,6 @@ def token() -> str | None:
     if found is not None and (not found or not found.isascii() or not found.isprintable() or " " in found):
         raise ServiceError(
             f"{TOKEN_VARIABLE}: is set, but not to a token: expected visible ASCII characters without spaces."
+            " Set it to a token, or unset it to let everybody ask."
         )
     return found

@@ -1,7 +1,7 @@
 """From a pipeline file to a checked `Pipeline`, or to every fault of it at once, each with its line."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -20,6 +20,9 @@ from boresight.config.sections import (
 )
 from boresight.config.yaml_text import Document, KeyPath, parse_yaml
 from boresight.errors import ConfigError
+
+IN_MEMORY = "pipeline in memory"
+"""What stands for the file's name where there is none."""
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -75,14 +78,44 @@ def load_pipeline(path: Path, overrides: Sequence[str] = (), quick: bool = False
 
     Raises ConfigError with all problems: of the text, the keys, the types and ranges, between stages, and of paths.
     """
-    tree = _read(path)
+    return _checked(_read(path), overrides, quick)
+
+
+def make_pipeline(values: Mapping[str, Any], overrides: Sequence[str] = (), quick: bool = False) -> Pipeline:
+    """The same from a mapping as a file would hold it; relative paths start from the current folder.
+
+    Values may be paths and tuples too. Raises ConfigError with all problems, each with its dotted key.
+    """
+    plain = _plain(values)
+    places = {keys: Place(0, number, "pipeline") for number, keys in enumerate(_key_paths(plain))}
+    return _checked(Tree(Path.cwd() / IN_MEMORY, plain, places, []), overrides, quick)
+
+
+def _checked(tree: Tree, overrides: Sequence[str], quick: bool) -> Pipeline:
     changes, findings = _read_overrides(overrides)
     plain = _with_changes(tree, changes)
     small = _with_changes(tree, [*_quick_changes(tree), *changes])
     findings += [*_check(plain), *_check(small)]
     if findings:
         raise ConfigError([str(finding) for finding in sorted(set(findings))])
-    return Pipeline(path, PipelineSections.model_validate(small.value if quick else plain.value, strict=True))
+    return Pipeline(tree.path, PipelineSections.model_validate(small.value if quick else plain.value, strict=True))
+
+
+def _plain(value: Any) -> Any:
+    """What a file would hold: paths as text, tuples as lists, keys as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _key_paths(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Every key and list item in the order given, as a file has them line by line."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from _key_paths(item, (*path, key))
 
 
 def _read(path: Path) -> Tree:
@@ -95,7 +128,9 @@ def _read(path: Path) -> Tree:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); expected a pipeline file") from None
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); expected a pipeline file; correct the path or its rights"
+        ) from None
     if document.faults and document.value is None:
         raise ConfigError([f"{path}:{fault.line}: {fault.message}" for fault in document.faults])
     if document.value is None:

@@ -157,7 +157,9 @@ def _file_problems(draft: Draft, stage: StageSection) -> Iterator[Problem]:
         if place.exists():
             continue
         if entry.text in draft.kinds:
-            yield Problem(entry.path, f'"{entry.text}" is a stage, and {_a(stage.kind)} stage reads files here')
+            yield Problem(
+                entry.path, f'"{entry.text}" is a stage, and {_a(stage.kind)} stage reads files here; name a file'
+            )
         elif draft.data_root.is_dir() or Path(entry.text).is_absolute():
             hint = "" if (near := _nearest_file(place)) is None else f'; did you mean "{near}"?'
             yield Problem(entry.path, f'no such file: "{entry.text}" (looked for {place}){hint}')
@@ -226,7 +228,8 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
         yield Problem(
             ("minibatches",),
             f"{stage.minibatches} do not divide the {responses} responses of a step (prompts_per_step "
-            f"{stage.prompts_per_step} x responses_per_prompt {stage.responses_per_prompt}) into equal parts",
+            f"{stage.prompts_per_step} x responses_per_prompt {stage.responses_per_prompt}) into equal parts; "
+            "change one of the three",
         )
     yield from _reward_rules(stage)
     if stage.roles == "shared" and stage.lora is None:
@@ -267,7 +270,7 @@ def _reward_rules(stage: PolicyStage) -> Iterator[Problem]:
         path = ("reward", index) if isinstance(stage.reward, list) else ("reward",)
         if isinstance(part, LengthReward) and part.max_words is not None and part.min_words > part.max_words:
             yield Problem(
-                (*path, "min_words"), f"{part.min_words}, more than max_words ({part.max_words}); nothing lies between"
+                (*path, "min_words"), f"{part.min_words}, more than max_words ({part.max_words}); exchange them"
             )
         if isinstance(part, JudgeReward):
             yield from price_rules(part.judge, (*path, "judge"))
@@ -346,7 +349,9 @@ def _gate_rules(stage: StageSection) -> Iterator[Problem]:
         if bounds.min is None and bounds.max is None:
             yield Problem(("measures", measure), "no bound given; give min, max or both")
         elif bounds.min is not None and bounds.max is not None and bounds.min > bounds.max:
-            yield Problem(("measures", measure), f"nothing is at least {bounds.min:g} and at most {bounds.max:g}")
+            yield Problem(
+                ("measures", measure), f"nothing is at least {bounds.min:g} and at most {bounds.max:g}; exchange them"
+            )
 
 
 def _gate_problems(draft: Draft, stage: GateStage) -> Iterator[Problem]:

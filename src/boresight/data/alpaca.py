@@ -20,6 +20,7 @@ def instruction_prompt(row: Row, where: str, key: str = "instruction") -> Messag
             raise DataError(
                 f'{where}: "history", turn {number}: found {kind_of(turn)}, expected a list of two texts: what was '
                 "asked and what was answered."
+                " Correct the row, or leave it out."
             )
         messages += [Message("user", turn[0]), Message("assistant", turn[1])]
     instruction = text_at(row, key, where)

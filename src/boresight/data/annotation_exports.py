@@ -92,7 +92,10 @@ def _pairwise(
         return []
     prompt, responses = prompt_and_responses(data, where, named)
     if len(responses) != 2:
-        raise DataError(f"{where}: found the responses {', '.join(responses)}; a comparison of left and right has two.")
+        raise DataError(
+            f"{where}: found the responses {', '.join(responses)}; a comparison of left and right has two."
+            " Export two, or a ranking."
+        )
     first, second = (str(data[name]) for name in responses)
     question = prompt_messages(data[prompt], f'{where}: "{prompt}"')
     made = voted_pair(record_id, question, first, second, votes, source="human")
@@ -185,7 +188,10 @@ def _scores(question: str, value: Any, numbers: Mapping[str, int], where: str) -
     if isinstance(value, list) and value and all(isinstance(item, dict) and "rank" in item for item in value):
         ranks = {numbers.get(_plain(str(item.get("value")))): item["rank"] for item in value}
         if None in ranks:
-            raise DataError(f'{where}: "{question}" ranks {value}, which are not names of the responses\' fields.')
+            raise DataError(
+                f'{where}: "{question}" ranks {value}, which are not names of the responses\' fields.'
+                " Export the ranking by the names of these fields."
+            )
         return {
             number: -number_of(rank, f'{where}: "{question}"') for number, rank in ranks.items() if number is not None
         }
@@ -194,6 +200,7 @@ def _scores(question: str, value: Any, numbers: Mapping[str, int], where: str) -
             raise DataError(
                 f'{where}: "{question}" names the best of {len(numbers)} responses, which does not tell how the others '
                 "compare. Expected a ranking, ratings, or a label for two responses."
+                " Export one of these."
             )
         return {number: float(number == numbers[_plain(value)]) for number in numbers.values()}
     if isinstance(value, str) and _plain(value) in TIES:

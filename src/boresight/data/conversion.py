@@ -82,6 +82,7 @@ def _target(source: Source, to: str, out: Path) -> Target[Any]:
         raise DataError(
             f"{source.path}: holds {source.kind} ({source.shown}), which cannot be written as {to!r}; expected one of "
             f"{', '.join(known or TARGET_NAMES)}."
+            " Choose one of these with --to."
         )
     target, container = known[to], container_of(out)
     if container == "text" or (container in ("csv", "tsv")) != target.tabular:

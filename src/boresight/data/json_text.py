@@ -85,6 +85,7 @@ class _Window:
             raise DataError(
                 f"{where}: after this object the JSON list goes on with {self.peek(20)!r}; expected a comma or the "
                 "closing bracket. The file may be cut off."
+                " Export it again, or correct it here."
             )
         self.position += 1
         self.skip_blank()
@@ -145,7 +146,9 @@ def _checked_item(value: Any, text: str, where: str) -> dict[str, Any]:
 
 def _checked_object(value: Any, text: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise DataError(f"{where}: found {kind_of(value)}, expected an object: one record.")
+        raise DataError(
+            f"{where}: found {kind_of(value)}, expected an object: one record. Correct the row, or leave it out."
+        )
     if "\\ud" in text.lower():
         try:
             json.dumps(value, ensure_ascii=False).encode("utf-8")

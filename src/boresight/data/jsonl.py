@@ -58,6 +58,7 @@ def read_records(path: str | Path, kind: type[R]) -> list[R]:
         if record.id in line_of:
             raise DataError(
                 f"{path}:{number}: the id {record.id!r} is that of line {line_of[record.id]} too; ids must differ."
+                " Give one of the two another id."
             )
         line_of[record.id] = number
         records.append(record)
@@ -134,6 +135,7 @@ def from_record(kind: type[R], row: Mapping[str, Any], where: str) -> R:
         raise DataError(
             f'{where}: "{missing[0]}" is missing; found the keys {", ".join(row) or "(none)"}. A {kind.__name__} needs '
             f"{', '.join(spec.name for spec in specs.values() if _required(spec))}."
+            " Add it, or leave the record out."
         )
     given = {key: value for key, value in row.items() if value is not None or _required(specs[key])}
     record = kind(**{key: _FIELDS[key](value, f'{where}: "{key}"') for key, value in given.items()})
@@ -147,13 +149,17 @@ def messages_from(value: Any, where: str) -> Messages:
     Raises DataError for anything else, a tool call or an image among them: it could not be carried on unchanged.
     """
     if not isinstance(value, list):
-        raise DataError(f'{where}: found {kind_of(value)}, expected a list of messages {{"role", "content"}}.')
+        raise DataError(
+            f'{where}: found {kind_of(value)}, expected a list of messages {{"role", "content"}}. Correct the record.'
+        )
     return tuple(_message(item, f"{where}, message {i}") for i, item in enumerate(value, start=1))
 
 
 def _message(item: Any, where: str) -> Message:
     if not isinstance(item, dict):
-        raise DataError(f'{where}: found {kind_of(item)}, expected an object {{"role", "content"}}.')
+        raise DataError(
+            f'{where}: found {kind_of(item)}, expected an object {{"role", "content"}}. Correct the record.'
+        )
     extra = [key for key, value in item.items() if key not in ("role", "content") and value is not None]
     if extra:
         raise DataError(
@@ -162,7 +168,7 @@ def _message(item: Any, where: str) -> Message:
         )
     role, content = item.get("role"), item.get("content")
     if role not in ROLES:
-        raise DataError(f'{where}: "role" is {role!r}; expected one of {", ".join(ROLES)}.')
+        raise DataError(f'{where}: "role" is {role!r}; expected one of {", ".join(ROLES)}. Correct the record.')
     return Message(role, _content(content, f'{where}: "content"'))
 
 
@@ -177,25 +183,25 @@ def _content(value: Any, where: str) -> str:
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise DataError(f"{where}: found {kind_of(value)}, expected a text.")
+        raise DataError(f"{where}: found {kind_of(value)}, expected a text. Correct the record.")
     return value
 
 
 def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise DataError(f"{where}: found {kind_of(value)}, expected a number.")
+        raise DataError(f"{where}: found {kind_of(value)}, expected a number. Correct the record.")
     return float(value)
 
 
 def _count(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise DataError(f"{where}: found {value!r}, expected a whole number, 0 or more.")
+        raise DataError(f"{where}: found {value!r}, expected a whole number, 0 or more. Correct the record.")
     return value
 
 
 def _flag(value: Any, where: str) -> bool:
     if not isinstance(value, bool):
-        raise DataError(f"{where}: found {kind_of(value)}, expected true or false.")
+        raise DataError(f"{where}: found {kind_of(value)}, expected true or false. Correct the record.")
     return value
 
 
@@ -203,25 +209,25 @@ def probability(value: Any, where: str) -> float:
     """A number from 0 to 1."""
     number = _number(value, where)
     if not 0.0 <= number <= 1.0:
-        raise DataError(f"{where}: found {number:g}, expected a probability from 0 to 1.")
+        raise DataError(f"{where}: found {number:g}, expected a probability from 0 to 1. Correct the record.")
     return number
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise DataError(f"{where}: found {kind_of(value)}, expected an object.")
+        raise DataError(f"{where}: found {kind_of(value)}, expected an object. Correct the record.")
     return value
 
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise DataError(f"{where}: found {kind_of(value)}, expected a list of texts.")
+        raise DataError(f"{where}: found {kind_of(value)}, expected a list of texts. Correct the record.")
     return tuple(_text(item, where) for item in value)
 
 
 def _numbers(value: Any, where: str) -> tuple[float, ...]:
     if not isinstance(value, list):
-        raise DataError(f"{where}: found {kind_of(value)}, expected a list of numbers.")
+        raise DataError(f"{where}: found {kind_of(value)}, expected a list of numbers. Correct the record.")
     return tuple(_number(item, where) for item in value)
 
 
@@ -247,11 +253,17 @@ _FIELDS: dict[str, Callable[[Any, str], Any]] = {
 def _check_roles(record: Record, where: str) -> None:
     if isinstance(record, Response):
         if not isinstance(record.prompt, Prompt):
-            raise DataError(f'{where}: "prompt" is a list of messages; expected a prompt record {{"id", "messages"}}.')
+            raise DataError(
+                f'{where}: "prompt" is a list of messages; expected a prompt record {{"id", "messages"}}.'
+                " Write it so, or leave the record out."
+            )
         return
     if isinstance(record, PreferencePair):
         if isinstance(record.prompt, Prompt):
-            raise DataError(f'{where}: "prompt" is an object; expected a list of messages {{"role", "content"}}.')
+            raise DataError(
+                f'{where}: "prompt" is an object; expected a list of messages {{"role", "content"}}.'
+                " Correct the record."
+            )
         closed = {"chosen": record.chosen, "rejected": record.rejected}
     elif isinstance(record, Demonstration):
         closed = {"messages": record.messages}
@@ -261,7 +273,9 @@ def _check_roles(record: Record, where: str) -> None:
             raise DataError(f'{where}: "messages" {_ends(record.messages)}; a prompt waits for the assistant.')
     for name, messages in closed.items():
         if not messages or messages[-1].role != "assistant":
-            raise DataError(f'{where}: "{name}" {_ends(messages)}; expected an assistant message at its end.')
+            raise DataError(
+                f'{where}: "{name}" {_ends(messages)}; expected an assistant message at its end. Correct the record.'
+            )
 
 
 def _ends(messages: Messages) -> str:
@@ -288,7 +302,9 @@ def _to_json(value: Any, where: str) -> Any:
 def _free_json(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
-            raise DataError(f"{where}: has keys that are no texts ({list(value)[:3]}), which JSON cannot keep.")
+            raise DataError(
+                f"{where}: has keys that are no texts ({list(value)[:3]}), which JSON cannot keep. Make them texts."
+            )
         return {key: _free_json(value[key], f"{where}.{key}") for key in sorted(value)}
     if isinstance(value, list):
         return [_free_json(item, where) for item in value]
@@ -306,5 +322,7 @@ def _line(record: Written | Mapping[str, Any]) -> str:
         line = json.dumps(row, ensure_ascii=False, allow_nan=False)
         line.encode("utf-8")
     except (TypeError, ValueError) as error:
-        raise DataError(f"record {row.get('id', '(no id)')}: cannot be written as JSON: {error}.") from error
+        raise DataError(
+            f"record {row.get('id', '(no id)')}: cannot be written as JSON: {error}. Correct that value."
+        ) from error
     return line + "\n"

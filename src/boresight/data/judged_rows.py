@@ -82,7 +82,10 @@ def _battle(row: Row, where: str, default_id: str) -> list[PairRow]:
     """Two whole conversations with a winner (Chatbot Arena)."""
     vote = _battle_vote(row.get("winner"))
     if vote is None:
-        raise DataError(f'{where}: "winner" is {row.get("winner")!r}; expected model_a, model_b, tie or tie (bothbad).')
+        raise DataError(
+            f'{where}: "winner" is {row.get("winner")!r}; expected model_a, model_b, tie or tie (bothbad).'
+            " Correct the row, or leave it out."
+        )
     sides = [
         messages_from(list_at(row, f"conversation_{name}", where), f'{where}: "conversation_{name}"') for name in "ab"
     ]

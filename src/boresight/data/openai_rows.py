@@ -21,7 +21,9 @@ def _pair(row: Row, where: str, default_id: str) -> list[PairRow]:
     for key in ("preferred_output", "non_preferred_output"):
         messages = messages_from(row.get(key), f'{where}: "{key}"')
         if not messages or messages[-1].role != "assistant":
-            raise DataError(f'{where}: "{key}": expected an assistant message at its end.')
+            raise DataError(
+                f'{where}: "{key}": expected an assistant message at its end. Correct the row, or leave it out.'
+            )
         sides.append(messages)
     prompt = messages_from(given.get("messages"), f'{where}: "input.messages"')
     record_id = id_cell(row, "id", where, default_id)

@@ -108,6 +108,7 @@ def pair_form(path: Path, found: Collection[str], line: int, row: Row, columns: 
     raise DataError(
         f"{path}:{line}: {columns.chosen!r} is {kind_of(chosen)} and {columns.rejected!r} {kind_of(rejected)}; "
         "expected two texts or two lists of messages."
+        " Correct the row, or leave it out."
     )
 
 
@@ -162,7 +163,7 @@ def text_cell(row: Row, column: str | None, where: str) -> str:
     """A cell's text; "" where the column or the value is absent."""
     value = row.get(column) if column else None
     if value is not None and not isinstance(value, str):
-        raise DataError(f'{where}: "{column}" is {kind_of(value)}, expected a text.')
+        raise DataError(f'{where}: "{column}" is {kind_of(value)}, expected a text. Correct the row, or leave it out.')
     return value or ""
 
 
@@ -184,11 +185,14 @@ def _spelling(name: str) -> str:
 def _check_named(path: Path, found: Collection[str], named: Mapping[str, str]) -> None:
     for part, name in named.items():
         if part not in USUAL_NAMES:
-            raise DataError(f"{path}: `columns` names {part!r}; expected parts among {', '.join(USUAL_NAMES)}.")
+            raise DataError(
+                f"{path}: `columns` names {part!r}; expected parts among {', '.join(USUAL_NAMES)}. Name one of these."
+            )
         if name not in found:
             raise DataError(
                 f"{path}: `columns` says that {name!r} holds {part!r}, but the file has no such column; found "
                 f"{', '.join(found)}."
+                " Name one of these columns."
             )
 
 
@@ -203,7 +207,10 @@ def id_cell(row: Row, column: str | None, where: str, default_id: str) -> str:
     if value is None or value == "":
         return default_id
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise DataError(f'{where}: "{column}" is {kind_of(value)}, expected a text or a whole number.')
+        raise DataError(
+            f'{where}: "{column}" is {kind_of(value)}, expected a text or a whole number.'
+            " Correct the row, or leave it out."
+        )
     return str(value)
 
 
@@ -215,7 +222,10 @@ def _probability_cell(row: Row, column: str | None, where: str) -> float:
         try:
             value = float(value)
         except ValueError as error:
-            raise DataError(f'{where}: "{column}" is {value!r}, expected a probability from 0 to 1.') from error
+            raise DataError(
+                f'{where}: "{column}" is {value!r}, expected a probability from 0 to 1.'
+                " Correct the row, or leave it out."
+            ) from error
     return probability(value, f'{where}: "{column}"')
 
 
@@ -223,7 +233,10 @@ def _conversation(form: str, row: Row, column: str, where: str) -> Messages:
     value = row.get(column)
     if form == "hh_rlhf":
         if not isinstance(value, str):
-            raise DataError(f'{where}: "{column}" is {kind_of(value)}, expected a transcript as in the first row.')
+            raise DataError(
+                f'{where}: "{column}" is {kind_of(value)}, expected a transcript as in the first row.'
+                " Correct the row, or leave it out."
+            )
         return parse_transcript(value, f'{where}: "{column}"')
     return _closed(messages_from(value, f'{where}: "{column}"'), f'{where}: "{column}"')
 
@@ -257,5 +270,7 @@ def _explicit(row: Row, columns: PairColumns, where: str) -> tuple[Messages, Mes
 def _closed(messages: Messages, where: str) -> Messages:
     if not messages or messages[-1].role != "assistant":
         found = f"ends with a message of the role {messages[-1].role}" if messages else "is empty"
-        raise DataError(f"{where}: {found}; expected an assistant message at its end.")
+        raise DataError(
+            f"{where}: {found}; expected an assistant message at its end. Correct the row, or leave it out."
+        )
     return messages

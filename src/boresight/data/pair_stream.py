@@ -127,7 +127,10 @@ def stream_pairs(
     """The pairs of a file. Raises DataError for a file of another kind."""
     source = open_source(path, form=form, columns=columns, pairs=True, refuse=refuse)
     if source.kind != "pairs":
-        raise DataError(f"{path}: these are {source.kind} ({source.form}); expected preference pairs.")
+        raise DataError(
+            f"{path}: these are {source.kind} ({source.form}); expected preference pairs."
+            " Give a file of these, or force its form where it was told wrongly (--format)."
+        )
     stream = PairStream(source, refuse, columns or {}, keep_rest)
     stream.check_columns()
     return stream

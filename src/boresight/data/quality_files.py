@@ -65,7 +65,7 @@ def filter_file(
     no place for records.
     """
     if filters == Filters() and not drop_lint and not only_lint and not reweight:
-        raise DataError("filter: no filter is named; expected one or more, such as --max-length-ratio 2.")
+        raise DataError("filter: no filter is named; expected one or more, such as --max-length-ratio 2. Name one.")
     if "length_bias" in drop_lint:
         raise DataError(
             "filter: to drop every pair whose chosen response is longer would bias the rest the other way; expected "
@@ -149,7 +149,9 @@ def split_files(
     """Write one file for each part, and `aside.jsonl` for rows that lie between two parts, into the folder."""
     for name in shares:
         if name == ASIDE or Path(name).name != name or name.startswith("."):
-            raise DataError(f"split: {name!r} is no name for a part; expected a plain word such as train or test.")
+            raise DataError(
+                f"split: {name!r} is no name for a part; expected a plain word such as train or test. Rename the part."
+            )
     files = {name: _checked_out(folder / f"{name}.jsonl", *sources) for name in (*shares, ASIDE)}
     states = {path: _state(path) for path in sources}
     placement = place((pair.prompt for _, pair in _pairs_of_files(sources, columns)), shares, seed, groups)
@@ -184,7 +186,7 @@ def dropped_path(out: Path) -> Path:
 def _checked_out(out: Path, *sources: Path) -> Path:
     if not out.name.endswith(WRITTEN):
         raise DataError(
-            f"{out}: records are written as JSON Lines; expected a name that ends in {' or '.join(WRITTEN)}."
+            f"{out}: records are written as JSON Lines; expected a name that ends in {' or '.join(WRITTEN)}. Rename it."
         )
     if any(out.exists() and source.exists() and out.samefile(source) for source in sources):
         raise DataError(f"{out}: this is the file that is read; expected another one. Choose another name for --out.")

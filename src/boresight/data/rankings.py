@@ -47,6 +47,7 @@ def _ranking(row: Row, where: str, default_id: str) -> list[PairRow]:
     if len(values) != len(responses):
         raise DataError(
             f'{where}: "{key}" has {len(values)} values, "responses" {len(responses)}; expected one for each response.'
+            " Correct the row, or leave it out."
         )
     sign = -1.0 if key == "scores" else 1.0
     ranking = Ranking(
@@ -65,7 +66,10 @@ def _qa_feedback(row: Row, where: str, default_id: str) -> list[PairRow]:
     verdicts = list_at(row, "preference", where)
     places = list(combinations(range(len(responses)), 2))
     if len(verdicts) != len(places) or not all(verdict in (0, 1, 2, None) for verdict in verdicts):
-        raise DataError(f'{where}: "preference" is {verdicts}; expected {len(places)} values, each 0, 1 or 2.')
+        raise DataError(
+            f'{where}: "preference" is {verdicts}; expected {len(places)} values, each 0, 1 or 2.'
+            " Correct the row, or leave it out."
+        )
     verdict_of = dict(zip(places, verdicts, strict=True))
     vote: dict[Any, Sequence[float]] = {0: [0.5], 1: [1.0], 2: [0.0], None: []}
     prompt = (Message("user", text_at(row, "question", where)),)
@@ -83,7 +87,7 @@ def number_of(value: Any, where: str) -> float:
             raise ValueError
     except ValueError as error:
         shown = repr(value) if isinstance(value, str) else kind_of(value)
-        raise DataError(f"{where}: found {shown}, expected a number.") from error
+        raise DataError(f"{where}: found {shown}, expected a number. Correct the row, or leave it out.") from error
     return number
 
 

@@ -184,7 +184,10 @@ def read_documents(path: str | Path, *, aside: Refuse = pass_over) -> DocumentFi
     else:
         documents, reading = _row_documents(path, aside)
     if not documents:
-        raise DataError(f"{path}: found no text ({reading.rows} rows, all empty); expected at least one document.")
+        raise DataError(
+            f"{path}: found no text ({reading.rows} rows, all empty); expected at least one document."
+            " Give a file with text."
+        )
     return DocumentFile(
         format=reading.format,
         rows=reading.rows,

@@ -44,9 +44,14 @@ def row_messages(row: Row, where: str) -> Messages:
         if response is not None:
             messages += _response_messages(row, response, where)
     else:
-        raise DataError(f"{where}: found neither `messages` nor `prompt`; the row has {', '.join(row)}.")
+        raise DataError(
+            f"{where}: found neither `messages` nor `prompt`; the row has {', '.join(row)}."
+            " Rename the column that holds it, or leave the row out."
+        )
     if not messages:
-        raise DataError(f'{where}: "messages" is empty; expected at least one message.')
+        raise DataError(
+            f'{where}: "messages" is empty; expected at least one message. Correct the row, or leave it out.'
+        )
     return messages
 
 
@@ -61,7 +66,7 @@ def demonstration_of(row: Row, where: str, record_id: str) -> Demonstration:
     """A row as a demonstration. Raises DataError where it does not end with an assistant's text."""
     meta = row.get("meta")
     if meta is not None and not isinstance(meta, dict):
-        raise DataError(f'{where}: "meta" is {kind_of(meta)}, expected an object.')
+        raise DataError(f'{where}: "meta" is {kind_of(meta)}, expected an object. Correct the row, or leave it out.')
     closed = closed_demonstration(record_id, row_messages(row, where), where)
     return replace(closed, meta=kind_meta(text_cell(row, "kind", where), meta or {}))
 

@@ -46,7 +46,10 @@ def _side(row: Row, key: str, where: str) -> Messages:
     items = value if isinstance(value, list) else [value]
     messages = from_sharegpt(items, f'{where}: "{key}"')
     if not messages or messages[-1].role != "assistant":
-        raise DataError(f'{where}: "{key}": expected a message of the assistant (from "gpt") at its end.')
+        raise DataError(
+            f'{where}: "{key}": expected a message of the assistant (from "gpt") at its end.'
+            " Correct the row, or leave it out."
+        )
     return messages
 
 

@@ -147,4 +147,7 @@ def _form_of(
 
 def _check_form(form: str | None) -> None:
     if form is not None and form not in FORM_NAMES:
-        raise DataError(f"there is no form {form!r}; expected one of {', '.join(FORM_NAMES)}.")
+        raise DataError(
+            f"there is no form {form!r}; expected one of {', '.join(FORM_NAMES)}."
+            " Name one of these, or leave it out: the form is then told from the file."
+        )

@@ -47,6 +47,7 @@ def iterate_rows(path: Path, refuse: Refuse = stop) -> Iterator[tuple[int, Row]]
         raise DataError(
             f"{path}: a text file holds documents, which only a pretrain stage reads; expected rows "
             "(.jsonl, .json, .csv, .tsv, .parquet)."
+            " Give one of these."
         )
     if container in ("parquet", "dataset"):
         return enumerate(parquet_rows(path) if container == "parquet" else dataset_rows(path), start=1)

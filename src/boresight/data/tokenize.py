@@ -225,6 +225,7 @@ def probe_mask(chat_format: ChatFormat) -> Encoded:
     if len(runs) != len(answers):
         raise ModelError(
             f"{chat_format.name}: {len(runs)} of {len(answers)} assistant turns are trained; expected all."
+            " Give the tokenizer a chat template that marks every assistant turn."
         )
     for run, answer in zip(runs, answers, strict=True):
         if run[-1] not in chat_format.stop_token_ids or len(set(run[:-1]) & set(chat_format.stop_token_ids)) > 0:

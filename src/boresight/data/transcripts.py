@@ -30,11 +30,13 @@ def parse_transcript(text: str, where: str) -> Messages:
         raise DataError(
             f'{where}: found no turn that begins with "Assistant:" after a blank line (the text begins '
             f"{text.strip()[:40]!r}); expected a transcript of Human and Assistant turns."
+            " Correct the row, or leave it out."
         )
     pieces = _MARKER.split(text[:cut])  # text in front of the first marker, then name and content by turns
     if pieces[0].strip():
         raise DataError(
             f'{where}: the transcript begins with {pieces[0].strip()[:40]!r}; expected "Human:" or "Assistant:" first.'
+            " Correct the row, or leave it out."
         )
     turns = [Message(_ROLES[name], content.strip()) for name, content in zip(pieces[1::2], pieces[2::2], strict=True)]
     return (*turns, Message("assistant", text[cut + len(ASSISTANT) :].strip()))

@@ -41,7 +41,9 @@ def unpaired_row(row: Row, where: str, line: int, default_id: str) -> Unpaired:
     else:
         messages = messages_from(completion, f'{where}: "completion"')
         if not messages or messages[-1].role != "assistant":
-            raise DataError(f'{where}: "completion": expected an assistant message at its end.')
+            raise DataError(
+                f'{where}: "completion": expected an assistant message at its end. Correct the row, or leave it out.'
+            )
     prompt = prompt_messages(row.get("prompt"), f'{where}: "prompt"')
     return Unpaired(line, id_cell(row, "id", where, default_id), prompt, messages, label)
 
@@ -66,7 +68,7 @@ def _label(value: object, where: str) -> bool:
     label = known.get(str(value).casefold()) if isinstance(value, (bool, int, str)) else None
     if label is None:
         shown = repr(value) if isinstance(value, (str, int)) else kind_of(value)
-        raise DataError(f'{where}: "label" is {shown}, expected true or false.')
+        raise DataError(f'{where}: "label" is {shown}, expected true or false. Correct the row, or leave it out.')
     return label
 
 

@@ -43,6 +43,7 @@ def _text(messages: Messages, what: str) -> str:
         roles = ", ".join(message.role for message in messages) or "none"
         raise DataError(
             f"{what} holds messages of the roles {roles}; this form has room for one text of the assistant."
+            " Choose a form of messages, such as openai."
         )
     return messages[0].content
 

@@ -10,8 +10,10 @@ from boresight.diagnosis.over_optimisation import Fit, fit_curve, told
 from boresight.diagnosis.readers.folders import Log
 from boresight.diagnosis.responses import Behaviour, Sample, by_kind
 from boresight.diagnosis.signals import RL_METHODS, Evidence, LoggedRun
+from boresight.tables import NARROWEST, line_width
 
 WIDTH = 100
+"""Longest line; on a narrower terminal its width."""
 LONGEST_QUOTED = 240
 """Characters of a response that the text shows; the object has all of them."""
 
@@ -163,4 +165,5 @@ def _step(value: float) -> str:
 
 
 def _wrapped(text: str, indent: str = "    ") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
+    width = min(WIDTH, max(line_width() or WIDTH, NARROWEST))
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)

@@ -77,7 +77,10 @@ class Baselines(NamedTuple):
 def fit_baselines(training: Sequence[PreferencePair]) -> Baselines:
     """Both baselines from the training pairs. Raises DataError where there are none."""
     if not training:
-        raise DataError("baselines: no training pairs; expected the pairs that the reward model is trained on.")
+        raise DataError(
+            "baselines: no training pairs; expected the pairs that the reward model is trained on."
+            " Give a file with pairs."
+        )
     return Baselines(fit_length_rule(training), fit_bag_of_words(training))
 
 

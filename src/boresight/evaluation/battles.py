@@ -35,7 +35,10 @@ def _mt_bench(row: Row, where: str) -> list[Battle]:
     battles = []
     for game in ("g1_winner", "g2_winner"):
         if str(row[game]) not in votes:
-            raise DataError(f'{where}: "{game}" is {row[game]!r}; expected model_1, model_2, tie or error.')
+            raise DataError(
+                f'{where}: "{game}" is {row[game]!r}; expected model_1, model_2, tie or error.'
+                " Correct the row, or leave it out."
+            )
         kind = f"turn {row['turn']}" if "turn" in row else ""
         names = str(row["model_1"]), str(row["model_2"])
         battles.append(Battle(str(row["question_id"]), kind, *names, votes[str(row[game])]))
@@ -62,7 +65,10 @@ def _arena(row: Row, where: str) -> list[Battle]:
     """One battle: winner is model_a, model_b, tie or tie (bothbad)."""
     votes = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5, "tie (bothbad)": 0.5}
     if str(row["winner"]) not in votes:
-        raise DataError(f'{where}: "winner" is {row["winner"]!r}; expected model_a, model_b, tie or tie (bothbad).')
+        raise DataError(
+            f'{where}: "winner" is {row["winner"]!r}; expected model_a, model_b, tie or tie (bothbad).'
+            " Correct the row, or leave it out."
+        )
     kind = f"turn {row['turn']}" if "turn" in row else ""
     texts = [_last_answer(row.get(f"conversation_{side}")) for side in "ab"]
     prompt = str(row.get("question_id", where))

@@ -48,7 +48,9 @@ def read_sampled(path: Path) -> list[Sampled]:
         response = row["response"] if isinstance(row.get("response"), str) else None
         sampled.append(Sampled(str(prompt), response, score, _number(row["gold"], "gold", where)))
     if not sampled:
-        raise DataError(f"{path}: the file holds no rows; expected several responses to each prompt.")
+        raise DataError(
+            f"{path}: the file holds no rows; expected several responses to each prompt. Give a file with rows."
+        )
     return sampled
 
 

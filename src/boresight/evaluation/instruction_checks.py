@@ -34,7 +34,10 @@ def follows(instruction: str, arguments: Arguments, answer: str) -> bool | None:
     An empty answer follows none. Raises DataError for an unknown instruction or one whose arguments are missing.
     """
     if instruction not in CHECKS:
-        raise DataError(f"instruction {instruction!r} is not known; known are: {', '.join(sorted(CHECKS))}.")
+        raise DataError(
+            f"instruction {instruction!r} is not known; known are: {', '.join(sorted(CHECKS))}."
+            " Take one of these, or leave the probe out."
+        )
     if not answer.strip():
         return False
     given = {name: value for name, value in arguments.items() if value is not None}

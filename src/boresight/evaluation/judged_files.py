@@ -66,7 +66,7 @@ def read_judged(path: Path, *, baseline: str | None = None) -> list[Judged]:
     """
     rows = list(iterate_rows(path))
     if not rows:
-        raise DataError(f"{path}: the file holds no rows; expected verdicts on two answers.")
+        raise DataError(f"{path}: the file holds no rows; expected verdicts on two answers. Give a file with rows.")
     found = rows[0][1].keys()
     if found >= {"instruction", "output_1", "output_2", "preference"}:
         judged = [_alpaca_eval(path, rows)]
@@ -198,7 +198,9 @@ def _battles(path: Path, rows: Sequence[Numbered], baseline: str | None) -> list
         baseline = seconds.pop()
     names = dict.fromkeys(name for battle in battles for name in (battle.first, battle.second))
     if baseline is not None and baseline not in names:
-        raise DataError(f"{path}: no battle of {baseline!r}; models of this file: {', '.join(names)}.")
+        raise DataError(
+            f"{path}: no battle of {baseline!r}; models of this file: {', '.join(names)}. Name one of these."
+        )
     return [_of_battles(name, battles, baseline, unreadable) for name in names if name != baseline]
 
 
@@ -231,6 +233,7 @@ def _battle_reader(path: Path, row: Row) -> tuple[frozenset[str], Callable[[Row,
         "output_2, preference), our comparisons.jsonl (prompt_id, candidate, order, verdict), MT-bench judgments "
         "(question_id, model_1, model_2, g1_winner, g2_winner), Arena-Hard judgments (model, games) or battles "
         "(model_a, model_b, winner)."
+        " Rename the columns, or give such a file."
     )
 
 

@@ -24,7 +24,9 @@ def model_summary(responses: Sequence[MeasuredResponse]) -> dict[str, Any]:
     does not appear. One response a prompt, so responses are independent. Raises DataError for no responses.
     """
     if not responses:
-        raise DataError("evaluation: a model without responses; expected one for each held-out prompt.")
+        raise DataError(
+            "evaluation: a model without responses; expected one for each held-out prompt. Run the evaluation again."
+        )
     groups: dict[str, list[MeasuredResponse]] = defaultdict(list)
     for response in responses:
         if response.kind:

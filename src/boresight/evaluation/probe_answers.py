@@ -115,7 +115,10 @@ def _numbers(row: Row, column: str, where: str) -> tuple[float, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(v, int | float) and math.isfinite(v) for v in value):
-        raise DataError(f'{where}: "{column}" is {value!r}; expected a list of finite numbers, one an option.')
+        raise DataError(
+            f'{where}: "{column}" is {value!r}; expected a list of finite numbers, one an option.'
+            " Correct the row, or leave it out."
+        )
     return tuple(map(float, value))
 
 

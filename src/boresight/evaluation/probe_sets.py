@@ -50,20 +50,24 @@ def read_probes(path: Path) -> list[Probe]:
     """The probes of a file. Raises DataError for a form that is not known and rows that do not fit it."""
     rows = list(iterate_rows(path))
     if not rows:
-        raise DataError(f"{path}: the file holds no rows; expected probes.")
+        raise DataError(f"{path}: the file holds no rows; expected probes. Give a file with rows.")
     columns = {name.lstrip("\ufeff") for name in rows[0][1]}
     read = next((reader for needed, reader in _FORMS if needed <= columns), None)
     if read is None:
         raise DataError(
             f"{path}: columns {', '.join(rows[0][1])}; expected probes of ours (id, kind, prompt, expect), sycophancy "
             "pairs, model-written evaluations, XSTest, IFEval, GSM8K, TruthfulQA, or prompts."
+            " Rename the columns, or give such a file."
         )
     group = path.name.split(".json")[0].removesuffix(".gz").removesuffix(".csv")
     probes = [read(row, f"{path}:{line}", group) for line, row in rows]
     seen: dict[str, int] = {}
     for probe, (line, _) in zip(probes, rows, strict=True):
         if probe.id in seen:
-            raise DataError(f"{path}:{line}: the id {probe.id!r} stands in line {seen[probe.id]} too; ids must differ.")
+            raise DataError(
+                f"{path}:{line}: the id {probe.id!r} stands in line {seen[probe.id]} too; ids must differ."
+                " Give one of the two another id."
+            )
         seen[probe.id] = line
     return probes
 
@@ -96,7 +100,10 @@ def _own(row: Row, where: str, group: str) -> Probe:
         )
     for name, _ in expect.get("instructions", ()):
         if name not in CHECKS:
-            raise DataError(f"{where}: the instruction {name!r} is not known; known are: {', '.join(sorted(CHECKS))}.")
+            raise DataError(
+                f"{where}: the instruction {name!r} is not known; known are: {', '.join(sorted(CHECKS))}."
+                " Take one of these, or leave the probe out."
+            )
     neutral = row.get("neutral", "")
     return Probe(
         id=str(row.get("id", where)),
@@ -146,7 +153,10 @@ def _behaviour(row: Row, where: str, group: str) -> Probe:
 def _letters(question: str, where: str) -> tuple[str, ...]:
     letters = tuple(dict.fromkeys(f"({letter})" for letter in _LISTED.findall(question)))
     if len(letters) < 2:
-        raise DataError(f"{where}: the question lists no choices; expected lines that begin with (A), (B) and so on.")
+        raise DataError(
+            f"{where}: the question lists no choices; expected lines that begin with (A), (B) and so on."
+            " Correct the row, or leave it out."
+        )
     return letters
 
 
@@ -188,7 +198,10 @@ def _ifeval(row: Row, where: str, group: str) -> Probe:
 def _exact(row: Row, where: str, group: str) -> Probe:
     answer = str(row.get("answer", row.get("ground_truth")))
     if final_number(answer) is None:
-        raise DataError(f"{where}: the answer {answer[:60]!r} holds no number; expected one, as after #### in GSM8K.")
+        raise DataError(
+            f"{where}: the answer {answer[:60]!r} holds no number; expected one, as after #### in GSM8K."
+            " Correct the row, or leave it out."
+        )
     return Probe(
         id=_numbered(where, group),
         kind="exact",

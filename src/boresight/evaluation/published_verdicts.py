@@ -61,6 +61,7 @@ def _one_order(
         if not votes or any(label not in P_A for label in votes):
             raise DataError(
                 f"{path} (idx {name}): labels {labels}; expected of each rater 1 or 2, the better response, or 0."
+                " Correct the item."
             )
         human = HumanLabel(*(float(votes.count(word)) for word in ("1", "2", "0")))
         given = P_A.get(verdict)

@@ -84,6 +84,10 @@ def _number(row: Row, column: str, where: str) -> float:
     try:
         return float(row[column])
     except KeyError:
-        raise DataError(f'{where}: no column "{column}" (columns: {", ".join(row)}).') from None
+        raise DataError(
+            f'{where}: no column "{column}" (columns: {", ".join(row)}). Give the file as it was published.'
+        ) from None
     except (TypeError, ValueError):
-        raise DataError(f'{where}: "{column}" is {row[column]!r}; expected a number.') from None
+        raise DataError(
+            f'{where}: "{column}" is {row[column]!r}; expected a number. Give the file as it was published.'
+        ) from None

@@ -49,7 +49,9 @@ def read_raters(path: Path, columns: Sequence[str] = ()) -> Rated | BothOrders:
     """The labels of a file; `columns` names the raters. Raises DataError for a file without at least two raters."""
     rows = list(iterate_rows(path))
     if not rows:
-        raise DataError(f"{path}: the file holds no rows; expected labels of at least two raters.")
+        raise DataError(
+            f"{path}: the file holds no rows; expected labels of at least two raters. Give a file with rows."
+        )
     first = rows[0][1]
     if not columns and first.keys() >= {"label", "results"}:
         return _both_orders(path, rows)
@@ -79,7 +81,10 @@ def read_verdicts(path: Path, ids: Sequence[str]) -> list[str]:
     rows = list(iterate_rows(path))
     names = [name for name in rows[0][1] if name.endswith(("_result", "verdict"))] if rows else []
     if len(names) != 1:
-        raise DataError(f'{path}: expected one column of verdicts, named "verdict" or ending in "_result".')
+        raise DataError(
+            f'{path}: expected one column of verdicts, named "verdict" or ending in "_result".'
+            " Rename that of the verdicts."
+        )
     verdicts: dict[str, str] = {}
     for line, row in rows:
         value = str(_label(row, names[0], f"{path}:{line}"))
@@ -100,7 +105,9 @@ def _label(row: Row, name: str, where: str) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, (dict, list)):
-        raise DataError(f'{where}: "{name}" holds a list or an object; expected a label.')
+        raise DataError(
+            f'{where}: "{name}" holds a list or an object; expected a label. Correct the row, or leave it out.'
+        )
     return str(value)
 
 

@@ -67,6 +67,7 @@ def score_sampled(reward: RewardModel, sampled: Sequence[Sampled]) -> list[Sampl
     if silent is not None:
         raise DataError(
             f'best of n: a response to {silent.prompt[:60]!r} has no text to score; expected "response" in each row.'
+            " Add the texts, or give a file of scores instead of a model."
         )
     prompts = [(Message("user", one.prompt),) for one in sampled]
     scores = reward.score(prompts, [one.response or "" for one in sampled]).tolist()

@@ -27,7 +27,7 @@ def read_scores(path: Path, pairs: Sequence[PreferencePair]) -> PairScores:
     """
     rows = list(iterate_rows(path))
     if not rows:
-        raise DataError(f"{path}: the file holds no rows; expected scores of {len(pairs)} pairs.")
+        raise DataError(f"{path}: the file holds no rows; expected scores of {len(pairs)} pairs. Score these pairs.")
     columns = [next((name for name in names if name in rows[0][1]), None) for names in (CHOSEN, REJECTED)]
     if None in columns:
         raise DataError(
@@ -39,7 +39,9 @@ def read_scores(path: Path, pairs: Sequence[PreferencePair]) -> PairScores:
         where = f"{path}:{line}"
         key = str(row["id"]) if "id" in rows[0][1] else str(place)
         if key in by_id:
-            raise DataError(f"{where}: the id {key!r} has scores already; ids must differ.")
+            raise DataError(
+                f"{where}: the id {key!r} has scores already; ids must differ. Give each pair's scores once."
+            )
         by_id[key] = (_score(row, columns[0], where), _score(row, columns[1], where))
     keys = [pair.id for pair in pairs] if "id" in rows[0][1] else [str(place) for place in range(len(pairs))]
     missing = [key for key in keys if key not in by_id]

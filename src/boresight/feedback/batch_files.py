@@ -141,6 +141,7 @@ def _outcome(line: str, place: str, wanted: Mapping[str, Question]) -> tuple[str
         raise JudgeError(
             f'{place}: no result of a batch: {quoted(line)}. Expected one JSON object a line with "custom_id" and '
             '"response", as the endpoint wrote it; what was read until here is kept.'
+            " Fetch the file again."
         )
     if key not in wanted:
         return key, None

@@ -121,9 +121,13 @@ def load_calibration(path: Path) -> Calibration:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: no calibration ({error}); expected the file of `judge calibrate --out`.") from error
+        raise DataError(
+            f"{path}: no calibration ({error}); expected the file of `judge calibrate --out`. Give that file."
+        ) from error
     if not isinstance(content, dict) or content.get("form") != FORM:
-        raise DataError(f'{path}: "form" is not "{FORM}"; expected the file of `judge calibrate --out`.')
+        raise DataError(
+            f'{path}: "form" is not "{FORM}"; expected the file of `judge calibrate --out`. Give that file.'
+        )
     said = content.pop("sha256", None)
     if said != hash_text(canonical_json(content)):
         raise DataError(f"{path}: its content does not belong to its sha256; it was changed. Calibrate again.")

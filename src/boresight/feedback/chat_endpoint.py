@@ -92,6 +92,7 @@ class ChatEndpoint:
             raise JudgeError(
                 f"base_url is {self.base_url!r}; expected http:// or https:// with a host and the path of the "
                 "API, such as http://127.0.0.1:8000/v1."
+                " Correct it."
             )
         if parts.username or parts.password or parts.query or parts.fragment:
             raise JudgeError(

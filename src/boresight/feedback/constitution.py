@@ -104,7 +104,7 @@ def load_constitution(name: str) -> Constitution:
     fields = _texts(content, str(path), ("name",), others=("principles",))
     listed = content["principles"]
     if not isinstance(listed, list) or not listed:
-        raise JudgeError(f"{path}: principles is {listed!r}; expected a list of at least one principle.")
+        raise JudgeError(f"{path}: principles is {listed!r}; expected a list of at least one principle. Write one.")
     where = [f"{path}: principles[{place}]" for place in range(len(listed))]
     texts = [_texts(one, place, ("name", "text")) for one, place in zip(listed, where, strict=True)]
     return Constitution(fields["name"], tuple(Principle(one["name"], one["text"]) for one in texts))
@@ -115,8 +115,8 @@ def _texts(content: Any, where: str, names: tuple[str, ...], others: tuple[str, 
     wanted = (*names, *others)
     if not isinstance(content, Mapping) or set(content) != set(wanted):
         found = ", ".join(map(str, content)) if isinstance(content, Mapping) else repr(content)
-        raise JudgeError(f"{where}: found {found}; expected a mapping with {' and '.join(wanted)}.")
+        raise JudgeError(f"{where}: found {found}; expected a mapping with {' and '.join(wanted)}. Write it so.")
     for name in names:
         if not isinstance(content[name], str) or not content[name].strip():
-            raise JudgeError(f"{where}: {name} is {content[name]!r}; expected a text that is not empty.")
+            raise JudgeError(f"{where}: {name} is {content[name]!r}; expected a text that is not empty. Write one.")
     return {name: content[name].strip() for name in names}

@@ -127,13 +127,17 @@ def read_judged_couples(path: Path) -> JudgedFile:
                 "file for each."
             )
         if couple.id in seen:
-            raise DataError(f"{where}: the id {couple.id!r} stands on an earlier line too; ids must differ.")
+            raise DataError(
+                f"{where}: the id {couple.id!r} stands on an earlier line too; ids must differ."
+                " Give one of the two another id."
+            )
         seen.add(couple.id)
         judge = own
         couples.append(couple)
     if judge is None:
         raise DataError(
             f"{path}: the file holds no judged couple; expected at least one (`judge label --judged FILE`)."
+            " Give a file with rows."
         )
     return JudgedFile(path, judge, couples, hash_file(path))
 
@@ -172,9 +176,15 @@ def _couple(row: Mapping[str, Any], where: str) -> tuple[JudgedCouple, Mapping[s
     model_a, model_b = (_text(value, f'{where}: "models"') for value in _two(row, "models", where))
     stopped_a, stopped_b = _two(row, "stopped", where)
     if not (isinstance(stopped_a, bool) and isinstance(stopped_b, bool)):
-        raise DataError(f'{where}: "stopped" is {row["stopped"]!r}; expected two of true and false.')
+        raise DataError(
+            f'{where}: "stopped" is {row["stopped"]!r}; expected two of true and false.'
+            " Correct the row, or leave it out."
+        )
     if not isinstance(row["judge"], dict):
-        raise DataError(f'{where}: "judge" is {row["judge"]!r}; expected an object that tells who judged.')
+        raise DataError(
+            f'{where}: "judge" is {row["judge"]!r}; expected an object that tells who judged.'
+            " Correct the row, or leave it out."
+        )
     couple = JudgedCouple(
         id=_text(row["id"], f'{where}: "id"'),
         prompt_id=_text(row["prompt_id"], f'{where}: "prompt_id"'),
@@ -196,11 +206,11 @@ def _couple(row: Mapping[str, Any], where: str) -> tuple[JudgedCouple, Mapping[s
 def _two(row: Mapping[str, Any], key: str, where: str) -> list[Any]:
     value = row[key]
     if not isinstance(value, list) or len(value) != 2:
-        raise DataError(f'{where}: "{key}" is {value!r}; expected a list of two.')
+        raise DataError(f'{where}: "{key}" is {value!r}; expected a list of two. Correct the row, or leave it out.')
     return value
 
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise DataError(f"{where}: found {value!r}; expected a text.")
+        raise DataError(f"{where}: found {value!r}; expected a text. Correct the row, or leave it out.")
     return value

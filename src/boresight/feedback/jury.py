@@ -158,4 +158,5 @@ def _require_different_judges(files: Sequence[JudgedFile]) -> None:
             if file.judge == other.judge:
                 raise DataError(
                     f"{file.path}: the judge of {other.path}, too ({dict(file.judge)}); a jury has different judges."
+                    " Leave one of the two out."
                 )

@@ -148,7 +148,9 @@ def load_plan(path: Path) -> Plan:
         routed = [Routed(**one) for one in content["routed"]]
         return Plan(routed, int(content["couples"]), int(content["audited_from"]), content["source"])
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: no routing plan ({error}); expected the file of `judge route --plan`.") from error
+        raise DataError(
+            f"{path}: no routing plan ({error}); expected the file of `judge route --plan`. Give that file."
+        ) from error
 
 
 def require_source(plan: Plan, source: Mapping[str, Any], where: str) -> None:
@@ -164,10 +166,11 @@ def require_source(plan: Plan, source: Mapping[str, Any], where: str) -> None:
 
 def _require(budget: int, shares: Shares) -> None:
     if budget < 1:
-        raise DataError(f"routing: a budget of {budget} votes; expected at least 1.")
+        raise DataError(f"routing: a budget of {budget} votes; expected at least 1. Raise it.")
     if not (0 <= shares.audit <= 1 and 0 <= shares.coverage <= 1):
         raise DataError(
             f"routing: shares of audit {shares.audit:g} and coverage {shares.coverage:g}; expected each in 0..1."
+            " Correct them."
         )
 
 

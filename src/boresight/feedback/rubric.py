@@ -146,11 +146,11 @@ def _rubric(content: Any, where: str) -> Rubric:
     fields = _mapping(content, where, ("name", "criteria"))
     criteria = fields["criteria"]
     if not isinstance(criteria, Sequence) or isinstance(criteria, str) or not criteria:
-        raise JudgeError(f"{where}: criteria is {criteria!r}; expected a list of at least one criterion.")
+        raise JudgeError(f"{where}: criteria is {criteria!r}; expected a list of at least one criterion. Write one.")
     parsed = tuple(_criterion(one, f"{where}: criteria[{place}]") for place, one in enumerate(criteria))
     names = [one.name for one in parsed]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise JudgeError(f"{where}: two criteria are named {twice[0]!r}; names must differ.")
+        raise JudgeError(f"{where}: two criteria are named {twice[0]!r}; names must differ. Rename one of them.")
     return Rubric(_text(fields["name"], f"{where}: name"), parsed)
 
 
@@ -158,7 +158,7 @@ def _criterion(content: Any, where: str) -> Criterion:
     fields = _mapping(content, where, ("name", "question"), optional=("weight",))
     weight = fields.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
-        raise JudgeError(f"{where}: weight is {weight!r}; expected a number above 0.")
+        raise JudgeError(f"{where}: weight is {weight!r}; expected a number above 0. Correct it.")
     name, question = (_text(fields[key], f"{where}: {key}") for key in ("name", "question"))
     return Criterion(name, float(weight), question)
 
@@ -166,15 +166,17 @@ def _criterion(content: Any, where: str) -> Criterion:
 def _mapping(content: Any, where: str, required: Sequence[str], optional: Sequence[str] = ()) -> Mapping[str, Any]:
     known = (*required, *optional)
     if not isinstance(content, Mapping):
-        raise JudgeError(f"{where}: found {content!r}; expected a mapping with {', '.join(known)}.")
+        raise JudgeError(f"{where}: found {content!r}; expected a mapping with {', '.join(known)}. Write it so.")
     if unknown := [key for key in content if key not in known]:
-        raise JudgeError(f"{where}: unknown key {unknown[0]!r}; known keys: {', '.join(known)}.")
+        raise JudgeError(
+            f"{where}: unknown key {unknown[0]!r}; known keys: {', '.join(known)}. Correct it, or take it out."
+        )
     if missing := [key for key in required if key not in content]:
-        raise JudgeError(f"{where}: {missing[0]!r} is missing; expected {', '.join(required)}.")
+        raise JudgeError(f"{where}: {missing[0]!r} is missing; expected {', '.join(required)}. Add it.")
     return content
 
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise JudgeError(f"{where} is {value!r}; expected a text that is not empty.")
+        raise JudgeError(f"{where} is {value!r}; expected a text that is not empty. Write one.")
     return value.strip()

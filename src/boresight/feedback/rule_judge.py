@@ -70,19 +70,26 @@ def parse_rules(prompt: Prompt) -> tuple[Rule, ...]:
 
 def _parse_rule(rule: Any, where: str) -> Rule:
     if not isinstance(rule, Mapping):
-        raise DataError(f"{where}: found {rule!r}, expected an object with name, weight and one test.")
+        raise DataError(
+            f"{where}: found {rule!r}, expected an object with name, weight and one test. Correct the rule."
+        )
     unknown = sorted(set(rule) - {"name", "weight", *TESTS})
     if unknown:
-        raise DataError(f"{where}: unknown key {unknown[0]!r}; a rule has name, weight and one of {', '.join(TESTS)}.")
+        raise DataError(
+            f"{where}: unknown key {unknown[0]!r}; a rule has name, weight and one of {', '.join(TESTS)}."
+            " Correct it, or take it out."
+        )
     tests = [test for test in TESTS if test in rule]
     if len(tests) != 1:
         found = " and ".join(tests) or "none"
-        raise DataError(f"{where}: found {found} as test, expected exactly one of {', '.join(TESTS)}.")
+        raise DataError(
+            f"{where}: found {found} as test, expected exactly one of {', '.join(TESTS)}. Correct the rule."
+        )
     name, weight = rule.get("name"), rule.get("weight")
     if not isinstance(name, str) or not name:
         raise DataError(f"{where}: name is {name!r}; give the measure a name (text).")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-        raise DataError(f"{where} ({name}): weight is {weight!r}, expected a finite number.")
+        raise DataError(f"{where} ({name}): weight is {weight!r}, expected a finite number. Correct the rule.")
     return Rule(name, float(weight), tests[0], _test_values(tests[0], rule[tests[0]], f"{where} ({name})"))
 
 
@@ -95,10 +102,13 @@ def _test_values(test: str, value: Any, where: str) -> tuple[str, ...]:
         return ()
     if test == "contains_any":
         if not isinstance(value, Sequence) or isinstance(value, str) or not value or not all(map(_is_text, value)):
-            raise DataError(f"{where}: contains_any is {value!r}, expected a list of at least one text, none empty.")
+            raise DataError(
+                f"{where}: contains_any is {value!r}, expected a list of at least one text, none empty."
+                " Correct the rule."
+            )
         return tuple(value)
     if not _is_text(value):
-        raise DataError(f"{where}: {test} is {value!r}, expected a text that is not empty.")
+        raise DataError(f"{where}: {test} is {value!r}, expected a text that is not empty. Correct the rule.")
     if test == "matches":
         try:
             re.compile(value)

@@ -80,7 +80,10 @@ def _check_room(model: PreTrainedModel, prompts: Sequence[Sequence[int]], limits
     context = context_length(model)
     for number, (prompt, limit) in enumerate(zip(prompts, limits, strict=True)):
         if not prompt:
-            raise DataError(f"prompt {number + 1} of {len(prompts)} has no token; a response needs something to follow")
+            raise DataError(
+                f"prompt {number + 1} of {len(prompts)} has no token; a response needs something to follow"
+                ". Take it out, or write something into it."
+            )
         if context is not None and len(prompt) + limit > context:
             raise DataError(
                 f"prompt {number + 1} of {len(prompts)} has {len(prompt)} tokens; with max_new_tokens = {limit} that "

@@ -1,6 +1,6 @@
 """What a check says: one finding each, with an id that stays the same."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,19 @@ class Finding:
 
     def as_json(self) -> dict[str, str | None]:
         return {"id": self.id, "severity": self.severity, "stage": self.stage, "message": self.message}
+
+
+class RefusedError(BoresightError):
+    """A run that is not begun, because a check found errors; a line for each, with the label of its own family."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = findings
+        lines = [
+            f"{finding.family.label}: {f'stage {finding.stage}: ' if finding.stage else ''}{finding.message}"
+            for finding in findings
+        ]
+        lines.append("Nothing was run. `boresight check` tells more; --no-check runs all the same.")
+        super().__init__("\n".join(lines))
 
 
 def gravest_first(findings: Iterable[Finding]) -> list[Finding]:

@@ -212,4 +212,6 @@ def _resting_on(pipeline: Pipeline, start: str) -> set[str]:
 
 def _require_stage(pipeline: Pipeline, name: str, option: str) -> None:
     if name not in pipeline.stages:
-        raise ConfigError(f"{option} {name}: no such stage; the stages are {', '.join(pipeline.stages)}")
+        raise ConfigError(
+            f"{option} {name}: no such stage; the stages are {', '.join(pipeline.stages)}. Name one of these."
+        )

@@ -121,7 +121,10 @@ def _place(folder: Path) -> tuple[Path, str, str]:
         )
     kind = str(read_json(config).get("kind"))
     if kind not in KINDS:
-        raise DataError(f"{folder}: a stage of the kind {kind}; --verify tries cures of {', '.join(KINDS)}.")
+        raise DataError(
+            f"{folder}: a stage of the kind {kind}; --verify tries cures of {', '.join(KINDS)}."
+            " Name a stage of one of these."
+        )
     return root, folder.name.removesuffix(".partial"), kind
 
 
@@ -136,12 +139,15 @@ def _testable(folder: Path, run: LoggedRun, wanted: str | None) -> tuple[Finding
         if found.id in CURES:
             return found, CURES[found.id]
     reasons = "; ".join(f"{found.id} wants {WHY_NOT.get(found.id, 'what no setting gives')}" for found in alarms)
-    raise DataError(f"{folder}: no cure that is a change of settings: {reasons}.")
+    raise DataError(f"{folder}: no cure that is a change of settings: {reasons}. Do what its finding says by hand.")
 
 
 def _refuse_other_settings(folder: Path, pipeline: Pipeline, name: str) -> None:
     if name not in pipeline.stages:
-        raise DataError(f"{folder}: the run's pipeline.yaml has no stage {name}; it was changed since this one ran.")
+        raise DataError(
+            f"{folder}: the run's pipeline.yaml has no stage {name}; it was changed since this one ran."
+            " Run the pipeline again, then try the cure."
+        )
     found, now = read_json(folder / "config.json"), stage_config(pipeline.stages[name])
     if changed := sorted(key for key in {*found, *now} if found.get(key) != now.get(key)):
         raise DataError(

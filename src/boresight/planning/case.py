@@ -10,6 +10,7 @@ from boresight.planning.hardware import Machine
 from boresight.planning.shapes import ModelShape
 
 Finetune = Literal["full", "lora", "qlora"]
+Layout = Literal["separate", "shared", "one_trunk"]
 Preference = Literal["balance", "quality", "cost"]
 DATA = {
     "demonstrations": "conversations that show how to answer",
@@ -58,7 +59,7 @@ class Case:
     finetune: Finetune = "full"
     dtype: str = "bfloat16"
     rank: int = 16
-    roles: Literal["separate", "shared", "one_trunk"] | None = None
+    roles: Layout | None = None
     """Of ppo and rloo, as in a pipeline file (docs/scale.md)."""
     have: dict[str, str]
     tuned: bool = False

@@ -84,10 +84,14 @@ def find_machine(text: str, calibration: Calibration) -> Machine:
     """`2xA100-80GB`, `H200-141GB`, `cpu`. Raises PlanError for a count below 1 and for a name that is not known."""
     found = SPECIFICATION.match(text)
     if found is None:
-        raise PlanError(f"--gpus {text}: cannot be read; expected COUNTxNAME, for example 2xA100-80GB, or cpu.")
+        raise PlanError(
+            f"--gpus {text}: cannot be read; expected COUNTxNAME, for example 2xA100-80GB, or cpu. Write it so."
+        )
     written = found["count"] or "1"
     if "." in written or int(written) < 1:
-        raise PlanError(f"--gpus {text}: a count of {written}; expected a whole number of at least 1, or cpu.")
+        raise PlanError(
+            f"--gpus {text}: a count of {written}; expected a whole number of at least 1, or cpu. Correct the count."
+        )
     if found["name"].lower() == "cpu":
         return Machine(1, this_cpu(calibration))
     return Machine(int(written), _known(text, found["name"]))
@@ -103,7 +107,9 @@ def _known(text: str, name: str) -> Device:
     if len(begun) == 1:
         return catalogue()[begun[0]]
     if begun:
-        raise PlanError(f"--gpus {text}: {name} is made in several forms; expected one of {', '.join(begun)}.")
+        raise PlanError(
+            f"--gpus {text}: {name} is made in several forms; expected one of {', '.join(begun)}. Name one of these."
+        )
     near = difflib.get_close_matches(key, devices, 3, 0.4) or list(devices)
     names = " or ".join(devices[one].name for one in near[:3])
     raise PlanError(

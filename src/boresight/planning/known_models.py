@@ -70,7 +70,10 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise PlanError(f"--model {path}: cannot be read as JSON ({error}). Give the config.json of a model.") from None
     if not isinstance(content, dict):
-        raise PlanError(f"--model {path}: found a {type(content).__name__}, expected the object of a config.json.")
+        raise PlanError(
+            f"--model {path}: found a {type(content).__name__}, expected the object of a config.json."
+            " Give the config.json of a model."
+        )
     return content
 
 

@@ -115,7 +115,7 @@ def _check(case: LabelCase) -> None:
     for name, value in wrong:
         free = name.endswith("-price")  # a model of one's own costs nothing a call
         if value is not None and (value < 0 or (value == 0 and not free)):
-            raise PlanError(f"{name} {value:g}: expected {'0 or more' if free else 'more than 0'}.")
+            raise PlanError(f"{name} {value:g}: expected {'0 or more' if free else 'more than 0'}. Correct it.")
     for name, limit in (("--budget", case.budget), ("--hours", case.hours)):
         if limit is not None and limit < 0:
-            raise PlanError(f"{name} {limit:g}: expected 0 or more.")
+            raise PlanError(f"{name} {limit:g}: expected 0 or more. Correct it, or leave it out.")

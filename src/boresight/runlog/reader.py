@@ -70,7 +70,10 @@ def read_metrics(path: Path) -> MetricTable:
     """
     files = [path / METRICS_FILE, path / TIMINGS_FILE] if path.is_dir() else [path]
     if not any(file.exists() for file in files):
-        raise DataError(f"{files[0]}: no such file; expected the metrics of a stage (runs/NAME/stages/STAGE)")
+        raise DataError(
+            f"{files[0]}: no such file; expected the metrics of a stage (runs/NAME/stages/STAGE)"
+            ". Give a stage's folder, or run the pipeline first."
+        )
     rows: dict[tuple[int, str], dict[str, float]] = {}
     for file in files:
         if file.exists():
@@ -100,14 +103,21 @@ def _parse(line: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise DataError(f"{where}: not JSON ({error.msg}, column {error.colno}); expected one row of metrics") from None
+        raise DataError(
+            f"{where}: not JSON ({error.msg}, column {error.colno}); expected one row of metrics"
+            ". Take the line out, or run the stage again."
+        ) from None
     if not isinstance(row, dict) or type(row.get("step")) is not int or not isinstance(row.get("split"), str):
         raise DataError(
             f'{where}: found {line[:60]}; expected an object with "step" (a whole number) and "split" (text)'
+            ". Take the line out, or run the stage again."
         )
     for name, value in row.items():
         if name not in ("step", "split") and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise DataError(f"{where}: {name} is {json.dumps(value)[:60]}; expected a number")
+            raise DataError(
+                f"{where}: {name} is {json.dumps(value)[:60]}; expected a number"
+                ". Take the line out, or run the stage again."
+            )
     return row
 
 

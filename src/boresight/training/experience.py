@@ -105,6 +105,7 @@ def check_starts_at_reference(experience: Experience) -> None:
         raise TrainingError(
             f"step 0: KL to the reference is {kl:.2g} nats a response although the policy starts as the reference; "
             "expected 0. The reference was loaded with another template, dtype or weights: nothing was trained."
+            " Give the reference the policy's chat template and dtype, or begin both from one stage."
         )
 
 

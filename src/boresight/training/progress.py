@@ -10,6 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_BARS = 0.3
+"""In a notebook, where every change of the line is a message."""
+BAR = 28
+"""Characters of a bar."""
 
 
 class ProgressBar:
@@ -28,10 +32,12 @@ class ProgressBar:
         self._stream = stream if stream is not None else sys.stderr
         self._last_line = clock()
         self._bar: Progress | None = None
+        self._drawn_last = 0
+        self._notebook = type(self._stream).__module__.startswith("ipykernel")
         if self._stream.isatty():
             self._bar = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=28),
+                BarColumn(bar_width=BAR),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
@@ -59,7 +65,18 @@ class ProgressBar:
                 self._bar.update(self._task, completed=self._done, figures=shown)
             else:
                 self._bar.update(self._task, completed=self._done)
-        elif self._clock() - self._last_line >= SECONDS_BETWEEN_LINES or self._done == self._total:
+            return
+        between = SECONDS_BETWEEN_BARS if self._notebook else SECONDS_BETWEEN_LINES
+        if self._clock() - self._last_line >= between or self._done == self._total:
             self._last_line = self._clock()
-            self._stream.write(f"  {self._title}: {self._done}/{self._total}  {shown}".rstrip() + "\n")
+            counted = f"{self._done}/{self._total}  {shown}".rstrip()
+            self._stream.write(self._drawn(counted) if self._notebook else f"  {self._title}: {counted}\n")
             self._stream.flush()
+
+    def _drawn(self, counted: str) -> str:
+        """A bar over the one before: a notebook takes a carriage return as a terminal does."""
+        full = round(BAR * self._done / max(self._total, 1))
+        end = "\n" if self._done == self._total else ""
+        line = f"  {self._title}: {'━' * full}{'╌' * (BAR - full)} {counted}"
+        covered, self._drawn_last = line.ljust(self._drawn_last), len(line)  # of a longer one nothing stays
+        return f"\r{covered}{end}"

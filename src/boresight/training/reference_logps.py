@@ -72,6 +72,7 @@ def refuse_another_start(policy: Tensor, reference: Tensor) -> None:
             f"step 0: the policy's log-probabilities differ from the reference's by up to {gap:.2g} nats a response, "
             "although both start from the same model; expected 0. The reference was loaded with another template, "
             "dtype or weights: nothing was trained."
+            " Give the reference the policy's chat template and dtype."
         )
 
 

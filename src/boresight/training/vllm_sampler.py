@@ -191,5 +191,6 @@ def _generation(url: str, answer: dict[str, Any], stop_token_ids: Sequence[int])
         raise ServiceError(
             f"{url}: the vLLM server says that a response stopped, and its last token {ids[-1]} is no stop token "
             f"({list(stop_token_ids)}). Expected token_ids up to and with the stop token."
+            " Take a version that knows return_token_ids."
         )
     return Generation(ids, values, stopped)

@@ -68,7 +68,9 @@ def lint(
             progress(len(ids))
         counts[split] = len(ids) - before
     if not ids:
-        raise DataError(f"lint: {', '.join(splits) or 'nothing'} holds no record; expected at least one.")
+        raise DataError(
+            f"lint: {', '.join(splits) or 'nothing'} holds no record; expected at least one. Give a file with rows."
+        )
     found = [finding for check in checks for finding in check.findings(ids)]
     return Lint(ids, counts, gravest_first(found))
 

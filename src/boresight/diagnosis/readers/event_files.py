@@ -26,5 +26,8 @@ def read_events(path: Path) -> RawLog:
         for event in events.Scalars(tag):
             rows.setdefault(event.step, {"step": event.step})[tag] = event.value
     if not rows:
-        raise DataError(f"{path}: this event file holds no scalars; expected the metrics of a run.")
+        raise DataError(
+            f"{path}: this event file holds no scalars; expected the metrics of a run."
+            " Give the folder that training wrote to."
+        )
     return gather([rows[step] for step in sorted(rows)])

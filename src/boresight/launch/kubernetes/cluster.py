@@ -53,7 +53,7 @@ def replicas_of(text: str) -> tuple[int, int]:
     """MIN:MAX as two numbers; PlanError for anything else."""
     low, _, high = text.partition(":")
     if not (low.isdecimal() and high.isdecimal()):
-        raise PlanError(f"--reward-replicas {text}: expected MIN:MAX, as in 1:4.")
+        raise PlanError(f"--reward-replicas {text}: expected MIN:MAX, as in 1:4. Write both numbers.")
     return int(low), int(high)
 
 

@@ -100,9 +100,10 @@ def _documents(path: Path) -> list[Mapping[str, Any]]:
     except OSError as error:
         raise PlanError(
             f"{path}: cannot be read ({error.strerror}); expected the folder of a kustomization."
+            " Give one, such as `launch kubernetes --out DIR` writes."
         ) from error
     except yaml.YAMLError as error:
         raise PlanError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
     if not found or not all(isinstance(body, Mapping) for body in found):
-        raise PlanError(f"{path}: expected Kubernetes objects.")
+        raise PlanError(f"{path}: expected Kubernetes objects. Correct the file, or render the folder again.")
     return found

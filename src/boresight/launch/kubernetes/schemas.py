@@ -60,7 +60,10 @@ def _ray_schema(crds: Path) -> dict[str, Any]:
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         versions = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["spec"]["versions"]
         return dict(next(v for v in versions if v["name"] == "v1")["schema"]["openAPIV3Schema"])
-    raise PlanError(f"{crds}: no ray.io_rayjobs.yaml; expected KubeRay's CRDs (config/crd/bases of its repository).")
+    raise PlanError(
+        f"{crds}: no ray.io_rayjobs.yaml; expected KubeRay's CRDs (config/crd/bases of its repository)."
+        " Give that folder, or leave --crds out."
+    )
 
 
 def _closed(schema: Any) -> Any:

@@ -33,7 +33,9 @@ def backup(store: Store, out: Path) -> str:
         raise RefusedError("bad_request", f"{out}: there is a file of this name already. Choose another.")
     archive = out.name.endswith((".jsonl", ".jsonl.gz"))
     if not archive and store.dialect != SQLITE:
-        raise RefusedError("bad_request", f"{out}: PostgreSQL is backed up to a name ending in .jsonl or .jsonl.gz.")
+        raise RefusedError(
+            "bad_request", f"{out}: PostgreSQL is backed up to a name ending in .jsonl or .jsonl.gz. Rename it."
+        )
     if archive:
         write_rows(out, _rows(store))
     else:
@@ -46,24 +48,34 @@ def restore(source: Path, place: str | Path) -> dict[str, int]:
     """Make a store at `place` from a backup; rows by table. Raises RefusedError, and changes nothing, where there is
     something already or the file is no backup."""
     if not source.is_file():
-        raise RefusedError("not_found", f"{source}: there is no such file; expected what `label backup` wrote.")
+        raise RefusedError(
+            "not_found", f"{source}: there is no such file; expected what `label backup` wrote. Give that file."
+        )
     if _is_sqlite(source):
         return _restore_sqlite(source, place)
     rows = read_objects(source)
     _, head = next(rows, (0, {}))
     if head.get("format") != FORMAT:
-        raise RefusedError("bad_request", f"{source}: no backup of labels; expected what `label backup` wrote.")
+        raise RefusedError(
+            "bad_request", f"{source}: no backup of labels; expected what `label backup` wrote. Give that file."
+        )
     store = open_store(place)
     try:
         if head.get("revision") != newest_revision():
             raise RefusedError(
-                "bad_request", f"{source}: is of revision {head.get('revision')}, not of this version's."
+                "bad_request",
+                f"{source}: is of revision {head.get('revision')}, not of this version's."
+                " Restore it with the version that wrote it.",
             )
         with store.write() as connection:
             _check_empty(connection, place)
             counts = _insert(connection, (row for _, row in rows))
             if counts != head["rows"]:
-                raise RefusedError("bad_request", f"{source}: holds {counts}, but was written with {head['rows']}.")
+                raise RefusedError(
+                    "bad_request",
+                    f"{source}: holds {counts}, but was written with {head['rows']}."
+                    " Take another backup: this one was cut off or changed.",
+                )
             if store.dialect == POSTGRESQL:
                 _set_sequences(connection)
             return counts
@@ -130,7 +142,11 @@ def _is_sqlite(path: Path) -> bool:
 def _restore_sqlite(source: Path, place: str | Path) -> dict[str, int]:
     """The copy is a store itself; into PostgreSQL it goes as an archive does."""
     if "://" in str(place) and not str(place).startswith("sqlite"):
-        raise RefusedError("bad_request", f"{source}: a SQLite copy; PostgreSQL takes a backup that ends in .jsonl.")
+        raise RefusedError(
+            "bad_request",
+            f"{source}: a SQLite copy; PostgreSQL takes a backup that ends in .jsonl."
+            " Restore it into SQLite, or back up anew.",
+        )
     target = Path(str(place).removeprefix("sqlite:///"))
     if target.exists():
         raise RefusedError("bad_request", f"{target}: is there already. Restore into a new store.")

@@ -90,7 +90,9 @@ def _write(
 
 def _target(targets: Any, to: str, out: Path) -> Target[Any]:
     if to not in targets:
-        raise DataError(f"{to!r} is no form that these are written in; expected one of {', '.join(targets)}.")
+        raise DataError(
+            f"{to!r} is no form that these are written in; expected one of {', '.join(targets)}. Choose one of these."
+        )
     target: Target[Any] = targets[to]
     if (container_of(out) in ("csv", "tsv")) != target.tabular:
         endings = ".csv or .tsv" if target.tabular else ".jsonl, .json or .parquet"

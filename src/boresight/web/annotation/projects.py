@@ -177,19 +177,33 @@ def _check(task: NewTask) -> None:
     texts = [response.get("text") for response in task.responses]
     where = f"task {task.key!r}"
     if not 2 <= len(texts) <= MOST_RESPONSES:
-        raise RefusedError("bad_request", f"{where}: {len(texts)} responses; expected 2 to {MOST_RESPONSES}.")
+        raise RefusedError(
+            "bad_request",
+            f"{where}: {len(texts)} responses; expected 2 to {MOST_RESPONSES}. Correct the task, or leave it out.",
+        )
     if not all(isinstance(text, str) and text.strip() for text in texts):
         raise RefusedError("bad_request", f"{where}: a response is empty; expected text. Leave the task out.")
     if len(set(texts)) < len(texts):
-        raise RefusedError("bad_request", f"{where}: two responses are the same text; people need different ones.")
+        raise RefusedError(
+            "bad_request",
+            f"{where}: two responses are the same text; people need different ones. Correct the task, or leave it out.",
+        )
     if not task.prompt or task.prompt[-1].role == "assistant":
-        raise RefusedError("bad_request", f"{where}: the prompt ends with no message that the responses could answer.")
+        raise RefusedError(
+            "bad_request",
+            f"{where}: the prompt ends with no message that the responses could answer."
+            " Correct the task, or leave it out.",
+        )
     if (task.purpose != "label") != (task.gold is not None):
         raise RefusedError(
-            "bad_request", f"{where}: tasks of the purposes gold and training, and no others, have gold."
+            "bad_request",
+            f"{where}: tasks of the purposes gold and training, and no others, have gold."
+            " Correct its purpose, or take the gold out.",
         )
     if not 0.0 <= task.urgency <= 1.0 or (task.overlap is not None and task.overlap < 1):
-        raise RefusedError("bad_request", f"{where}: expected urgency from 0 to 1 and overlap of at least 1.")
+        raise RefusedError(
+            "bad_request", f"{where}: expected urgency from 0 to 1 and overlap of at least 1. Correct the task."
+        )
 
 
 def _row(project: Project, task: NewTask, position: int) -> dict[str, Any]:

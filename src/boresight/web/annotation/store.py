@@ -77,7 +77,11 @@ def open_store(place: str | Path, *, clock: Clock = time.time, create: bool = Tr
     path = Path(url.database) if url.get_backend_name() == SQLITE and url.database else None
     if path is not None and not path.exists():
         if not create:
-            raise RefusedError("not_found", f"{path}: there is no such file; expected a store made by `label import`.")
+            raise RefusedError(
+                "not_found",
+                f"{path}: there is no such file; expected a store made by `label import`."
+                " Import tasks first, or correct the path.",
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)  # it will hold password hashes
     engine = _engine(url)
@@ -106,7 +110,9 @@ def store_url(place: str | Path) -> str:
     known = {*schemes.values(), *schemes}
     if scheme not in known:
         raise RefusedError(
-            "bad_request", f"{scheme}://…: no database of this kind; expected a path, or postgresql://user@host/name."
+            "bad_request",
+            f"{scheme}://…: no database of this kind; expected a path, or postgresql://user@host/name."
+            " Correct the address.",
         )
     return f"{schemes.get(scheme, scheme)}://{rest}"
 

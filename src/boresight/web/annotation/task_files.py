@@ -37,7 +37,7 @@ def read_tasks(path: Path, *, pairs_only: bool = False, seed: int = 0) -> list[N
         path = path / RESPONSES
     rows = list(iterate_rows(path))
     if not rows:
-        raise DataError(f"{path}: the file holds no rows; expected at least one task.")
+        raise DataError(f"{path}: the file holds no rows; expected at least one task. Give a file with rows.")
     first = rows[0][1]
     if isinstance(first.get("prompt"), dict) and "text" in first:
         return _sampled(path, rows, pairs_only, seed)
@@ -50,7 +50,10 @@ def read_tasks(path: Path, *, pairs_only: bool = False, seed: int = 0) -> list[N
     for line, row in rows:
         task = _task(row, f"{path}:{line}", f"{path.name.split('.')[0]}:{line}")
         if task.key in line_of:
-            raise DataError(f"{path}:{line}: the id {task.key!r} is that of line {line_of[task.key]} too; ids differ.")
+            raise DataError(
+                f"{path}:{line}: the id {task.key!r} is that of line {line_of[task.key]} too; ids differ."
+                " Give one of the two another id."
+            )
         line_of[task.key] = line
         tasks.append(task)
     return tasks
@@ -75,7 +78,9 @@ def _own(row: Row, where: str, default_id: str) -> NewTask:
     gold = row.get("gold")
     purpose: Any = row.get("purpose") or ("label" if gold is None else "gold")
     if purpose not in ("label", "gold", "training"):
-        raise DataError(f'{where}: "purpose" is {purpose!r}; expected label, gold or training.')
+        raise DataError(
+            f'{where}: "purpose" is {purpose!r}; expected label, gold or training. Correct the row, or leave it out.'
+        )
     suggestion = row.get("suggestion")
     source = {"source": text_at(row, "suggested_by", where)} if row.get("suggested_by") else {}
     urgency = row.get("urgency", 1.0 if row.get("reason") == UNDECIDED else 0.0)
@@ -102,7 +107,10 @@ def _responses(row: Row, where: str) -> Iterator[dict[str, str]]:
     items = list_at(row, "responses", where)
     models = row.get("models") or [None] * len(items)
     if len(models) != len(items):
-        raise DataError(f'{where}: "models" has {len(models)} values, "responses" {len(items)}; expected one for each.')
+        raise DataError(
+            f'{where}: "models" has {len(models)} values, "responses" {len(items)}; expected one for each.'
+            " Correct the row, or leave it out."
+        )
     for number, (item, model) in enumerate(zip(items, models, strict=True), start=1):
         place = f'{where}: "responses", item {number}'
         given = {"text": item} if isinstance(item, str) else mapping_of(item, place)
@@ -179,11 +187,13 @@ def _whole(row: Row, key: str, where: str) -> int | None:
     if value in (None, ""):
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise DataError(f'{where}: "{key}" is {value!r}; expected a whole number.')
+        raise DataError(f'{where}: "{key}" is {value!r}; expected a whole number. Correct the row, or leave it out.')
     return value
 
 
 def _share(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-        raise DataError(f'{where}: "urgency" is {value!r}; expected a number from 0 to 1.')
+        raise DataError(
+            f'{where}: "urgency" is {value!r}; expected a number from 0 to 1. Correct the row, or leave it out.'
+        )
     return float(value)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from boresight.cli.tables import table
 from boresight.planning.case import Case
 from boresight.planning.choose import Option, StagePlan
 from boresight.planning.families import config_shape
 from boresight.planning.hardware import catalogue
 from boresight.planning.known_models import known_configs
 from boresight.planning.numbers import GIB
+from boresight.tables import Block, Table, table
 
 TRADES = {
     "orpo": ("1 model", "pairs", "one stage; no anchor but the data"),
@@ -21,7 +21,7 @@ TRADES = {
 """What is in memory, what it learns from, and what is bought with that."""
 
 
-def text_of(case: Case, options: Sequence[Option], written: dict[str, Any] | None) -> str:
+def blocks_of(case: Case, options: Sequence[Option], written: dict[str, Any] | None) -> list[Block]:
     chosen = options[0]
     shape = case.shape
     mixture = f", {shape.active_parameters / 1e9:.2f} of them for a token" if shape.is_mixture else ""
@@ -30,7 +30,7 @@ def text_of(case: Case, options: Sequence[Option], written: dict[str, Any] | Non
         f"{case.model}: {shape.parameters / 1e9:.2f} billion parameters{mixture}; {case.machine}, "
         f"{case.machine.device.memory / GIB:.1f} GiB{each}; {case.finetune}, {case.dtype}"
     )
-    blocks = [head, _chosen_text(chosen), _trade_table(case, options)]
+    blocks: list[Block] = [head, _chosen_text(chosen), _trade_table(case, options)]
     if chosen.stages:
         blocks.append(_memory_table(chosen.stages))
     blocks += [_why(option) for option in options[1:]]
@@ -38,7 +38,7 @@ def text_of(case: Case, options: Sequence[Option], written: dict[str, Any] | Non
     if written is not None:
         missing = "".join(f"\n  still needed: {file}" for file in written["missing_files"])
         blocks.append(f"wrote {written['pipeline']}{missing}")
-    return "\n\n".join(blocks)
+    return blocks
 
 
 def as_json(case: Case, options: Sequence[Option], written: dict[str, Any] | None) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _lines(option: Option) -> list[str]:
     return [f"  {reason}" for reason in option.reasons] + [f"  would help: {way}" for way in option.ways]
 
 
-def _trade_table(case: Case, options: Sequence[Option]) -> str:
+def _trade_table(case: Case, options: Sequence[Option]) -> Table:
     rows = [["method", "verdict", "peak GiB", "hours", "cost", "in memory", "learns from", "for and against"]]
     for option in options:
         if option.method not in TRADES:
@@ -104,10 +104,10 @@ def _trade_table(case: Case, options: Sequence[Option]) -> str:
         cost = "-" if option.cost is None or not known else f"{option.cost:.2f}"
         peak, hours = (f"{option.peak / GIB:.1f}", f"{option.hours:.2f}") if known else ("-", "-")
         rows.append([option.method, option.verdict, peak, hours, cost, *TRADES[option.method]])
-    return table(rows, right=(2, 3, 4))
+    return Table(rows, right=(2, 3, 4))
 
 
-def _memory_table(stages: Sequence[StagePlan]) -> str:
+def _memory_table(stages: Sequence[StagePlan]) -> Table:
     """Every stage at its highest phase; parts that are nowhere are left out."""
     used = [part for part in stages[0].memory.peak.parts if any(plan.memory.peak.parts[part] for plan in stages)]
     rows = [["GiB", "phase", *(part.replace("_", " ") for part in used), "together", "hours"]]
@@ -115,7 +115,7 @@ def _memory_table(stages: Sequence[StagePlan]) -> str:
         peak = plan.memory.peak
         figures = [f"{peak.parts[part] / GIB:.1f}" for part in used]
         rows.append([plan.name, peak.name, *figures, f"{peak.total / GIB:.1f}", f"{plan.seconds / 3600:.2f}"])
-    return table(rows, right=range(2, len(used) + 4))
+    return Table(rows, right=range(2, len(used) + 4))
 
 
 def _footing(case: Case) -> str:

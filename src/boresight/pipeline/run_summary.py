@@ -1,47 +1,59 @@
-"""What a run came to, stage by stage: for the terminal, and as one JSON object."""
+"""What a run came to, stage by stage: for people, and as one JSON object. This module loads no torch."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boresight.cli.tables import table
-from boresight.config.pipeline import Pipeline
 from boresight.data.wording import percent as percent_text
 from boresight.pipeline.report_words import Rate, interval_text, number_text
-from boresight.pipeline.run import Outcome
 from boresight.storage import read_json
+from boresight.tables import Table
 
 Json = Mapping[str, Any]
 
 
-def text_of(pipeline: Pipeline, outcome: Outcome) -> str:
-    """A line for each stage of this run; evaluations and gates have one for each candidate or failed check."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The finished stages of a run that are to be told, with their kinds; `built` are those made just now."""
+
+    folder: Path
+    name: str
+    kinds: Mapping[str, str]
+    built: tuple[str, ...]
+    gates: Mapping[str, bool]
+
+    @property
+    def passed(self) -> bool:
+        return all(self.gates.values())
+
+    def result(self, stage: str) -> Json:
+        found: Json = read_json(self.folder / "stages" / stage / "result.json")
+        return found
+
+
+def stage_table(summary: Summary) -> Table:
+    """A line for each stage; evaluations and gates have one for each candidate or failed check."""
     rows = [["stage", "kind", "state", "result"]]
-    for name in _stages(pipeline, outcome):
-        kind = pipeline.stages[name].kind
-        how = "built" if name in outcome.built else "kept"
-        lines = HEADLINES[kind](read_json(outcome.folder / "stages" / name / "result.json"))
-        rows.append([name, kind, how, lines[0]])
+    for name, kind in summary.kinds.items():
+        lines = HEADLINES[kind](summary.result(name))
+        rows.append([name, kind, "built" if name in summary.built else "kept", lines[0]])
         rows.extend(["", "", "", line] for line in lines[1:])
-    return table(rows)
+    return Table(rows)
 
 
-def as_json(pipeline: Pipeline, outcome: Outcome, report: Path) -> dict[str, Any]:
-    results = {name: read_json(outcome.folder / "stages" / name / "result.json") for name in _stages(pipeline, outcome)}
+def as_object(summary: Summary, report: Path) -> dict[str, Any]:
+    """The keys of `boresight run --json`; `report` is the page of the run."""
     return {
-        "run": str(outcome.folder),
-        "name": pipeline.name,
-        "passed": outcome.passed,
-        "gates": outcome.gates,
-        "built": list(outcome.built),
-        "reused": list(outcome.reused),
+        "run": str(summary.folder),
+        "name": summary.name,
+        "passed": summary.passed,
+        "gates": dict(summary.gates),
+        "built": list(summary.built),
+        "reused": [name for name in summary.kinds if name not in summary.built],
         "report": str(report),
-        "results": results,
+        "results": {name: summary.result(name) for name in summary.kinds},
     }
-
-
-def _stages(pipeline: Pipeline, outcome: Outcome) -> list[str]:
-    return [name for name in pipeline.stages if name in outcome.built or name in outcome.reused]
 
 
 def _pretrain(result: Json) -> list[str]:
