@@ -27,6 +27,7 @@ VERBS = {
     "report": "Write the report of a run, or of two runs side by side.",
     "monitor": "Watch runs live in the browser.",
     "chat": "Talk to a model in the terminal.",
+    "export": "Write a model for other tools to load.",
     "data": "Look into preference and demonstration data, and convert it.",
     "judge": "AI feedback: a language model compares responses by a rubric.",
     "label": "Human feedback: tasks for annotators, and what they answered.",
