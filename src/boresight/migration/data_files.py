@@ -1,0 +1,61 @@
+"""Where a foreign config's data lie: a file that is there, or a data set of a hub, which has to be fetched first."""
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".arrow")
+
+
+class DataFile(NamedTuple):
+    """`place` is as it stands in the pipeline file; `fetch` is how it comes there, where it is not there yet."""
+
+    place: str
+    fetch: str | None
+    rows: int | None
+
+
+def data_file(
+    text: str, folder: Path, *, split: str = "train", subset: str | None = None, beside: Path | None = None
+) -> DataFile:
+    """A file or folder, or the name of a data set on a hub, for a pipeline file in `folder`.
+
+    Relative paths start from `beside` or from where the command was given, as they did for the other tool.
+    """
+    found = (beside or Path.cwd()) / Path(text).expanduser()
+    if found.exists():
+        return DataFile(os.path.relpath(found.resolve(), folder.resolve()), None, count_rows(found))
+    place = f"data/{Path(text).name}"
+    if text.endswith(ENDINGS):
+        return DataFile(place, f"copy {text} to {folder / place}", None)
+    place += ".jsonl"
+    chosen = f'"{text}", "{subset}"' if subset else f'"{text}"'
+    call = f'load_dataset({chosen}, split="{split}").to_json("{folder / place}")'
+    return DataFile(place, f"python -c 'from datasets import load_dataset; {call}'", None)
+
+
+def count_rows(path: Path) -> int | None:
+    """Records of a JSON or JSON Lines file; None where that would take a reader."""
+    if path.suffix == ".jsonl":
+        with path.open("rb") as stream:
+            return sum(1 for line in stream if line.strip())
+    if path.suffix == ".json":
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            return None
+        return len(value) if isinstance(value, list) else None
+    return None
+
+
+def all_rows(files: list[DataFile]) -> int | None:
+    """Rows of all files together; None where those of one are not known."""
+    counts = [file.rows for file in files]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
+def model_place(text: str, folder: Path) -> str:
+    """`model.path`: a folder that is there, from the pipeline's folder on, or a name as it is."""
+    found = Path(text).expanduser()
+    return os.path.relpath(found.resolve(), folder.resolve()) if found.is_dir() else text
