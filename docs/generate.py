@@ -35,6 +35,7 @@ from boresight.data.lint.catalogue import CATALOGUE
 from boresight.diagnosis.rules.responses import RESPONSE_RULES
 from boresight.diagnosis.rules.table import RULES
 from boresight.diagnosis.signals import FOREIGN
+from boresight.runlog.aliases import ALIASES
 from boresight.runlog.names import markdown_table
 from boresight.storage import read_json, write_text
 
@@ -87,7 +88,22 @@ def metrics_page() -> str:
         "",
         "",
     ]
-    return "\n".join(head) + markdown_table().strip() + "\n"
+    return "\n".join(head) + markdown_table().strip() + "\n" + _aliases()
+
+
+def _aliases() -> str:
+    """The names that trackers get beside ours."""
+    lines = [
+        "",
+        "## Under TRL's names",
+        "",
+        "[Trackers](trackers.md) get these as well, so that dashboards made for TRL show our runs.",
+        "",
+        "| kind of stage | ours | theirs |",
+        "|---|---|---|",
+        *(f"| {kind} | `{ours}` | `{theirs}` |" for kind, names in ALIASES.items() for ours, theirs in names.items()),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def lint_page() -> str:

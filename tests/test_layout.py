@@ -19,7 +19,7 @@ FLOORS = {
     "errors": 0, "storage": 0, "tables": 0,
     "objectives": 1, "stats": 1,
     "records": 2, "config": 2, "runlog": 2,
-    "data": 3, "models": 3, "diagnosis": 3, "planning": 3, "migration": 3,
+    "data": 3, "models": 3, "diagnosis": 3, "planning": 3, "migration": 3, "trackers": 3,
     "feedback": 4, "environment": 4,
     "training": 5, "evaluation": 5,
     "pipeline": 6,

@@ -40,6 +40,7 @@ eval_strategy: steps
 eval_steps: 100
 output_dir: ./Qwen2.5-0.5B-SFT
 push_to_hub: true
+report_to: [wandb, tensorboard]
 """,
     {
         "sft.kind": "sft", "sft.start": "base_model", "sft.data": "data/Capybara.jsonl", "sft.steps": 1000,
@@ -50,8 +51,8 @@ push_to_hub: true
         # TRL: r 16, alpha 32, dropout 0.05
         "sft.lora": {"rank": 16, "alpha": 32, "dropout": 0.05, "target_modules": "all-linear"},
     },
-    {"run.name": "Qwen2.5-0.5B-SFT", "run.seed": 42, "model.path": "Qwen/Qwen2.5-0.5B",
-     "model.dtype": "bfloat16"},  # TRL: bf16 unless fp16
+    {"run.name": "Qwen2.5-0.5B-SFT", "run.report_to": ["wandb", "tensorboard"], "run.seed": 42,
+     "model.path": "Qwen/Qwen2.5-0.5B", "model.dtype": "bfloat16"},  # TRL: bf16 unless fp16
     {"packing", "logging_steps", "eval_strategy", "eval_steps", "push_to_hub"},
 )  # fmt: skip
 TRL_REWARD = Case(
@@ -139,6 +140,7 @@ preprocessing_num_workers: 16
 output_dir: saves/llama3-8b/lora/sft
 logging_steps: 10
 plot_loss: true
+report_to: none
 ### train
 per_device_train_batch_size: 1
 gradient_accumulation_steps: 8
@@ -175,6 +177,7 @@ val_size: 0.1
 disable_gradient_checkpointing: true
 lr_scheduler_type: polynomial
 use_galore: true
+report_to: swanlab
 deepspeed: examples/deepspeed/ds_z3_config.json
 """,
     {
@@ -182,7 +185,7 @@ deepspeed: examples/deepspeed/ds_z3_config.json
         "simpo.gamma": 1.2, "simpo.learning_rate": 5e-5, "simpo.max_length": 2048, "simpo.schedule": "cosine",
     },
     {"model.chat_template": "tokenizer", "model.dtype": "float32"},
-    {"template", "lr_scheduler_type", "use_galore", "deepspeed"},
+    {"template", "report_to", "lr_scheduler_type", "use_galore", "deepspeed"},
 )  # fmt: skip
 LF_RM = Case(
     "llamafactory",

@@ -4,12 +4,14 @@ Stage kinds and the file as a whole stand in `boresight.config.sections`, which 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Paths = str | list[str]
+TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+TRACKERS: tuple[TrackerName, ...] = get_args(TrackerName)
 StopStrings = list[Annotated[str, Field(min_length=1)]]
 
 
@@ -29,6 +31,9 @@ class RunSection(Section):
     candidate learned from is a judge's, or an AI judges the comparison (docs/ai_feedback.md)."""
     cost_per_hour: PositiveFloat | None = None
     """What an hour of this machine costs, in whatever currency; the report then tells what each stage took of it."""
+    report_to: list[TrackerName] = Field(default=[])
+    """Trackers that follow the log of every stage that trains, each of an extra of its own (docs/trackers.md). One that
+    fails never ends a run, and metrics.jsonl stays the truth."""
 
 
 class ModelSection(Section):

@@ -18,6 +18,7 @@ from boresight.migration.training_arguments import (
     low_rank,
     optimizer_fields,
     passes,
+    reported,
     run_length,
     run_name,
 )
@@ -65,7 +66,11 @@ def from_axolotl(path: Path, folder: Path) -> Translation:
         held_out = 0.0
     template = _template(settings)
     sections = {
-        "run": {"name": run_name(settings, f"{kind}-from-axolotl"), "seed": settings.whole("seed", 42, least=0)},
+        "run": {
+            "name": run_name(settings, f"{kind}-from-axolotl"),
+            "seed": settings.whole("seed", 42, least=0),
+            **reported(settings),
+        },
         "model": {"path": _model(settings, folder), "dtype": arithmetic(settings, NAMES), "chat_template": template},
         "stages": stages_of(kind, files, fields, held_out, assumed),
     }

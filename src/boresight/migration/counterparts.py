@@ -169,7 +169,7 @@ LLAMA_FACTORY: dict[str, str] = HUGGING_FACE | {
     "include_effective_tokens_per_second": LOGGING,
     "model_revision": "give the revision's folder in model.path",
     "rope_scaling": "set it in the model's config.json",
-    "model_max_length": "set max_length",
+    "model_max_length": "the limit is max_length of the stage",
     "moe_aux_loss_coef": "no auxiliary loss of experts here",
     "quantization_method": "4-bit weights are those of bitsandbytes here",
     "double_quantization": "4-bit weights are kept with double quantisation here, in any case",

@@ -18,6 +18,7 @@ from boresight.migration.training_arguments import (
     low_rank,
     optimizer_fields,
     passes,
+    reported,
     run_length,
     run_name,
 )
@@ -61,7 +62,11 @@ def from_llama_factory(path: Path, folder: Path) -> Translation:
         assumed.append(NEVER_TRUNCATED)
         stages = stages_of(kind, files, fields, held_out, assumed)
     sections = {
-        "run": {"name": run_name(settings, f"{stage}-from-llama-factory"), "seed": settings.whole("seed", 42, least=0)},
+        "run": {
+            "name": run_name(settings, f"{stage}-from-llama-factory"),
+            "seed": settings.whole("seed", 42, least=0),
+            **reported(settings),
+        },
         "model": model,
         "stages": stages,
     }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from boresight.config.section_bases import TRACKERS
 from boresight.migration.settings import Settings
 
 SCHEDULES = {
@@ -16,7 +17,7 @@ SCHEDULES = {
 }
 EXACT_ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw", "adamw_apex_fused")
 DIFFERS = "the run differs"
-REPORTED = ("tensorboard", "wandb", "mlflow", "trackio")
+REPORTED: tuple[str, ...] = TRACKERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +132,15 @@ def run_name(settings: Settings, default: str) -> str:
     told, folder = settings.word("run_name"), settings.word("output_dir")
     found = told or (folder.rstrip("/").rpartition("/")[2] if folder else None) or default
     return re.sub(r"[^A-Za-z0-9._-]+", "-", found).strip("-._") or default
+
+
+def reported(settings: Settings) -> dict[str, Any]:
+    """`report_to` of the run: the trackers that are known here; others are named."""
+    asked = settings.words("report_to")
+    known = [name for name in asked if name in REPORTED]
+    if "all" in asked or set(asked) - {*REPORTED, "none"}:
+        settings.name("report_to", f"trackers here are {', '.join(REPORTED)}; these of them are taken: {known}")
+    return {"report_to": known} if known else {}
 
 
 def low_rank(

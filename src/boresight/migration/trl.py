@@ -18,6 +18,7 @@ from boresight.migration.training_arguments import (
     low_rank,
     optimizer_fields,
     passes,
+    reported,
     run_length,
     run_name,
 )
@@ -60,7 +61,11 @@ def from_trl(path: Path, folder: Path, method: str | None = None) -> Translation
         assumed.append("the assistant's tokens alone are trained; TRL trains prompts too unless it is told otherwise")
     held_out = settings.number("test_split_size", 0.0)
     sections = {
-        "run": {"name": run_name(settings, f"{method}-from-trl"), "seed": settings.whole("seed", 42, least=0)},
+        "run": {
+            "name": run_name(settings, f"{method}-from-trl"),
+            "seed": settings.whole("seed", 42, least=0),
+            **reported(settings),
+        },
         "model": {"path": _model(settings, folder), "dtype": arithmetic(settings, NAMES)},
         "stages": stages_of(kind, files, fields, held_out, assumed),
     }

@@ -18,12 +18,13 @@ from boresight.config.judge_sections import NO_PART_OF_A_RESULT
 from boresight.config.sections import StageSection
 from boresight.errors import CheckpointError
 from boresight.storage import canonical_json, hash_text, hash_tree, read_json, storage_faults, write_json
+from boresight.trackers.feed import NOTES_FILE, STATE_FILE
 
 MANIFEST = "manifest.json"
 IDENTITY = "identity.json"
 # What a stage under way needs to go on after a kill, and a finished one does not: the checkpoint of a training loop (a
-# folder where several processes wrote it), the chunks of sampled responses.
-WORKING = (IDENTITY, "checkpoint.pt", "checkpoint", "chunks")
+# folder where several processes wrote it), the chunks of sampled responses, its place in trackers.
+WORKING = (IDENTITY, "checkpoint.pt", "checkpoint", "chunks", STATE_FILE, NOTES_FILE)
 # Not part of what a stage made: times differ from run to run, the manifest is written last.
 NOT_OUTPUTS = (MANIFEST, "timings.jsonl", *WORKING)
 

@@ -12,6 +12,7 @@ from boresight.data.refusals import RowsAside
 from boresight.pipeline.artifacts import Identity, Input, RunFolder, stage_config
 from boresight.planning.workload import Workload
 from boresight.storage import hash_text, hash_tree
+from boresight.trackers.feed import NO_TRACKERS, Feed
 from boresight.training.processes import ALONE, Processes
 from boresight.training.run import Run
 
@@ -33,6 +34,8 @@ class StageContext:
     """What a person who watches the run should know."""
     processes: Processes = ALONE
     """Who builds the stage; only the first writes."""
+    feed: Feed = NO_TRACKERS
+    """Trackers that follow what the stage logs."""
     workloads: list[Workload] = dataclasses.field(default_factory=list)
     """What the stage is about to train on, told by itself: lengths, for what the planner expects of them."""
 
@@ -63,6 +66,7 @@ class StageContext:
             seed=self.seed,
             checkpoint_every=getattr(self.config, "checkpoint_every", 1),
             processes=self.processes,
+            feed=self.feed,
         )
 
 

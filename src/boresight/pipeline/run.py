@@ -21,8 +21,10 @@ from boresight.pipeline.artifacts import RunFolder, remove_half_written
 from boresight.pipeline.context import StageContext, identify
 from boresight.pipeline.out_of_memory import memory_told
 from boresight.pipeline.stage_usage import StageUsage, expected
+from boresight.pipeline.tracking import followed
 from boresight.runlog.writer import MetricsWriter
 from boresight.storage import read_json, write_json, write_text
+from boresight.trackers.feed import refuse_missing
 from boresight.training.processes import ALONE, Processes
 
 STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
@@ -78,6 +80,7 @@ def run_pipeline(
     Of several `processes` this is the first; the others `follow_run` meanwhile. Raises ConfigError for an unknown stage
     name or where `only` lacks an input.
     """
+    refuse_missing(pipeline.sections.run.report_to)
     prepare_torch(pipeline)
     runs = RunFolder(out)
     names = _chosen(pipeline, runs, only)
@@ -151,8 +154,13 @@ def build_stage(
         processes.agreed(identity)
         sharing = processes.for_stage()
     usage = StageUsage()
-    with memory_told(pipeline, name), RowsAside() as aside, arithmetic(pipeline.sections.model.dtype, default_device()):
-        context = StageContext(name, config, pipeline, runs, identity, folder, aside, say, sharing)
+    with (
+        memory_told(pipeline, name),
+        followed(pipeline, identity, runs, say) as feed,
+        RowsAside() as aside,
+        arithmetic(pipeline.sections.model.dtype, default_device()),
+    ):
+        context = StageContext(name, config, pipeline, runs, identity, folder, aside, say, sharing, feed)
         result = STAGES[config.kind](context, config) | _save_aside(aside, folder)
         taken = usage.metrics(folder) | expected(context)
     finished = runs.finish(identity, result)

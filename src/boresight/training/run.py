@@ -17,6 +17,7 @@ from torch import nn
 
 from boresight.errors import CheckpointError
 from boresight.runlog.writer import MetricsWriter
+from boresight.trackers.feed import NO_TRACKERS, Feed
 from boresight.training.checkpoint import Checkpoints
 from boresight.training.processes import ALONE, Processes
 from boresight.training.progress import ProgressBar
@@ -52,6 +53,7 @@ class Run:
         seed: int,
         checkpoint_every: int = 1,
         processes: Processes = ALONE,
+        feed: Feed = NO_TRACKERS,
     ) -> None:
         self.folder = folder
         self.seed = seed
@@ -61,6 +63,7 @@ class Run:
         self._checkpoint_every = checkpoint_every
         self._checkpoints = Checkpoints(folder, processes)
         self._writer = MetricsWriter(folder)
+        self._feed = feed
         self._parts: dict[str, Stateful] = {}
         self._next_step = 0
         self._usage = Usage()
@@ -119,6 +122,7 @@ class Run:
             metrics = {**metrics, **self._usage.metrics()}
         if self.processes.first:
             self._writer.append(step, metrics, split)
+            self._feed.follow(step, split, metrics)
 
     def log_samples(self, step: int, samples: Sequence[Mapping[str, Any]]) -> None:
         """Write records that show what a step was made of, a line each."""
@@ -159,6 +163,7 @@ class Run:
     def _rewind(self, position: Mapping[str, int]) -> None:
         if self.processes.first:
             self._writer.rewind(position)
+            self._feed.begin(self.folder)
 
 
 def _state(part: Stateful) -> dict[str, Any]:
