@@ -43,7 +43,17 @@ THIRD_PARTY = {
 }
 """Rooms that import nothing but these, besides the standard library."""
 
-WITHOUT_TORCH = ("config", "migration", "runlog", "stats", "planning", "diagnosis", "environment", "web/annotation", "data")
+WITHOUT_TORCH = (
+    "config",
+    "migration",
+    "runlog",
+    "stats",
+    "planning",
+    "diagnosis",
+    "environment",
+    "web/annotation",
+    "data",
+)
 WITH_TORCH = {"boresight.data.tokenize", "boresight.data.batches"}
 """Modules in those rooms that work on tensors; reading and checking data does not."""
 

@@ -347,9 +347,9 @@ learning_rate: 8e-6
 micro_batch_size: 1
 batch_size: 16
 """,
-    {"orpo.odds_ratio_coefficient": 0.2, "orpo.start": "base_model", "orpo.max_length": 512, "orpo.batch_size": 1},
+    {"orpo.odds_ratio_coefficient": 0.2, "orpo.start": "base_model", "orpo.max_length": 512, "orpo.batch_size": 16},
     {},
-    {"datasets[0].type", "batch_size"},
+    {"datasets[0].type"},
 )
 CASES = {
     "trl_sft": TRL_SFT, "trl_reward": TRL_REWARD, "trl_dpo": TRL_DPO, "trl_kto": TRL_KTO, "llamafactory_sft": LF_SFT,

@@ -90,6 +90,14 @@ def test_data_and_models_that_are_there_are_pointed_at_and_counted(tmp_path: Pat
     assert "num_train_epochs" in {named.key for named in steps.named}
 
 
+def test_a_part_of_a_file_is_named_since_a_file_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    text = "model_name_or_path: a/b\ndataset_name: rows.jsonl\ndataset_train_split: train[:9]\npacking: true\n"
+    assert "dataset_train_split" in {named.key for named in translated("trl", text, tmp_path).named}
+    hub = translated("trl", text.replace("rows.jsonl", "owner/rows"), tmp_path)
+    assert "dataset_train_split" in hub.translated and 'split="train[:9]"' in hub.missing[0]
+
+
 def test_names_of_llama_factory_are_looked_up_in_its_table_of_data(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -6,11 +6,12 @@ from typing import Any
 
 from boresight.errors import ConfigError
 from boresight.migration.counterparts import AXOLOTL
-from boresight.migration.data_files import DataFile, all_rows, data_file, model_place
+from boresight.migration.data_files import WHOLE_FILE, DataFile, all_rows, data_file, model_place
 from boresight.migration.preference_losses import dpo_loss
 from boresight.migration.settings import Settings, read_settings
 from boresight.migration.training_arguments import (
     DIFFERS,
+    Batches,
     Names,
     arithmetic,
     batch_fields,
@@ -49,7 +50,7 @@ def from_axolotl(path: Path, folder: Path) -> Translation:
     kind = _kind(settings)
     assumed: list[str] = []
     files = _files(settings, folder)
-    batch = batches(settings, NAMES, all_rows(files))
+    batch = _batches(settings, all_rows(files))
     epochs, steps = run_length(settings, NAMES, batch)
     total = steps or (batch.steps(epochs) if epochs else None)
     fields = passes(settings, kind, epochs, steps, batch)
@@ -118,6 +119,8 @@ def _files(settings: Settings, folder: Path) -> list[DataFile]:
             settings.fault(("datasets", index, "path"), place, "the path or name of a data set")
             continue
         found.append(data_file(place, folder, split=str(entry.get("split") or "train"), subset=entry.get("name")))
+        for key in ("split", "name") if found[-1].is_whole else ():
+            settings.name(("datasets", index, key), WHOLE_FILE)
         if isinstance(files, list) and len(files) > 1:
             settings.name(("datasets", index, "data_files"), "the first of them is taken; add the others to the stage")
         for key in entry:
@@ -134,6 +137,18 @@ def _form(told: Any) -> str:
     if isinstance(told, str) and told.startswith("alpaca"):
         return "Alpaca's rows are read, and written by the chat template in place of Alpaca's own text; the run differs"
     return "the form of rows is found by itself (docs/data.md); `boresight data inspect FILE` shows which"
+
+
+def _batches(settings: Settings, rows: int | None) -> Batches:
+    """`batch_size` is the whole batch, where no accumulation is given."""
+    total = settings.whole("batch_size", None)
+    batch = batches(settings, NAMES, rows)
+    if total is None:
+        return batch
+    if "gradient_accumulation_steps" in settings.keys:
+        settings.name("batch_size", "gradient_accumulation_steps decides, there as here")
+        return batch
+    return Batches(max(total // batch.micro, 1) * batch.micro, batch.micro, rows)
 
 
 def _limit(settings: Settings, assumed: list[str]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ LOADING = "about loading a model; here transformers loads it from model.path"
 REMOTE = "no code from a model's folder is run here"
 GENERATION = "about chatting with the model; `boresight chat` asks for it"
 
+ELSEWHERE = "belongs to another method than the file's, so nothing reads it, there as here"
+
 HUGGING_FACE: dict[str, str] = {
     **dict.fromkeys(
         ("deepspeed", "fsdp*", "ddp*", "local_rank", "tf32", "torch_compile*", "torch_empty_cache_steps", "use_cpu",
@@ -73,6 +75,11 @@ TRL: dict[str, str] = HUGGING_FACE | {
         "log-probabilities of the reference are computed once before the first update wherever that is possible",
     ),
     **dict.fromkeys(("packing*", "eval_packing"), "rows are never joined here, so that none sees another"),
+    **dict.fromkeys(
+        ("beta", "loss_type", "loss_weights", "label_smoothing", "desirable_weight", "undesirable_weight",
+         "center_rewards_coefficient"),
+        ELSEWHERE,
+    ),
     "disable_dropout": "preference and reward stages train without dropout; sft as the model's config says",
     "truncation_mode": "nothing is ever truncated; rows over max_length are left out and counted",
     "assistant_only_loss": "only the assistant's tokens are trained here, in any case",
@@ -154,6 +161,11 @@ LLAMA_FACTORY: dict[str, str] = HUGGING_FACE | {
         ("top_p", "top_k", "repetition_penalty", "length_penalty"),
         "responses are sampled from the whole distribution here, as their log-probabilities are taken",
     ),
+    **dict.fromkeys(
+        ("pref_*", "simpo_gamma", "kto_*", "dpo_label_smoothing", "ppo_*", "reward_model*", "ref_model",
+         "max_new_tokens", "temperature"),
+        ELSEWHERE,
+    ),
     "max_length": GENERATION,
     "train_on_prompt": "only the assistant's tokens are trained here",
     "mask_history": "all of the assistant's turns are trained here, not the last one alone",
@@ -229,6 +241,7 @@ AXOLOTL: dict[str, str] = HUGGING_FACE | {
     ),
     **dict.fromkeys(("generate_samples", "generation_*", "num_generation_samples"), GENERATION),
     **dict.fromkeys(("trl", "vllm", "plugins", "ebft", "qat", "quantization"), "belongs to methods that are not here"),
+    **dict.fromkeys(("orpo_alpha", "simpo_gamma", "kto_*", "dpo_*", "center_rewards_coefficient"), ELSEWHERE),
     "strict": "unknown settings are always refused here",
     "train_on_inputs": "only the assistant's tokens are trained here",
     "dpo_use_weighting": "no weighting by probability (WPO) here; the run differs",

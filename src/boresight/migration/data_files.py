@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+WHOLE_FILE = "a file is read whole here, whatever part of it is named; cut the file itself: `boresight data split`"
 ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".arrow")
 
 
@@ -14,6 +15,11 @@ class DataFile(NamedTuple):
     place: str
     fetch: str | None
     rows: int | None
+
+    @property
+    def is_whole(self) -> bool:
+        """It is a file, which is read from its first row to its last: what a hub would be asked for has no place."""
+        return self.fetch is None or "load_dataset" not in self.fetch
 
 
 def data_file(

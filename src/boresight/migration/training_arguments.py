@@ -130,6 +130,8 @@ def arithmetic(settings: Settings, names: Names) -> str:
 def run_name(settings: Settings, default: str) -> str:
     """The run's name: `run_name`, or the last part of `output_dir`."""
     told, folder = settings.word("run_name"), settings.word("output_dir")
+    if told:
+        settings.name("output_dir", "run_name names the run; its folder is runs/NAME, or --out of `boresight run`")
     found = told or (folder.rstrip("/").rpartition("/")[2] if folder else None) or default
     return re.sub(r"[^A-Za-z0-9._-]+", "-", found).strip("-._") or default
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from boresight.errors import ConfigError
 from boresight.migration.counterparts import TRL
-from boresight.migration.data_files import DataFile, all_rows, data_file, model_place
+from boresight.migration.data_files import WHOLE_FILE, DataFile, all_rows, data_file, model_place
 from boresight.migration.preference_losses import dpo_loss
 from boresight.migration.settings import Settings, read_settings
 from boresight.migration.training_arguments import (
@@ -22,7 +22,7 @@ from boresight.migration.training_arguments import (
     run_length,
     run_name,
 )
-from boresight.migration.translation import NEVER_TRUNCATED, Translation, stages_of, translation
+from boresight.migration.translation import NEVER_TRUNCATED, PAIRED, Translation, stages_of, translation
 
 TOOL = "TRL"
 METHODS = {"sft": "sft", "reward": "reward_model", "dpo": "dpo", "orpo": "orpo", "kto": "kto"}
@@ -60,6 +60,9 @@ def from_trl(path: Path, folder: Path, method: str | None = None) -> Translation
     if kind == "sft":
         assumed.append("the assistant's tokens alone are trained; TRL trains prompts too unless it is told otherwise")
     held_out = settings.number("test_split_size", 0.0)
+    if held_out and (held_out >= 1 or kind not in PAIRED):
+        settings.name("test_split_size", "a share of pairs can be held out here; cut the file itself")
+        held_out = 0.0
     sections = {
         "run": {
             "name": run_name(settings, f"{method}-from-trl"),
@@ -100,6 +103,9 @@ def _files(settings: Settings, folder: Path) -> list[DataFile]:
     found = []
     if name := settings.word("dataset_name"):
         found.append(data_file(name, folder, split=split, subset=settings.word("dataset_config")))
+        if found[0].is_whole:
+            settings.name("dataset_train_split", WHOLE_FILE)
+            settings.name("dataset_config", WHOLE_FILE)
     mixture = settings.raw("datasets") or []
     if not isinstance(mixture, list) or not all(isinstance(part, Mapping) for part in mixture):
         settings.fault(("datasets",), mixture, "a list of mappings, each with a path")
@@ -111,6 +117,8 @@ def _files(settings: Settings, folder: Path) -> list[DataFile]:
             settings.fault(("datasets", index, "path"), place, "the path or name of a data set")
             continue
         found.append(data_file(place, folder, split=str(part.get("split", "train")), subset=part.get("name")))
+        for key in ("split", "name") if found[-1].is_whole else ():
+            settings.name(("datasets", index, key), WHOLE_FILE)
         for key in ("columns", "fraction", "data_dir", "streaming"):
             settings.name(("datasets", index, key), "rows are read whole, by their form; cut the file itself")
         if not isinstance(files, str):

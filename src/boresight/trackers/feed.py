@@ -75,7 +75,7 @@ class Feed:
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
         make: Callable[[TrackerName], Tracker] = make_tracker,
     ) -> None:
-        self._names, self._make_card, self._say, self._make = names, card, say, make
+        self._names, self._make_card, self._say, self._make = tuple(dict.fromkeys(names)), card, say, make
         self._trackers: dict[TrackerName, Tracker] = {}
         self._known: dict[TrackerName, dict[str, int]] = {}
 
