@@ -7,6 +7,7 @@ import pytest
 
 from boresight.errors import ConfigError
 from boresight.pipeline.run import run_pipeline
+from boresight.pipeline.tracking import tracker_findings
 from boresight.runlog.reader import read_metrics
 from boresight.storage import read_json
 
@@ -44,3 +45,4 @@ def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match="boresight\\[track-wandb\\]"):
         run_pipeline(pipeline, tmp_path / "run", say=lambda line: None)
     assert not (tmp_path / "run").exists()
+    assert [(found.id, found.severity) for found in tracker_findings(pipeline)] == [("tracker_missing", "error")]

@@ -30,6 +30,7 @@ from boresight.pipeline.check_memory import (
 from boresight.pipeline.check_method import method_findings
 from boresight.pipeline.check_quality import quality_findings
 from boresight.pipeline.check_regulated import regulated_findings
+from boresight.pipeline.tracking import tracker_findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def check_pipeline(
         *regulated_findings(pipeline, data),
         *memory_findings(lines, machine),
         *quantization_findings(pipeline, machine),
+        *tracker_findings(pipeline),
     ]
     return Check(pipeline, data.files, lines, machine, gravest_first(findings))
 

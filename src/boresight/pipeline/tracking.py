@@ -6,10 +6,16 @@ from importlib.metadata import version
 
 from boresight.config.pipeline import Pipeline
 from boresight.pipeline.artifacts import Identity, RunFolder
-from boresight.trackers.feed import Feed, flat
+from boresight.pipeline.check_findings import Finding
+from boresight.trackers.feed import Feed, flat, missing
 from boresight.trackers.tracker import RunCard
 
 FOLDER = "trackers"
+
+
+def tracker_findings(pipeline: Pipeline) -> list[Finding]:
+    """Trackers that are asked for and not installed."""
+    return [Finding("tracker_missing", "error", None, line) for line in missing(pipeline.sections.run.report_to)]
 
 
 @contextmanager

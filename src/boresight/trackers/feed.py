@@ -44,15 +44,19 @@ PLACES: dict[TrackerName, Place] = {
 assert set(PLACES) == set(TRACKERS)
 
 
-def refuse_missing(names: Sequence[TrackerName]) -> None:
-    """ConfigError for trackers whose packages are not installed, with the extra that holds each."""
-    faults = [
+def missing(names: Sequence[TrackerName]) -> list[str]:
+    """A line for each tracker whose package is not installed, with the extra that holds it."""
+    return [
         f"run.report_to: {name}: the package {PLACES[name].package} is not installed. Install it "
         f"(pip install 'boresight[track-{name}]'), or take the name out."
         for name in names
         if importlib.util.find_spec(PLACES[name].package) is None
     ]
-    if faults:
+
+
+def refuse_missing(names: Sequence[TrackerName]) -> None:
+    """ConfigError for these."""
+    if faults := missing(names):
         raise ConfigError(faults)
 
 
