@@ -57,7 +57,7 @@ _ANY: dict[str, str] = {
     "policy/sampler_kl": "gen_kl_error mismatch_kl mismatch_kl/all/mean vllm_kl rollout_corr/kl sampling/kl",
     "policy/sampler_probability_gap": "training/rollout_probs_diff_mean sampling/sampling_logp_difference/mean",
     "policy/sampler_probability_factor": "token_mult_prob_error",
-    "policy/log_odds_ratio": "log_odds_ratio",
+    "policy/log_odds_ratio": "log_odds_chosen",  # TRL's log_odds_ratio is the log-sigmoid of it
     "reward/score": "objective/scores ppo/mean_scores critic/score/mean reward avg_reward average_reward_score "
     "rollout_scores/mean reward/mean reward/all/mean env/all/reward/total env/reward_mean rewards_avg mean_reward "
     "reward_mean average_reward avg_score reward_score score mean_score success_rate episode_reward",
