@@ -1,5 +1,6 @@
 """`boresight label serve`: the annotation app in the browser."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +41,15 @@ def serve(
     user_network: Annotated[
         list[str] | None, typer.Option(metavar="CIDR", help="From where that header is believed; may be repeated.")
     ] = None,
+    oidc_issuer: Annotated[
+        str | None, typer.Option(metavar="URL", help="Identity provider (OpenID Connect) to log in at, too.")
+    ] = None,
+    oidc_client: Annotated[
+        str | None, typer.Option(metavar="ID", help="Our name there; its secret stands in BORESIGHT_OIDC_SECRET.")
+    ] = None,
+    oidc_claim: Annotated[
+        str, typer.Option(metavar="NAME", help="What of its answer is the name that people joined under.")
+    ] = "email",
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Label in the browser, alone or as a team.
@@ -61,10 +71,11 @@ def serve(
         raise ConfigError("nothing to serve: give a file of tasks, or a store with --store.")
     place = store or str(store_beside(tasks or Path()))
     with web_packages():
-        from boresight.web.annotation.pages.start import Front, open_annotation, trusted_proxy
+        from boresight.web.annotation.pages.start import Front, identity_provider, open_annotation, trusted_proxy
 
     proxy = trusted_proxy(user_header, user_network or ())
-    front = Front(host=host, port=port, site=site, proxy=proxy)
+    oidc = identity_provider(oidc_issuer, oidc_client, oidc_claim, os.environ.get("BORESIGHT_OIDC_SECRET"))
+    front = Front(host=host, port=port, site=site, proxy=proxy, oidc=oidc)
     if tasks is not None:
         _import(tasks, place, project or name_of(tasks), overlap, pairs)
     with opened(place, create=tasks is not None) as opened_store:
@@ -99,7 +110,5 @@ def secret_file(place: str) -> Path:
     """Where the key that signs sessions lies: beside a store in a file, else in the user's own folder for such."""
     if "://" not in place:
         return Path(f"{place}.key")
-    import os
-
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return home / "boresight" / "label.key"

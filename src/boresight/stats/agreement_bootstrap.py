@@ -119,8 +119,10 @@ def _alpha(counts: Table, drawn: Table) -> Table:
     totals = counts.T @ drawn  # (values, replicates)
     ratings = totals.sum(axis=0)
     expected = (ratings * ratings - (totals * totals).sum(axis=0)) / (ratings - 1)
-    observed = unequal @ drawn
-    return 1 - np.divide(observed, expected, out=np.full_like(observed, np.nan), where=expected > 0)
+    observed: Table = unequal @ drawn
+    ratio = np.full_like(observed, np.nan)
+    np.divide(observed, expected, out=ratio, where=expected > 0)
+    return 1 - ratio
 
 
 def _beyond_chance(observed: Table, expected: Table) -> Table:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from boresight.errors import ConfigError
 from boresight.web.access import TrustedProxy
@@ -13,6 +14,9 @@ from boresight.web.annotation.store import Store
 from boresight.web.serving import bind, is_loopback, link_of, open_in_browser, serve
 from boresight.web.sessions import secret_of
 from boresight.web.shell import LOOPBACK
+
+if TYPE_CHECKING:
+    from boresight.web.oidc import Provider
 
 INVITE_SECONDS = 24 * 3600.0
 
@@ -25,6 +29,7 @@ class Front:
     port: int
     site: str | None = None
     proxy: TrustedProxy | None = None
+    oidc: "Provider | None" = None
 
 
 def open_annotation(
@@ -35,7 +40,9 @@ def open_annotation(
     Raises ServiceError where the address is taken.
     """
     with bind(front.host, front.port) as bound:
-        app = build_annotation(store, secret_of(secret_file), hosts=_hosts(front), site=front.site, proxy=front.proxy)
+        app = build_annotation(
+            store, secret_of(secret_file), hosts=_hosts(front), site=front.site, proxy=front.proxy, oidc=front.oidc
+        )
         first = not any(person.may("admin") for person in all_people(store))
         path = f"/join/{make_invite(store, 'admin', valid_seconds=INVITE_SECONDS)}" if first else "/"
         link = f"{front.site.rstrip('/')}{path}" if front.site else link_of(bound, front.host, path)
@@ -69,3 +76,18 @@ def trusted_proxy(header: str | None, networks: Sequence[str]) -> TrustedProxy |
         return TrustedProxy(header, tuple(ip_network(one) for one in networks))
     except ValueError as error:
         raise ConfigError(f"--user-network: {error}; expected an address or a network such as 10.0.0.0/8.") from error
+
+
+def identity_provider(issuer: str | None, client_id: str | None, claim: str, secret: str | None) -> "Provider | None":
+    """Raises ConfigError where half of it is missing, for an address that is not https, or without the extra `oidc`."""
+    if issuer is None and client_id is None:
+        return None
+    if not issuer or not client_id:
+        raise ConfigError("--oidc-issuer and --oidc-client belong together: give both, or none.")
+    try:
+        from boresight.web.oidc import IdentityProvider, Provider
+    except ModuleNotFoundError as error:
+        raise ConfigError("--oidc-issuer needs the package authlib: pip install 'boresight[oidc]'.") from error
+    provider = Provider(issuer=issuer, client_id=client_id, secret=secret or None, claim=claim)
+    IdentityProvider(provider)  # checks the address
+    return provider
