@@ -3,13 +3,17 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from boresight.cli.label_import import read_and_add
+from boresight.cli.label_live import Sampling, live_maker
 from boresight.cli.labelling import need_packages, opened
 from boresight.cli.web_extra import web_packages
+
+if TYPE_CHECKING:
+    from boresight.web.annotation.settings import Settings
 
 PORT = 7008
 STORE_ENDING = ".labels.db"
@@ -28,6 +32,12 @@ def serve(
     ] = None,
     overlap: Annotated[str, typer.Option("--overlap", metavar="N|P%", help="Of a new project: answers a task.")] = "1",
     pairs: Annotated[bool, typer.Option("--pairs", help="Of sampled responses, couples and no rankings.")] = False,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="Answers prompts of TASKS while people label.")
+    ] = None,
+    responses: Annotated[int, typer.Option(min=2, max=9, help="With --model: of each prompt.")] = 2,
+    temperature: Annotated[float, typer.Option(min=0.01, help="With --model: of its sampling.")] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="With --model: longest response.")] = 256,
     host: Annotated[str, typer.Option(help="Address to listen on; others than this machine should come by https.")] = (
         "127.0.0.1"
     ),
@@ -56,12 +66,14 @@ def serve(
 
     Tasks are put into a store beside their file (tasks.labels.db), which is made at the first start; those that are
     there already are left as they are, so that the same command starts the app again. At first it prints a link that
-    makes the admin, who invites others by links. It listens on this machine alone unless --host says otherwise. Ctrl-C
-    ends it; what was answered is on the disk.
+    makes the admin, who invites others by links. With --model TASKS holds prompts, which the model answers beside the
+    pages, always some tasks ahead of the people; it goes on where it was at the next start. It listens on this machine
+    alone unless --host says otherwise. Ctrl-C ends it; what was answered is on the disk.
 
     \b
     Example:
       boresight label serve tasks.jsonl --overlap 2 --open
+      boresight label serve prompts.jsonl --model runs/kube-assistant/stages/ppo
       boresight label serve --store postgresql://boresight@db/labels --site https://labels.example.org
     """
     from boresight.errors import ConfigError
@@ -76,17 +88,32 @@ def serve(
     proxy = trusted_proxy(user_header, user_network or ())
     oidc = identity_provider(oidc_issuer, oidc_client, oidc_claim, os.environ.get("BORESIGHT_OIDC_SECRET"))
     front = Front(host=host, port=port, site=site, proxy=proxy, oidc=oidc)
-    if tasks is not None:
+    make = None
+    if model is not None:
+        if tasks is None:
+            raise ConfigError("--model: answers prompts; give a file of them as TASKS.")
+        sampling = Sampling(model, responses, temperature, max_new_tokens)
+        make = live_maker(tasks, sampling, project or name_of(tasks), _settings(overlap))
+    elif tasks is not None:
         _import(tasks, place, project or name_of(tasks), overlap, pairs)
     with opened(place, create=tasks is not None) as opened_store:
-        open_annotation(opened_store, secret_file(place), front, open_page=open_page, say=_say)
+        worker = make(opened_store) if make else None
+        try:
+            open_annotation(opened_store, secret_file(place), front, open_page=open_page, say=_say)
+        finally:
+            if worker is not None:
+                worker.stop()
 
 
-def _import(tasks: Path, place: str, project: str, overlap: str, pairs: bool) -> None:
+def _settings(overlap: str) -> "Settings":
     from boresight.web.annotation.settings import Settings, parse_overlap
 
     count, more = parse_overlap(overlap)
-    result = read_and_add([tasks], place, project, Settings(overlap=count, more_share=more), pairs)
+    return Settings(overlap=count, more_share=more)
+
+
+def _import(tasks: Path, place: str, project: str, overlap: str, pairs: bool) -> None:
+    result = read_and_add([tasks], place, project, _settings(overlap), pairs)
     print(f"{result['added'][str(tasks)]:,} tasks added to {project} in {place}", file=sys.stderr)
 
 
