@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     from boresight.web.annotation.settings import Settings
     from boresight.web.annotation.urgency import Scorer
 
+ScoreFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--scores", metavar="FILE", help="A reward model's id and scores of each task; may be repeated."),
+]
+
+RewardModels = Annotated[
+    list[Path] | None,
+    typer.Option("--reward-model", metavar="DIR", help="Scores the responses now; may be repeated."),
+]
+
+CriteriaFile = Annotated[
+    str | None, typer.Option("--criteria", metavar="NAME|FILE", help="A rubric whose questions are asked too.")
+]
+
+Guidelines = Annotated[
+    Path | None, typer.Option("--guidelines", metavar="FILE", help="What annotators read first (Markdown).")
+]
+
 
 def import_tasks(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Tasks, responses or pairs; see docs.")],
@@ -23,12 +41,8 @@ def import_tasks(
         str, typer.Option("--overlap", metavar="N|P%", help="Answers a task; 30%: a second one of so many tasks.")
     ] = "1",
     pairs: Annotated[bool, typer.Option("--pairs", help="Of sampled responses, couples and no rankings.")] = False,
-    criteria: Annotated[
-        str | None, typer.Option("--criteria", metavar="NAME|FILE", help="A rubric whose questions are asked too.")
-    ] = None,
-    guidelines: Annotated[
-        Path | None, typer.Option("--guidelines", metavar="FILE", help="What annotators read first (Markdown).")
-    ] = None,
+    criteria: CriteriaFile = None,
+    guidelines: Guidelines = None,
     gold_every: Annotated[
         int, typer.Option("--gold-every", min=0, help="A task with a known answer in about so many.")
     ] = 0,
@@ -39,14 +53,8 @@ def import_tasks(
     route: Annotated[
         str, typer.Option("--route", help="What goes first: order (of the files), uncertainty or dispute.")
     ] = "order",
-    scores: Annotated[
-        list[Path] | None,
-        typer.Option("--scores", metavar="FILE", help="A reward model's id and scores of each task; may be repeated."),
-    ] = None,
-    reward_models: Annotated[
-        list[Path] | None,
-        typer.Option("--reward-model", metavar="DIR", help="Scores the responses now; may be repeated."),
-    ] = None,
+    scores: ScoreFiles = None,
+    reward_models: RewardModels = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the order of responses and of other draws.")] = 0,
     as_json: AsJson = False,
 ) -> None:

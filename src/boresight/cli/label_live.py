@@ -1,9 +1,11 @@
-"""Responses of a model for `boresight label serve --model`; torch is loaded in the thread that samples, and only there."""
+"""Responses of a model for `boresight label serve --model`; torch is loaded in the thread that samples alone."""
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
 
 from boresight.models.model_folder import model_folder
 
@@ -12,6 +14,14 @@ if TYPE_CHECKING:
     from boresight.web.annotation.live import LiveWorker, Sampler
     from boresight.web.annotation.settings import Settings
     from boresight.web.annotation.store import Store
+
+
+Model = Annotated[
+    Path | None, typer.Option("--model", metavar="DIR", help="Answers prompts of TASKS while people label.")
+]
+Responses = Annotated[int, typer.Option(min=2, max=9, help="With --model: of each prompt.")]
+Temperature = Annotated[float, typer.Option(min=0.01, help="With --model: of its sampling.")]
+LongestResponse = Annotated[int, typer.Option(min=1, help="With --model: longest response.")]
 
 
 class Sampling(NamedTuple):

@@ -7,8 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from boresight.cli.label_front import (
+    Host,
+    OidcClaim,
+    OidcClient,
+    OidcIssuer,
+    Port,
+    ServedProject,
+    ServedStore,
+    Site,
+    TaskFile,
+    UserHeader,
+    UserNetwork,
+)
 from boresight.cli.label_import import read_and_add
-from boresight.cli.label_live import Sampling, live_maker
+from boresight.cli.label_live import LongestResponse, Model, Responses, Sampling, Temperature, live_maker
 from boresight.cli.labelling import need_packages, opened
 from boresight.cli.web_extra import web_packages
 
@@ -20,46 +33,23 @@ STORE_ENDING = ".labels.db"
 
 
 def serve(
-    tasks: Annotated[
-        Path | None, typer.Argument(metavar="[TASKS]", help="Tasks, responses or pairs, as `label import` reads them.")
-    ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", metavar="STORE", help="A path, or postgresql://user@host/name; else beside TASKS."),
-    ] = None,
-    project: Annotated[
-        str | None, typer.Option("--project", metavar="NAME", help="Made where there is none; else the file's name.")
-    ] = None,
+    tasks: TaskFile = None,
+    store: ServedStore = None,
+    project: ServedProject = None,
     overlap: Annotated[str, typer.Option("--overlap", metavar="N|P%", help="Of a new project: answers a task.")] = "1",
     pairs: Annotated[bool, typer.Option("--pairs", help="Of sampled responses, couples and no rankings.")] = False,
-    model: Annotated[
-        Path | None, typer.Option("--model", metavar="DIR", help="Answers prompts of TASKS while people label.")
-    ] = None,
-    responses: Annotated[int, typer.Option(min=2, max=9, help="With --model: of each prompt.")] = 2,
-    temperature: Annotated[float, typer.Option(min=0.01, help="With --model: of its sampling.")] = 1.0,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="With --model: longest response.")] = 256,
-    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine should come by https.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = PORT,
-    site: Annotated[
-        str | None, typer.Option(metavar="URL", help="What people open, where a proxy stands in front: https://…")
-    ] = None,
-    user_header: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Header in which a proxy tells who has logged in there.")
-    ] = None,
-    user_network: Annotated[
-        list[str] | None, typer.Option(metavar="CIDR", help="From where that header is believed; may be repeated.")
-    ] = None,
-    oidc_issuer: Annotated[
-        str | None, typer.Option(metavar="URL", help="Identity provider (OpenID Connect) to log in at, too.")
-    ] = None,
-    oidc_client: Annotated[
-        str | None, typer.Option(metavar="ID", help="Our name there; its secret stands in BORESIGHT_OIDC_SECRET.")
-    ] = None,
-    oidc_claim: Annotated[
-        str, typer.Option(metavar="NAME", help="What of its answer is the name that people joined under.")
-    ] = "email",
+    model: Model = None,
+    responses: Responses = 2,
+    temperature: Temperature = 1.0,
+    max_new_tokens: LongestResponse = 256,
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
+    site: Site = None,
+    user_header: UserHeader = None,
+    user_network: UserNetwork = None,
+    oidc_issuer: OidcIssuer = None,
+    oidc_client: OidcClient = None,
+    oidc_claim: OidcClaim = "email",
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Label in the browser, alone or as a team.
@@ -85,9 +75,8 @@ def serve(
     with web_packages():
         from boresight.web.annotation.pages.start import Front, identity_provider, open_annotation, trusted_proxy
 
-    proxy = trusted_proxy(user_header, user_network or ())
     oidc = identity_provider(oidc_issuer, oidc_client, oidc_claim, os.environ.get("BORESIGHT_OIDC_SECRET"))
-    front = Front(host=host, port=port, site=site, proxy=proxy, oidc=oidc)
+    front = Front(host=host, port=port, site=site, proxy=trusted_proxy(user_header, user_network or ()), oidc=oidc)
     make = None
     if model is not None:
         if tasks is None:

@@ -16,11 +16,6 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
-
 from boresight.errors import ConfigError
 from boresight.web.serving import is_loopback
 
@@ -69,11 +64,13 @@ class IdentityProvider:
         self.provider, self._clock = provider, clock
         self._lock = threading.Lock()
         self._metadata: Mapping[str, Any] | None = None
-        self._keys: KeySet | None = None
+        self._keys: Any = None  # joserfc.jwk.KeySet
         self._keys_at = 0.0
 
     def address(self, attempt: Attempt, redirect: str) -> str:
         """Where to send the browser."""
+        from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
         asked = {
             "response_type": "code",
             "client_id": self.provider.client_id,
@@ -115,6 +112,9 @@ class IdentityProvider:
 
     def _claims(self, token: str, nonce: str) -> Mapping[str, Any]:
         """The claims of a token that the provider signed, for us, now, and in answer to this attempt."""
+        from joserfc import jwt
+        from joserfc.errors import JoseError
+
         try:
             claims: Mapping[str, Any] = self._decoded(token).claims
             now = self._clock()
@@ -137,8 +137,11 @@ class IdentityProvider:
             raise NotIdentified("the ID token was made for another program")
         return claims
 
-    def _decoded(self, token: str) -> jwt.Token:
+    def _decoded(self, token: str) -> Any:
         """By the keys that are known, or, where these do not fit, by those of now: providers exchange them."""
+        from joserfc import jwt
+        from joserfc.errors import JoseError
+
         try:
             return jwt.decode(token, self._key_set(fresh=False), algorithms=ALGORITHMS)
         except (JoseError, ValueError):
@@ -154,7 +157,9 @@ class IdentityProvider:
             raise NotIdentified("the provider has not verified the email address")
         return name
 
-    def _key_set(self, *, fresh: bool) -> KeySet:
+    def _key_set(self, *, fresh: bool) -> Any:
+        from joserfc.jwk import KeySet
+
         address = self._known("jwks_uri")
         with self._lock:
             if self._keys is None or fresh:

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -16,15 +15,14 @@ from boresight.web.annotation.refused import Reason, RefusedError
 from boresight.web.annotation.store import Store
 from boresight.web.faults import fault, wants_page
 from boresight.web.login import login_routes
+from boresight.web.oidc import IdentityProvider, Provider
+from boresight.web.oidc_login import PATH as OIDC
+from boresight.web.oidc_login import oidc_routes
 from boresight.web.passwords import Passwords
 from boresight.web.sessions import Sessions
 from boresight.web.shell import LOOPBACK, build_shell
 
-if TYPE_CHECKING:
-    from boresight.web.oidc import Provider
-
 FACE = "annotation"
-OIDC_PATH = "/login/oidc"
 MOST_UPLOAD_BYTES = 64 << 20
 """Of a file of tasks that an admin sends; larger ones go in by `boresight label import`."""
 
@@ -50,7 +48,7 @@ def build_annotation(
     site: str | None = None,
     proxy: TrustedProxy | None = None,
     passwords: Passwords | None = None,
-    oidc: "Provider | None" = None,
+    oidc: Provider | None = None,
 ) -> FastAPI:
     """`secret` signs the sessions; see `sessions.secret_of`. `site`: the address that people open ("https://…"), where
     it is not the one that requests come under."""
@@ -67,9 +65,9 @@ def build_annotation(
     app.state.store = store
     app.state.site = site
     app.state.figures = FigureKeeper(store)
-    app.include_router(login_routes(elsewhere=OIDC_PATH if oidc else ""), include_in_schema=False)
+    app.include_router(login_routes(elsewhere=OIDC if oidc else ""), include_in_schema=False)
     if oidc is not None:
-        app.include_router(_oidc_routes(oidc, secret, site))
+        app.include_router(oidc_routes(IdentityProvider(oidc), secret, site=site))
     for part in (annotate, join, review, admin, people_pages, api):
         app.include_router(part.router)
 
@@ -81,14 +79,6 @@ def build_annotation(
         return JSONResponse({"error": str(error), "reason": error.reason}, status)
 
     return app
-
-
-def _oidc_routes(oidc: "Provider", secret: bytes, site: str | None) -> APIRouter:
-    """Of an extra of its own, so loaded only where it is asked for."""
-    from boresight.web.oidc import IdentityProvider
-    from boresight.web.oidc_login import oidc_routes
-
-    return oidc_routes(IdentityProvider(oidc), secret, site=site)
 
 
 def _moment(at: float) -> str:

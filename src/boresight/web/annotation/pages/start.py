@@ -2,21 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from boresight.errors import ConfigError
 from boresight.web.access import TrustedProxy
 from boresight.web.annotation.pages.app import build_annotation
 from boresight.web.annotation.people import all_people, make_invite
 from boresight.web.annotation.store import Store
+from boresight.web.oidc import IdentityProvider, Provider
 from boresight.web.serving import bind, is_loopback, link_of, open_in_browser, serve
 from boresight.web.sessions import secret_of
 from boresight.web.shell import LOOPBACK
-
-if TYPE_CHECKING:
-    from boresight.web.oidc import Provider
 
 INVITE_SECONDS = 24 * 3600.0
 
@@ -29,7 +27,7 @@ class Front:
     port: int
     site: str | None = None
     proxy: TrustedProxy | None = None
-    oidc: "Provider | None" = None
+    oidc: Provider | None = None
 
 
 def open_annotation(
@@ -78,16 +76,15 @@ def trusted_proxy(header: str | None, networks: Sequence[str]) -> TrustedProxy |
         raise ConfigError(f"--user-network: {error}; expected an address or a network such as 10.0.0.0/8.") from error
 
 
-def identity_provider(issuer: str | None, client_id: str | None, claim: str, secret: str | None) -> "Provider | None":
+def identity_provider(issuer: str | None, client_id: str | None, claim: str, secret: str | None) -> Provider | None:
     """Raises ConfigError where half of it is missing, for an address that is not https, or without the extra `oidc`."""
     if issuer is None and client_id is None:
         return None
     if not issuer or not client_id:
         raise ConfigError("--oidc-issuer and --oidc-client belong together: give both, or none.")
-    try:
-        from boresight.web.oidc import IdentityProvider, Provider
-    except ModuleNotFoundError as error:
-        raise ConfigError("--oidc-issuer needs the package authlib: pip install 'boresight[oidc]'.") from error
+    missing = [name for name in ("authlib", "joserfc") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"--oidc-issuer needs the package {missing[0]}: pip install 'boresight[oidc]'.")
     provider = Provider(issuer=issuer, client_id=client_id, secret=secret or None, claim=claim)
     IdentityProvider(provider)  # checks the address
     return provider
