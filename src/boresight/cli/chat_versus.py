@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from boresight.models.conversation import Conversation
 from boresight.errors import DataError
 from boresight.feedback.duel import Duel, writable
+from boresight.models.conversation import Conversation
 
 ASK = "better? 1 A much … 4 the same … 7 B much, b both bad, x cannot judge, Enter: no vote> "
 HELP = "answers are A and B in an order drawn anew each time; /reset begins a new conversation, /quit leaves"

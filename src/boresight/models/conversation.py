@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, TextStreamer
 
-from boresight.models.model_folder import model_folder
 from boresight.data.tokenize import encode_prompt
 from boresight.errors import DataError
 from boresight.models.loading import context_length, default_device
+from boresight.models.model_folder import model_folder
 from boresight.models.roles import FrozenPolicy, build_frozen_policy
 from boresight.records import Message
 
