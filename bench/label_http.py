@@ -10,10 +10,8 @@ gets no answer sends the same again, with the same key. Requests that met a kill
 is read, as `label_load.py` reads it. The last line is one JSON object.
 """
 
-import argparse
 import http.client
 import json
-import math
 import os
 import random
 import signal
@@ -26,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from label_load import faults, made_tasks, milliseconds
+from label_load import faults, load_options, made_tasks, milliseconds
 
 from boresight.web.annotation.people import add_person, make_token
 from boresight.web.annotation.projects import add_tasks, make_project
@@ -178,13 +176,7 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", metavar="PLACE", help="a new file or an empty database; by default temporary")
-    parser.add_argument("--people", type=int, default=50)
-    parser.add_argument("--tasks", type=int, default=10_000)
-    parser.add_argument("--overlap", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=math.inf, help="stop then, although tasks are left")
-    parser.add_argument("--pause", type=float, default=0.5, help="mean seconds before each claim and each submit")
+    parser = load_options(__doc__)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--kill-every", type=float, default=15.0, metavar="SECONDS")
     given = parser.parse_args()

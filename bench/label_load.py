@@ -138,15 +138,20 @@ def measure(place: str, *, people: int, count: int, overlap: int, pause: float, 
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def load_options(purpose: str | None) -> argparse.ArgumentParser:
+    """The options that both loads have."""
+    parser = argparse.ArgumentParser(description=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", metavar="PLACE", help="a new file or an empty database; by default temporary")
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--overlap", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop then, although tasks are left")
     parser.add_argument("--pause", type=float, default=0.5, help="mean seconds before each claim and each submit")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    given = load_options(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = given.store or str(Path(folder) / "labels.db")
         load = {"people": given.people, "count": given.tasks, "overlap": given.overlap}

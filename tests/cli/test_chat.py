@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from boresight.errors import ModelError
-from boresight.models.conversation import model_folder
+from boresight.models.model_folder import model_folder
 from tests.cli.conftest import WORDS, Call, TinyRun, boresight
 
 

@@ -2,18 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
-from boresight.cli.chat_versus import vote_of
 from boresight.data.readers import read_pairs
 from tests.cli.conftest import Call, TinyRun
-
-
-@pytest.mark.parametrize(("key", "ranks"), [("1", (2, 1)), ("7", (1, 2)), ("4", (1, 1)), ("b", (1, 1)), ("x", ())])
-def test_a_key_is_a_vote_on_the_models_as_listed(key: str, ranks: tuple[int, ...]) -> None:
-    vote = vote_of(key, [1, 0], 2.0)  # the second model was shown as A
-    assert vote is not None and vote.ranks == ranks and vote.shown == (1, 0)
-    assert vote_of("", [1, 0], 2.0) is None
 
 
 def test_votes_become_preference_pairs_and_the_models_are_told_at_the_end(
@@ -30,3 +20,8 @@ def test_votes_become_preference_pairs_and_the_models_are_told_at_the_end(
     assert first.prompt[-1].content == "red" and first.source == "human"
     assert ended.out.startswith(f"A> {first.chosen[0].content}\n\nB> {first.rejected[0].content}")
     assert second.p_chosen == 0.5 and [one.content for one in second.prompt][-2:] == [first.chosen[0].content, "ping"]
+
+
+def test_the_browser_compares_two_models(tiny_run: TinyRun, call: Call) -> None:
+    ended = call("chat", tiny_run.folder / "stages/demo", "--browser")
+    assert ended.code == 2 and "--versus" in ended.err

@@ -11,6 +11,7 @@ from boresight.web.annotation.projects import all_projects
 from boresight.web.annotation.queue import claim, submit
 from boresight.web.annotation.store import open_store
 from tests.cli.conftest import Call, write_lines
+from tests.web.reward_service.served import save_reward_model
 
 TASKS = [{"id": f"t{n}", "prompt": f"Question {n}?", "responses": [f"yes {n}", f"no, not {n}"]} for n in range(12)]
 
@@ -120,3 +121,29 @@ def test_a_backup_while_people_label_is_of_one_moment(call: Call, labelled: Path
         store.close()
     assert person.name == "busy"
     assert call("label", "restore", labelled.parent / "busy.jsonl", labelled.parent / "busy.db").code == 0
+
+
+def test_what_reward_models_can_tell_least_goes_first(call: Call, tmp_path: Path) -> None:
+    write_lines(tmp_path / "tasks.jsonl", TASKS[:4])
+    members = {"t0": ((5, -5), (6, -4)), "t1": ((1, 0), (1.5, 0)), "t2": ((8, 0), (0, 8)), "t3": ((3, 0), (3, 1))}
+    files = [tmp_path / f"rm{n}.jsonl" for n in (0, 1)]
+    for place, file in enumerate(files):
+        write_lines(file, [{"id": key, "scores": scores[place]} for key, scores in members.items()])
+    command = ("label", "import", tmp_path / "tasks.jsonl", "--route", "uncertainty")
+    ended = call(*command, "--store", tmp_path / "a.db", "--scores", files[0], "--scores", files[1])
+    assert ended.code == 0, ended.err
+    store = open_store(tmp_path / "a.db")
+    person = add_person(store, "p")
+    order = []
+    while held := claim(store, 1, person.id):
+        order.append(held.prompt[0]["content"])
+        submit(store, held.task_id, person.id, {"preference": 0}, key=str(held.task_id))
+    store.close()
+    assert order == ["Question 2?", "Question 1?", "Question 3?", "Question 0?"], "contradiction, then small margins"
+
+    write_lines(files[1], [{"id": "t1", "scores": [1, 2, 3]}])
+    bad = call(*command, "--store", tmp_path / "b.db", "--scores", files[1])
+    assert bad.code == 2 and f"{files[1]}:1" in bad.err and not (tmp_path / "b.db").exists()
+    scorer = save_reward_model(tmp_path / "scorer")
+    ended = call(*command, "--store", tmp_path / "c.db", "--reward-model", scorer)
+    assert ended.code == 0 and "scoring the responses of 4 tasks" in ended.err

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ import pytest
 
 import boresight
 from boresight.cli.label_serve import secret_file, store_beside
-from boresight.web.annotation.people import all_people, invited_role
+from boresight.web.annotation.people import add_person, all_people, invited_role
 from boresight.web.annotation.projects import all_projects, progress
+from boresight.web.annotation.queue import claim
 from boresight.web.annotation.store import open_store
-from tests.cli.conftest import Call, write_lines
+from tests.cli.conftest import Call, TinyRun, write_lines
 
 SOURCES = str(Path(boresight.__path__[0]).parent)
 TASKS = [{"id": f"t{n}", "prompt": f"Question {n}?", "responses": [f"yes {n}", f"no, not {n}"]} for n in range(3)]
@@ -75,3 +77,34 @@ def test_the_store_lies_beside_the_tasks_and_the_key_beside_the_store(monkeypatc
     assert secret_file("a/tasks.labels.db") == Path("a/tasks.labels.db.key")
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
     assert secret_file("postgresql://u@h/n") == Path("/state/boresight/label.key")
+
+
+@pytest.mark.slow
+def test_a_model_answers_prompts_while_the_pages_are_served(tmp_path: Path, tiny_run: TinyRun) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    write_lines(prompts, [{"id": f"p{n}", "prompt": f"Question {n}?"} for n in range(2)])
+    model = str(tiny_run.folder / "stages/base")
+    options = ("--model", model, "--responses", "3", "--max-new-tokens", "8", "--temperature", "1.5")
+    with serving(str(prompts), *options) as (process, link):
+        with urllib.request.urlopen(link) as page:
+            assert page.status == 200, "the pages do not wait for the model"
+        store = open_store(tmp_path / "prompts.labels.db")
+        person = add_person(store, "p")
+        deadline = time.monotonic() + 120
+        while (held := claim(store, 1, person.id)) is None:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.2)  # the server is another process: there is no event to wait on
+        assert len(set(held.responses)) in (2, 3)
+        store.close()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 0 and "Traceback" not in told
+
+
+def test_a_folder_without_a_model_is_told_before_anything_is_made(call: Call, tmp_path: Path) -> None:
+    write_lines(tmp_path / "prompts.jsonl", [{"prompt": "Why?"}])
+    ended = call("label", "serve", tmp_path / "prompts.jsonl", "--model", tmp_path / "none")
+    assert (
+        ended.code == 2 and "no such folder" in ended.err and list(tmp_path.iterdir()) == [tmp_path / "prompts.jsonl"]
+    )
+    assert call("label", "serve", "--store", tmp_path / "s.db", "--model", tmp_path).code == 2

@@ -60,6 +60,15 @@ FAINT = """() => {
 """Texts below the contrast of WCAG 2.2 AA (1.4.3), with the ratio."""
 
 
+REACHABLE = """() => [...document.querySelectorAll(
+    'a[href], button, input:not([type=hidden]), select, textarea, summary')]
+  .filter((one) => one.checkVisibility() && !one.disabled)"""
+FOCUSED = f"() => ({REACHABLE})().indexOf(document.activeElement)"
+ALONE = f"""() => ({REACHABLE})().map((one, place) => [one, place])
+  .filter(([one]) => !(one.type === 'radio')).map(([, place]) => place)"""
+"""Places of what Tab has to reach; of a group of radio buttons it reaches one."""
+
+
 class Visit:
     """A tab that keeps what went wrong in it."""
 
@@ -79,6 +88,21 @@ class Visit:
         levels = tab.evaluate(LEVELS)
         assert levels[0] == 1 and levels.count(1) == 1
         assert all(b - a <= 1 for a, b in pairwise(levels)), levels
+
+    def check_focus_order(self) -> None:
+        """Tab reaches every control, in the order in which the page is read, and shows where it is."""
+        tab = self.tab
+        tab.evaluate("document.querySelector('.skip').focus()")  # the first thing on every page
+        wanted, met = tab.evaluate(ALONE), [0]
+        for _ in range(2 * len(wanted) + 20):
+            tab.keyboard.press("Tab")
+            place = tab.evaluate(FOCUSED)
+            if place < met[-1]:
+                break  # out of the page, or at its beginning again
+            if place > met[-1]:  # a date has parts, each with a stop of its own
+                met.append(place)
+        assert set(wanted) <= set(met), [place for place in wanted if place not in met]
+        assert tab.evaluate("[...document.querySelectorAll('[tabindex]')].every((one) => one.tabIndex <= 0)")
 
 
 @contextmanager

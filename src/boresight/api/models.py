@@ -9,8 +9,9 @@ import torch
 
 from boresight.api.faults import public
 from boresight.api.result import Result
-from boresight.models.conversation import Conversation, model_folder
+from boresight.models.conversation import Conversation
 from boresight.models.loading import context_length, default_device
+from boresight.models.model_folder import model_folder
 from boresight.models.roles import FrozenPolicy, build_frozen_policy, build_reward_model
 from boresight.models.roles import RewardModel as RewardRole
 from boresight.records import Message

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 YOU, MODEL = "you> ", "model> "
 HELP = "/reset begins a new conversation, /quit leaves"
+PORT = 7009
 
 
 def command(
@@ -24,27 +25,39 @@ def command(
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="With --versus: where votes are added as preference pairs.")
     ] = Path("chat_pairs.jsonl"),
+    browser: Annotated[
+        bool, typer.Option("--browser", help="With --versus: a page on this machine in place of the terminal.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of that page; 0 takes a free one.")] = PORT,
 ) -> None:
     """Talk to a model in the terminal.
 
     The model sees the whole conversation, written by its own chat template. /reset begins a new one, /quit leaves.
     Lines may come through a pipe: then the replies alone are printed. With --versus two models answer, as A and B in an
-    order drawn anew each time; you say which is better, and which was which is told at the end.
+    order drawn anew each time; you say which is better, and which was which is told at the end. With --browser they
+    do so side by side on a page, which this machine alone can open.
 
     \b
     Example:
       boresight chat runs/kube-assistant/stages/ppo
-      boresight chat runs/kube-assistant/stages/ppo --versus runs/kube-assistant/stages/dpo
+      boresight chat runs/kube-assistant/stages/ppo --versus runs/kube-assistant/stages/dpo --browser
       echo "How do I list the pods in staging?" | boresight chat runs/kube-assistant/stages/dpo --temperature 0
     """
     from boresight.models.conversation import open_conversation
 
+    if browser and versus is None:
+        from boresight.errors import ConfigError
+
+        raise ConfigError("--browser: compares two models; name the second one with --versus MODEL.")
     conversation = open_conversation(model, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
     if versus is not None:
-        from boresight.cli.chat_versus import duel
+        from boresight.cli.chat_versus import duel, duel_in_browser
 
         other = open_conversation(versus, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
-        duel((conversation, other), (model, versus), out, seed)
+        if browser:
+            duel_in_browser((conversation, other), (model, versus), out, seed, port)
+        else:
+            duel((conversation, other), (model, versus), out, seed)
         return
     watched = sys.stdin.isatty()
     if watched:

@@ -98,7 +98,7 @@ def _answers(
         answers = read_answers(place, asked)
         return answers, len(asked) - len(answers)
     from boresight.evaluation.probe_models import answer_probes
-    from boresight.models.conversation import model_folder
+    from boresight.models.model_folder import model_folder
     from boresight.training.rollout import response_text
 
     print(f"{name}: {place} answers {len(asked):,} probes", file=sys.stderr)

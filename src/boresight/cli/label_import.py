@@ -1,15 +1,36 @@
 """`boresight label import`: tasks into a store."""
 
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from boresight.cli.labelling import AsJson, need_packages, opened
 
 if TYPE_CHECKING:
+    from boresight.web.annotation.projects import NewTask
     from boresight.web.annotation.settings import Settings
+    from boresight.web.annotation.urgency import Scorer
+
+ScoreFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--scores", metavar="FILE", help="A reward model's id and scores of each task; may be repeated."),
+]
+
+RewardModels = Annotated[
+    list[Path] | None,
+    typer.Option("--reward-model", metavar="DIR", help="Scores the responses now; may be repeated."),
+]
+
+CriteriaFile = Annotated[
+    str | None, typer.Option("--criteria", metavar="NAME|FILE", help="A rubric whose questions are asked too.")
+]
+
+Guidelines = Annotated[
+    Path | None, typer.Option("--guidelines", metavar="FILE", help="What annotators read first (Markdown).")
+]
 
 
 def import_tasks(
@@ -20,12 +41,8 @@ def import_tasks(
         str, typer.Option("--overlap", metavar="N|P%", help="Answers a task; 30%: a second one of so many tasks.")
     ] = "1",
     pairs: Annotated[bool, typer.Option("--pairs", help="Of sampled responses, couples and no rankings.")] = False,
-    criteria: Annotated[
-        str | None, typer.Option("--criteria", metavar="NAME|FILE", help="A rubric whose questions are asked too.")
-    ] = None,
-    guidelines: Annotated[
-        Path | None, typer.Option("--guidelines", metavar="FILE", help="What annotators read first (Markdown).")
-    ] = None,
+    criteria: CriteriaFile = None,
+    guidelines: Guidelines = None,
     gold_every: Annotated[
         int, typer.Option("--gold-every", min=0, help="A task with a known answer in about so many.")
     ] = 0,
@@ -36,6 +53,8 @@ def import_tasks(
     route: Annotated[
         str, typer.Option("--route", help="What goes first: order (of the files), uncertainty or dispute.")
     ] = "order",
+    scores: ScoreFiles = None,
+    reward_models: RewardModels = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the order of responses and of other draws.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -44,12 +63,14 @@ def import_tasks(
     Read are task rows (prompt, responses), the folder or file of a `sample` stage, preference pairs of any form that
     `data inspect` knows, tables with columns prompt, response_1, response_2 …, and exports of Label Studio and Argilla.
     Tasks that are there already, by their ids, are left as they are, so that the same command may be given twice. The
-    settings hold for a new project; an old one keeps its own.
+    settings hold for a new project; an old one keeps its own. With --scores or --reward-model, several of which are an
+    ensemble, the tasks that these can tell least are the most urgent, and --route uncertainty gives them out first.
 
     \b
     Example:
       boresight label import tasks.jsonl --store labels.db --overlap 2
       boresight label import runs/helpful/stages/drafts --store labels.db --project drafts --overlap 30%
+      boresight label import pairs.jsonl --store labels.db --route uncertainty --reward-model rm-a --reward-model rm-b
     """
     need_packages()
     from boresight.feedback.rubric import load_rubric
@@ -67,22 +88,57 @@ def import_tasks(
         mode=mode,  # type: ignore[arg-type]  # checked there
         route=route,  # type: ignore[arg-type]
     )
-    result = read_and_add(files, store, project, settings, pairs)
+    result = read_and_add(
+        files, store, project, settings, pairs, Ensemble(tuple(scores or ()), tuple(reward_models or ()))
+    )
     print(json.dumps(result, ensure_ascii=False) if as_json else _told(result))
 
 
-def read_and_add(files: list[Path], place: str, name: str, settings: "Settings", pairs: bool) -> dict[str, Any]:
+class Ensemble(NamedTuple):
+    """What says how sure reward models are of the tasks: files of their scores, and folders of models."""
+
+    files: tuple[Path, ...] = ()
+    models: tuple[Path, ...] = ()
+
+
+NO_ENSEMBLE = Ensemble()
+
+
+def read_and_add(
+    files: list[Path], place: str, name: str, settings: "Settings", pairs: bool, ensemble: Ensemble = NO_ENSEMBLE
+) -> dict[str, Any]:
     """Put tasks of files into a project, made where there is none. All files are read before anything is written."""
     from boresight.web.annotation.projects import add_tasks, make_project, project_named
     from boresight.web.annotation.task_files import read_tasks
 
     with_tasks = {file: read_tasks(file, pairs_only=pairs, seed=settings.seed) for file in files}
+    if ensemble.files or ensemble.models:
+        with_tasks = _made_urgent(with_tasks, ensemble)
     with opened(place, create=True) as store:
         found = project_named(store, name)
         target = found or make_project(store, name, settings)
         added = {str(file): add_tasks(store, target.id, tasks) for file, tasks in with_tasks.items()}
     read = sum(map(len, with_tasks.values()))
     return {"store": place, "project": name, "new_project": found is None, "tasks": read, "added": added}
+
+
+def _made_urgent(with_tasks: "dict[Path, list[NewTask]]", ensemble: Ensemble) -> "dict[Path, list[NewTask]]":
+    from boresight.web.annotation.urgency import read_scores, scores_by, with_urgency
+
+    tasks = [task for found in with_tasks.values() for task in found]
+    members = [read_scores(file, tasks) for file in ensemble.files]
+    for folder in ensemble.models:
+        print(f"{folder}: scoring the responses of {len(tasks):,} tasks", file=sys.stderr)
+        members.append(scores_by(_scorer(folder), tasks))
+    return {file: with_urgency(found, members) for file, found in with_tasks.items()}
+
+
+def _scorer(folder: Path) -> "Scorer":
+    from boresight.models.loading import default_device
+    from boresight.models.roles import build_reward_model
+
+    model = build_reward_model(folder, str(default_device()))
+    return lambda prompts, responses: model.score(prompts, responses).tolist()
 
 
 def _text(path: Path) -> str:

@@ -8,12 +8,11 @@ import torch
 from transformers import GenerationConfig, TextStreamer
 
 from boresight.data.tokenize import encode_prompt
-from boresight.errors import DataError, ModelError
+from boresight.errors import DataError
 from boresight.models.loading import context_length, default_device
+from boresight.models.model_folder import model_folder
 from boresight.models.roles import FrozenPolicy, build_frozen_policy
 from boresight.records import Message
-
-WEIGHTS = ("*.safetensors", "*.bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +101,3 @@ def open_conversation(path: Path, *, temperature: float, max_new_tokens: int, se
         torch.manual_seed(seed)
     policy = build_frozen_policy(model_folder(path), "tokenizer", device=default_device())
     return Conversation(policy, temperature=temperature, max_new_tokens=max_new_tokens)
-
-
-def model_folder(path: Path) -> Path:
-    """The folder of the model itself: the one given, or `model` in the folder of a stage."""
-    for folder in (path, path / "model"):
-        if (folder / "config.json").is_file() and any(any(folder.glob(weights)) for weights in WEIGHTS):
-            return folder
-    stages = sorted(folder.parent.name for folder in path.glob("stages/*/model"))
-    if stages:
-        listed = ", ".join(stages)
-        raise ModelError(f"{path}: is a run with several models; name one of them, as {path}/stages/NAME: {listed}.")
-    found = "no such folder" if not path.exists() else "holds no model (config.json with weights beside it)"
-    raise ModelError(f"{path}: {found}; expected a model folder, or RUN/stages/NAME of a stage that makes a model.")

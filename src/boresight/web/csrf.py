@@ -7,6 +7,7 @@ token needs none, since no browser sends that by itself.
 import secrets
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from boresight.web.access import bearer_of, door_of
@@ -37,6 +38,13 @@ async def csrf_guard(request: Request) -> None:
     if session is None or not secrets.compare_digest(given.encode(), session.csrf.encode()):
         message = "The page was open for too long, or in another session. Load it again and repeat what you did."
         raise door.refuse(request, 403, "wrong CSRF token", message, (session.user or "") if session else "")
+
+
+async def same_site_guard(request: Request) -> None:
+    """A dependency of a face without accounts, whose cookie other sites cannot bring: refuses (403) what a browser says
+    to come from one all the same."""
+    if request.method not in SAFE and _foreign(request):
+        raise HTTPException(403, "This request comes from another site.")
 
 
 def _foreign(request: Request) -> bool:

@@ -13,13 +13,14 @@ from boresight.web.pages import pages_of
 WRONG = "Name or password is wrong."
 
 
-def login_routes(home: str = "/") -> APIRouter:
-    """GET and POST /login, POST /logout; `home` is where people land who were on their way nowhere."""
+def login_routes(home: str = "/", *, elsewhere: str = "") -> APIRouter:
+    """GET and POST /login, POST /logout; `home` is where people land who were on their way nowhere. `elsewhere`: the
+    path of another way in, beside the password."""
     router = APIRouter(dependencies=[Depends(open_to_all)])
 
     @router.get("/login")
     def form(request: Request, next: str = "") -> Response:
-        return pages_of(request).show(request, "login.html", next=local_path(next), message="")
+        return pages_of(request).show(request, "login.html", next=local_path(next), message="", elsewhere=elsewhere)
 
     @router.post("/login")
     def log_in(
@@ -30,8 +31,10 @@ def login_routes(home: str = "/") -> APIRouter:
     ) -> Response:
         account = _known(request, name, password)
         if account is None:
-            page = pages_of(request)
-            return page.show(request, "login.html", status=403, next=local_path(next), message=WRONG, name=name)
+            back = local_path(next)
+            return pages_of(request).show(
+                request, "login.html", status=403, next=back, message=WRONG, name=name, elsewhere=elsewhere
+            )
         request.state.session = door_of(request).sessions.begin(account.name)
         return RedirectResponse(local_path(next) or home, 303)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from boresight.errors import DataError
 from boresight.feedback.human_labels import TIE, preference_label
 from boresight.stats.agreement import Table, fleiss_kappa, krippendorff_alpha, pair_kappa, percent_agreement
+from boresight.stats.agreement_bootstrap import agreement_replicates
 from boresight.stats.dawid_skene import dawid_skene
 from boresight.stats.ratings import fit_ratings
 from boresight.web.annotation.store import Store
@@ -25,8 +26,6 @@ LABELS = ("1", "2", TIE)
 FEWEST_SHARED = 10
 """Items that two people must both have rated for their kappa to be told: below, it says next to nothing."""
 REPLICATES = 300
-MOST_COUPLES = 50
-"""Of people who share items; with more of them Cohen's kappa is told without its interval, which would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +79,11 @@ def agreement_figures(rated: PairRatings, *, seed: int) -> dict[str, Any]:
     if not twice.any():
         return figures | dict.fromkeys(statistics)
     labels, task = rated.labels[twice], rated.task[twice]
+    drawn = agreement_replicates(labels, task, seed=seed, replicates=REPLICATES)._asdict()
     slots = _slots(labels)  # who gave a rating matters to Cohen's kappa alone
-    found = {}
     for name, statistic in statistics.items():
-        table = labels if statistic is shared_kappa else slots
-        replicates = 0 if statistic is shared_kappa and len(_shared(labels)) > MOST_COUPLES else REPLICATES
-        found[name] = _with_interval(table, task, statistic, seed, replicates)
-    return figures | found
+        figures[name] = _with_interval(statistic(labels if statistic is shared_kappa else slots), drawn[name])
+    return figures
 
 
 def shared_kappa(table: Table) -> float:
@@ -180,22 +177,12 @@ def _slots(table: Table) -> Table:
     return np.take_along_axis(table, order, axis=1)[:, : int((~missing).sum(axis=1).max())]
 
 
-def _with_interval(
-    labels: Table, task: NDArray[np.intp], statistic: Callable[[Table], float], seed: int, replicates: int
-) -> Any:
-    """A statistic with its percentile bootstrap interval over tasks; None where it is not defined."""
-    value = statistic(labels)
+def _with_interval(value: float, drawn: NDArray[np.float64]) -> Any:
+    """A figure with its percentile interval over bootstrap replicates; None where it is not defined."""
     if math.isnan(value):
         return None
-    order = np.argsort(task, kind="stable")
-    rows_of = np.split(order, np.nonzero(np.diff(task[order]))[0] + 1)
-    random = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(replicates):
-        chosen = random.integers(len(rows_of), size=len(rows_of))
-        drawn.append(statistic(labels[np.concatenate([rows_of[one] for one in chosen])]))
-    defined = [one for one in drawn if not math.isnan(one)]
-    low, high = np.quantile(defined, [0.025, 0.975]) if defined else (math.nan, math.nan)
+    defined = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (math.nan, math.nan)
     return {"value": float(value), "low": _told(low), "high": _told(high)}
 
 

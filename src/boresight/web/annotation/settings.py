@@ -13,6 +13,7 @@ Mode = Literal["blind", "triage"]
 Route = Literal["order", "uncertainty", "dispute"]
 FLAGS = ("hallucination", "harm", "personal_data", "wrong_language")
 MOST_OVERLAP = 100
+MOST_ASKED, LONGEST_NAME = 50, 200  # what an answer may bring of criteria and flags; see `pages.bodies`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,27 @@ def criteria_of(rubric: Rubric) -> tuple[Mapping[str, str], ...]:
     return tuple({"name": one.name, "question": one.question} for one in rubric.criteria)
 
 
+def criteria_of_lines(text: str) -> tuple[Mapping[str, str], ...]:
+    """Criteria as a form has them, one a line: "helpful: Which response is more helpful?"."""
+    found = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, colon, question = (part.strip() for part in line.partition(":"))
+        if not (name and colon and question):
+            raise RefusedError("bad_request", f"criteria: {line[:80]!r}; expected NAME: QUESTION, one a line.")
+        found.append({"name": name, "question": question})
+    return tuple(found)
+
+
+def lines_of_criteria(settings: Settings) -> str:
+    """The same way back."""
+    return "\n".join(f"{one['name']}: {' '.join(one['question'].split())}" for one in settings.criteria)
+
+
+def flags_of_lines(text: str) -> tuple[str, ...]:
+    """Flags as a form has them, one a line; a flag twice is one."""
+    return tuple(dict.fromkeys(filter(None, map(str.strip, text.splitlines()))))
+
+
 def parse_overlap(text: str) -> tuple[int, float]:
     """`3`: three answers a task. `30%`: one answer, and a second one of three tasks in ten, drawn by the seed."""
     number = text.strip().removesuffix("%")
@@ -91,4 +113,9 @@ def _rules(settings: Settings) -> list[tuple[bool, str]]:
             "each of the criteria needs a name of its own and a question",
         ),
         (all(isinstance(flag, str) and flag for flag in settings.flags), "flags are texts that are not empty"),
+        (
+            max(len(settings.criteria), len(settings.flags)) <= MOST_ASKED
+            and all(len(name) <= LONGEST_NAME for name in (*filter(None, names), *settings.flags)),
+            f"at most {MOST_ASKED} criteria and {MOST_ASKED} flags, with names of at most {LONGEST_NAME} characters",
+        ),
     ]

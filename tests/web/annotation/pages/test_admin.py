@@ -102,6 +102,34 @@ def test_a_project_is_made_filled_changed_and_paused(team: Team) -> None:
     assert "project paused" in ada.get("/admin/log").text
 
 
+def test_criteria_and_flags_are_changed_and_asked(team: Team) -> None:
+    ada, ann = team.client("ada"), team.client("ann")
+    where = "/admin/projects/1"
+    asked = {
+        "criteria": "kind: Which is <b>kinder</b>?\r\n\r\ntrue: Which: A or B, is true?",
+        "flags": "rude\nlong\nrude\n",
+    }
+    assert ada.form(f"{where}/settings", **asked, overlap="2").status_code == 303
+    page = ada.get(where).text
+    assert "kind: Which is &lt;b&gt;kinder&lt;/b&gt;?\ntrue: Which: A or B, is true?" in page and "rude\nlong<" in page
+    task = ann.call("/label/1/next").json()["next"]
+    assert "Which is &lt;b&gt;kinder&lt;/b&gt;?" in task and 'value="rude"' in task and "hallucination" not in task
+    answer = {"preference": 2, "criteria": {"true": -1}, "flags": {"0": ["long"]}}
+    task_id = ann.call("/api/projects/1/next").json()["task"]["task_id"]
+    assert ann.call(f"/api/tasks/{task_id}/answer", {"key": "a", "answer": answer}).status_code == 200
+    for bad in (
+        "no question",
+        "a: b?\na: c?",
+        ": what?",
+        "\n".join(f"c{n}: q?" for n in range(51)),
+        f"{'n' * 201}: q?",
+    ):
+        assert ada.form(f"{where}/settings", criteria=bad, overlap="2").status_code == 400, bad
+    assert ada.form(f"{where}/settings", flags="f" * 201, overlap="2").status_code == 400
+    assert "kind: Which" in ada.get(where).text, "what was refused changed nothing"
+    assert ann.form(f"{where}/settings", flags="x", overlap="2").status_code == 403
+
+
 def upload(client: Browser, where: str, name: str, content: bytes):  # type: ignore[no-untyped-def]
     files = {"file": (name, io.BytesIO(content))}
     return client.post(f"{where}/tasks", data={"csrf_token": client.csrf}, files=files, headers=PAGE)

@@ -1,7 +1,6 @@
 """The whole flow in a browser, by the keyboard."""
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,10 @@ from tests.web.tiny_face import PASSWORD
 pytestmark = pytest.mark.browser
 
 CRITERIA = ({"name": "helpful", "question": "Which is more helpful?"},)
+PAGES = (
+    "/", "/projects/1", "/review", "/review/1", "/review/1/1", "/quality/1",
+    "/admin", "/admin/projects/1", "/admin/people", "/admin/log", "/account",
+)  # fmt: skip
 HARM = "<script>document.title = 'owned'</script> **bold** ![x](http://evil.example/x.png)"
 
 
@@ -28,6 +31,12 @@ def log_in(page: Visit, address: str, name: str) -> None:
     page.tab.keyboard.type(PASSWORD)
     page.tab.keyboard.press("Enter")
     page.tab.wait_for_url(f"{address}/")
+
+
+def buttons_in_line(page: Visit) -> list[tuple[float, float]]:
+    row = page.tab.locator("main .row", has_text="Audit log")
+    boxes = [one.bounding_box() for one in row.locator("a, button").all()]
+    return [(box["y"], box["height"]) for box in boxes]
 
 
 def ready(page: Visit, kind: str) -> Any:
@@ -56,10 +65,12 @@ def test_pairs_and_a_ranking_are_labelled_by_keys_taken_back_reloaded_and_export
         tab = page.tab
         log_in(page, address, "ann")
         page.check()
-        start = time.perf_counter()
-        tab.goto(f"{address}/label/1")
-        first = ready(page, "pair")
-        assert time.perf_counter() - start < 5.0, "a second on a machine at rest"
+        shown_after = []
+        for _ in range(3):  # a server at work; what else the machine does may hold up one load, but not all
+            tab.goto(f"{address}/label/1")
+            first = ready(page, "pair")
+            shown_after.append(tab.evaluate("performance.getEntriesByName('task shown')[0].startTime"))
+        assert min(shown_after) < 1000, f"milliseconds from the navigation to the first task: {shown_after}"
         page.check()
         assert "bold" in tab.locator(".candidate strong").inner_text() and tab.locator(".candidate img").count() == 0
 
@@ -128,3 +139,35 @@ def test_a_reviewer_decides_by_keys_and_an_admin_downloads_the_result(make_team:
             pairs = [json.loads(line) for line in download.value.path().read_text().splitlines()]
     assert len(pairs) == 1 and pairs[0].get("p_chosen", 1.0) == 1.0, "the decision is the label"
     assert pairs[0]["chosen"][0]["content"] == "t0 answer 0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+def test_every_page_has_names_contrast_and_an_order_of_focus(
+    make_team: Callable[..., Team], width: int, scheme: str
+) -> None:
+    team = make_team(harmful(), task("t1"), task("r", 4), overlap=2, criteria=CRITERIA, guidelines="# Be *kind*")
+    for name, step in (("ben", -3), ("rey", 3)):
+        held = claim(team.store, 1, team.person(name))
+        assert held is not None
+        submit(
+            team.store, held.task_id, team.person(name), {"verdict": "tie"} if step < 0 else {"preference": 1}, key="k"
+        )
+    with (
+        chromium() as browser,
+        served(team.app) as address,
+        visit(browser, address, width=width, scheme=scheme) as page,
+    ):
+        page.tab.goto(f"{address}/login")
+        page.check()
+        page.check_focus_order()
+        log_in(page, address, "ada")
+        for path in (*PAGES, "/label/1"):
+            page.tab.goto(f"{address}{path}")
+            if path == "/label/1":
+                ready(page, "pair")
+            page.check()
+            page.check_focus_order()
+            if path == "/admin" and width > 1000:
+                places = buttons_in_line(page)
+                assert len(places) == 3 and len(set(places)) == 1, "buttons and links that look like them stand in line"

@@ -15,15 +15,22 @@ from boresight.web.annotation.pages.bodies import LARGEST_ID, Id
 from boresight.web.annotation.pages.uploads import (
     ENDINGS,
     FORMS,
-    Container,
-    What,
+    Wanted,
     backup_file,
     exported_file,
     tasks_of_upload,
 )
 from boresight.web.annotation.projects import add_tasks, all_projects, change_settings, make_project, pause, progress
 from boresight.web.annotation.refused import RefusedError
-from boresight.web.annotation.settings import Mode, Route, Settings, parse_overlap
+from boresight.web.annotation.settings import (
+    Mode,
+    Route,
+    Settings,
+    criteria_of_lines,
+    flags_of_lines,
+    lines_of_criteria,
+    parse_overlap,
+)
 from boresight.web.pages import pages_of
 
 router = APIRouter(include_in_schema=False)
@@ -74,10 +81,14 @@ def settings(
     training_share: Annotated[float, Form(ge=0, le=1, allow_inf_nan=False)] = 0.0,
     lease_minutes: Annotated[float, Form(ge=0.1, le=1440, allow_inf_nan=False)] = 15.0,
     deadline: Annotated[str, Form(max_length=40)] = "",
+    criteria: Annotated[str, Form(max_length=LONGEST_GUIDELINES)] = "",
+    flags: Annotated[str, Form(max_length=LONGEST_GUIDELINES)] = "",
 ) -> Response:
     count, more = parse_overlap(overlap)
     changes: dict[str, Any] = {
         "guidelines": guidelines.replace("\0", "").replace("\r\n", "\n"),
+        "criteria": criteria_of_lines(criteria.replace("\0", "")),
+        "flags": flags_of_lines(flags.replace("\0", "")),
         "overlap": count,
         "more_share": more,
         "mode": mode,
@@ -111,18 +122,8 @@ def upload(
 
 
 @router.get("/admin/projects/{project_id}/export")
-def export(
-    request: Request,
-    project_id: Id,
-    me: Admin,
-    what: What = "pairs",
-    container: Container = "jsonl",
-    to: Annotated[str, Query(max_length=40)] = "boresight",
-    names: bool = False,
-) -> Response:
-    store = store_of(request)
-    project_of(store, project_id)
-    return exported_file(store, project_id, what, container, to=to, names=names, by=me.person_id)
+def export(request: Request, project_id: Id, wanted: Wanted, me: Admin) -> Response:
+    return exported_file(store_of(request), project_id, wanted, by=me.person_id)
 
 
 @router.get("/admin/log")
@@ -149,7 +150,7 @@ def _project_page(request: Request, project_id: int, me: Admin, *, done: str = "
     told = "" if deadline is None else datetime.fromtimestamp(deadline, UTC).strftime("%Y-%m-%dT%H:%M")
     return pages_of(request).show(
         request, "annotation/project.html", me=me, project=project, progress=progress(store, project_id),
-        deadline=told, done=done, endings=ENDINGS, forms=FORMS,
+        deadline=told, done=done, endings=ENDINGS, forms=FORMS, criteria=lines_of_criteria(project.settings),
     )  # fmt: skip
 
 

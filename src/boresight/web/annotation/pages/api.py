@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body
 from pydantic import BaseModel, JsonValue
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -15,7 +15,7 @@ from boresight.web.annotation.adjudication import adjudicate
 from boresight.web.annotation.pages.accounts import Admin, Annotator, Reviewer, store_of
 from boresight.web.annotation.pages.annotate import project_of
 from boresight.web.annotation.pages.bodies import AnswerIn, DraftIn, Id, SkipIn
-from boresight.web.annotation.pages.uploads import Container, What, exported_file, tasks_of_upload
+from boresight.web.annotation.pages.uploads import Wanted, exported_file, tasks_of_upload
 from boresight.web.annotation.projects import add_tasks, all_projects, progress
 from boresight.web.annotation.queue import Claim, claim, save_draft, skip, submit, undo
 from boresight.web.annotation.settings import settings_json
@@ -149,15 +149,5 @@ def import_tasks(request: Request, project_id: Id, rows: Rows, me: Admin) -> Add
 
 
 @router.get("/projects/{project_id}/export", response_class=FileResponse)
-def export(
-    request: Request,
-    project_id: Id,
-    me: Admin,
-    what: What = "pairs",
-    container: Container = "jsonl",
-    to: Annotated[str, Query(max_length=40)] = "boresight",
-    names: bool = False,
-) -> FileResponse:
-    store = store_of(request)
-    project_of(store, project_id)
-    return exported_file(store, project_id, what, container, to=to, names=names, by=me.person_id)
+def export(request: Request, project_id: Id, wanted: Wanted, me: Admin) -> FileResponse:
+    return exported_file(store_of(request), project_id, wanted, by=me.person_id)

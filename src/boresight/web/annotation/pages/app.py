@@ -15,6 +15,9 @@ from boresight.web.annotation.refused import Reason, RefusedError
 from boresight.web.annotation.store import Store
 from boresight.web.faults import fault, wants_page
 from boresight.web.login import login_routes
+from boresight.web.oidc import IdentityProvider, Provider
+from boresight.web.oidc_login import PATH as OIDC
+from boresight.web.oidc_login import oidc_routes
 from boresight.web.passwords import Passwords
 from boresight.web.sessions import Sessions
 from boresight.web.shell import LOOPBACK, build_shell
@@ -45,6 +48,7 @@ def build_annotation(
     site: str | None = None,
     proxy: TrustedProxy | None = None,
     passwords: Passwords | None = None,
+    oidc: Provider | None = None,
 ) -> FastAPI:
     """`secret` signs the sessions; see `sessions.secret_of`. `site`: the address that people open ("https://…"), where
     it is not the one that requests come under."""
@@ -61,7 +65,9 @@ def build_annotation(
     app.state.store = store
     app.state.site = site
     app.state.figures = FigureKeeper(store)
-    app.include_router(login_routes(), include_in_schema=False)
+    app.include_router(login_routes(elsewhere=OIDC if oidc else ""), include_in_schema=False)
+    if oidc is not None:
+        app.include_router(oidc_routes(IdentityProvider(oidc), secret, site=site))
     for part in (annotate, join, review, admin, people_pages, api):
         app.include_router(part.router)
 

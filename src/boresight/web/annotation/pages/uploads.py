@@ -5,8 +5,10 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal
 
+from fastapi import Query
+from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
@@ -14,7 +16,7 @@ from boresight.data.written_forms import PAIR_TARGETS
 from boresight.errors import DataError
 from boresight.web.annotation.archive import backup
 from boresight.web.annotation.export import export_demonstrations, export_pairs, export_ratings, export_votes
-from boresight.web.annotation.projects import NewTask
+from boresight.web.annotation.projects import NewTask, project_in
 from boresight.web.annotation.refused import RefusedError
 from boresight.web.annotation.store import SQLITE, Store
 from boresight.web.annotation.task_files import read_tasks
@@ -23,6 +25,18 @@ ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz
 What = Literal["pairs", "demonstrations", "votes", "ratings"]
 Container = Literal["jsonl", "json", "parquet", "csv"]
 FORMS = tuple(PAIR_TARGETS)
+
+
+class Export(BaseModel):
+    """What is asked of an export, in the query of its address."""
+
+    what: What = "pairs"
+    container: Container = "jsonl"
+    to: Annotated[str, Field(max_length=40)] = "boresight"
+    names: bool = False
+
+
+Wanted = Annotated[Export, Query()]
 
 
 def tasks_of_upload(stream: BinaryIO, name: str, *, pairs_only: bool = False, seed: int = 0) -> list[NewTask]:
@@ -44,22 +58,22 @@ def tasks_of_upload(stream: BinaryIO, name: str, *, pairs_only: bool = False, se
             raise DataError(str(error).replace(f"{folder}/", "")) from error
 
 
-def exported_file(
-    store: Store, project_id: int, what: What, container: Container, *, to: str, names: bool, by: int
-) -> FileResponse:
-    """An export as a download. Raises DataError where there is nothing to write."""
+def exported_file(store: Store, project_id: int, wanted: Export, *, by: int) -> FileResponse:
+    """An export as a download. Raises DataError where there is nothing to write, RefusedError for no such project."""
+    with store.read() as connection:
+        project_in(connection, project_id)
 
     def write(path: Path) -> None:
-        if what == "pairs":
-            export_pairs(store, project_id, path, to=to, names=names, by=by)
-        elif what == "demonstrations":
-            export_demonstrations(store, project_id, path, names=names, by=by)
-        elif what == "votes":
-            export_votes(store, project_id, path, names=names, by=by)
+        if wanted.what == "pairs":
+            export_pairs(store, project_id, path, to=wanted.to, names=wanted.names, by=by)
+        elif wanted.what == "demonstrations":
+            export_demonstrations(store, project_id, path, names=wanted.names, by=by)
+        elif wanted.what == "votes":
+            export_votes(store, project_id, path, names=wanted.names, by=by)
         else:
             export_ratings(store, project_id, path, by=by)
 
-    return _download(write, f"{what}.{container}")
+    return _download(write, f"{wanted.what}.{wanted.container}")
 
 
 def backup_file(store: Store) -> FileResponse:
