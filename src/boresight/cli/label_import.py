@@ -49,7 +49,7 @@ def import_tasks(
     \b
     Example:
       boresight label import tasks.jsonl --store labels.db --overlap 2
-      boresight label import runs/helpful/stages/drafts --store labels.db --project drafts --overlap 30%
+      boresight label import runs/helpful/stages/drafts --store drafts.db --overlap 30%
     """
     need_packages()
     from boresight.feedback.rubric import load_rubric
