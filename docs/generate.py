@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from architecture_page import DRAWING, architecture_page, decisions_page, layers_drawing
 from benchmarks_page import VERSUS, benchmarks_page
+from choose_page import choose_page
 from museum_page import FIGURES as MUSEUM
 from museum_page import museum_page
 from planner_page import planner_page
@@ -319,6 +321,10 @@ PAGES: dict[str, Callable[[], str]] = {
     "findings.md": findings_page,
     "planner_figures.md": planner_page,
     "python_api.md": python_api_page,
+    "choose.md": choose_page,
+    "contributing/architecture.md": architecture_page,
+    "decisions/index.md": decisions_page,
+    DRAWING: layers_drawing,
 }
 PAGES |= {f"verbs/{verb}.md": partial(verb_page, verb) for verb in VERBS}
 PAGES |= {f"stages/{kind}.md": partial(stage_page, kind, _section) for kind in STAGE_CLASSES}
