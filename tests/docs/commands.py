@@ -84,6 +84,7 @@ class Shell:
             "make": _make,
             "pip": _pip,
             "python": self._python,
+            ".": lambda command: (0, ""),  # `. .venv/bin/activate`: here the command is found already
         }.get(command.program)
         if program is None:
             raise ValueError(f"no way to run {command.program!r} here: mark the block, or teach tests/docs/commands.py")
