@@ -1,4 +1,4 @@
-"""The page on architecture, with the drawing of the floors: both from the layer table that a test holds imports against."""
+"""The page on architecture, with the drawing of the floors: both from the layer table that a test holds."""
 
 import ast
 import html
@@ -56,9 +56,9 @@ def architecture_page() -> str:
         [
             "# Architecture",
             "",
-            "Made by `docs/generate.py` from the layer table in `tests/test_layout.py`. Imports run downwards only: a file",
-            "uses its own folder and any floor below. The test reads the imports of every file and holds them against the",
-            "table, so the drawing stays true.",
+            "Made by `docs/generate.py` from the layer table in `tests/test_layout.py`. Imports run downwards",
+            "only: a file uses its own folder and any floor below. The test reads the imports of every file and holds",
+            "them against the table, so the drawing stays true.",
             "",
             f"![The floors of the package](../{DRAWING})",
             "",
@@ -66,17 +66,18 @@ def architecture_page() -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            "- **An objective is a pure function**: tensors in, one value a token or pair out. No module, no config, no device,",
-            "  no logging. It is reduced in one place, `training/step.py`, by the count of the whole global batch.",
-            "- **A loop is one function**, in the order of the paper's pseudocode. What is trained and what is frozen is told by",
-            "  the types of its roles; a frozen one cannot reach an optimizer.",
+            "- **An objective is a pure function**: tensors in, one value a token or pair out. No module,",
+            "  no config, no device, no logging. It is reduced in one place, `training/step.py`, by the count of the",
+            "  whole global batch.",
+            "- **A loop is one function**, in the order of the paper's pseudocode. What is trained and what is",
+            "  frozen is told by the types of its roles; a frozen one cannot reach an optimizer.",
             "- **Scale-out stands outside**: sharding, adapters and profiling add no branches to a loop.",
             "- **Checking, planning, labelling and diagnosing load no torch.** A test imports those rooms and looks.",
-            "- **A stage makes one artifact**: a folder with its result, its resolved config, its log and a manifest of hashes.",
-            "  What hashes to an artifact already made is not made again.",
+            "- **A stage makes one artifact**: a folder with its result, its resolved config, its log and a manifest",
+            "  of hashes. What hashes to an artifact already made is not made again.",
             "",
-            "How to add an objective, a rule, a data format or a stage: [adding a part](adding.md). Why things are as they",
-            "are: [decisions](../decisions/index.md).",
+            "How to add an objective, a rule, a data format or a stage: [adding a part](adding.md). Why things are as",
+            "they are: [decisions](../decisions/index.md).",
             "",
         ]
     )
@@ -129,7 +130,7 @@ def decisions_page() -> str:
         [
             "# Decisions",
             "",
-            "Why things are as they are: a page each, written when it was decided. Numbers that are missing were not used.",
+            "Why things are as they are: a page each, written when it was decided. Missing numbers were not used.",
             "",
             "| | |",
             "|---|---|",

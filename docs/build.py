@@ -1,4 +1,4 @@
-"""Builds the site, strict: a dead link or anchor ends it. What comes out opens from the file system, and asks nobody else.
+"""Builds the site, strict: a dead link or anchor ends it. What comes out opens as files, and asks nobody.
 
 python docs/build.py            # into build/site
 """

@@ -18,7 +18,7 @@ NEEDS = {
     "sft": ("demonstrations", "imitation is enough, or as the start of all others"),
     "dpo": ("pairs", "pairs are there and answers need to become better, not explored"),
     "orpo": ("pairs", "no stage before it: the base model learns form and preference in one"),
-    "ppo": ("prompts, and a reward", "the reward can say more than the pairs show, and can be trusted for the distance"),
+    "ppo": ("prompts, and a reward", "the reward can say more than the pairs show, and can be trusted that far"),
     "rloo": ("prompts, and a reward", "as PPO, without a value model to train; best where a program checks the answer"),
     "simpo": ("pairs", "no memory for a reference; sensitive to the learning rate"),
     "kto": ("responses rated good or bad", "thumbs up and down, no pairs"),
@@ -29,9 +29,9 @@ def choose_page() -> str:
     lines = [
         "# Choose a method",
         "",
-        "Made by `docs/generate.py` from the planner. In short: start with SFT; with pairs take DPO; with a program that",
-        "checks answers take RLOO; take PPO where the reward model knows more than the pairs show, and you can hold it",
-        "against something.",
+        "Made by `docs/generate.py` from the planner. In short: start with SFT; with pairs take DPO; with a program",
+        "that checks answers take RLOO; take PPO where the reward model knows more than the pairs show, and you can",
+        "hold it against something.",
         "",
         "| method | needs | take it where |",
         "|---|---|---|",
@@ -50,7 +50,7 @@ def choose_page() -> str:
     for model, gpus, finetune in CASES:
         lines += ["", f"## {model} on {gpus}, {finetune}", "", "| method | verdict | peak GiB a GPU | hours | why |"]
         lines += ["|---|---|---|---|---|", *map(_row, choose(_case(model, gpus, finetune)))]
-    lines += ["", "How these come about, and how far off they were where something was measured: [the planner](planner.md)."]
+    lines += ["", "How these come about, and how far off they were where it was measured: [the planner](planner.md)."]
     return "\n".join(lines) + "\n"
 
 

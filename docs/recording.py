@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "figures" / "screens"
 COLUMNS = 112
 
-ANSI = [(60, 60, 60), (170, 30, 50), (15, 95, 87), (140, 90, 0), (30, 90, 170), (120, 50, 140), (10, 110, 120), (90, 90, 90)]
+ANSI = [(60, 60, 60), (170, 30, 50), (15, 95, 87), (140, 90, 0), (30, 90, 170), (120, 50, 140), (10, 110, 120)]
+ANSI.append((90, 90, 90))
 THEMES = {
     "light": TerminalTheme((251, 251, 248), (28, 32, 36), ANSI),
     "dark": TerminalTheme((14, 18, 23), (226, 230, 234), [tuple(min(255, c + 110) for c in colour) for colour in ANSI]),

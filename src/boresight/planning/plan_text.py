@@ -57,6 +57,7 @@ def as_json(case: Case, options: Sequence[Option], written: dict[str, Any] | Non
 
 
 def gpu_table() -> str:
+    """All hardware of the catalogue as a table."""
     rows = [["GPU", "memory GiB", "TFLOP/s", "GB/s", "link GB/s", "source"]]
     for d in catalogue().values():
         figures = [f"{d.memory / GIB:.1f}", f"{d.flops / 1e12:.0f}", f"{d.bandwidth / 1e9:.0f}", f"{d.link / 1e9:.0f}"]
@@ -65,6 +66,7 @@ def gpu_table() -> str:
 
 
 def model_table() -> str:
+    """All models that are known by name as a table, with their parameters."""
     rows = [["model", "billion parameters", "layers", "hidden", "vocabulary"]]
     for name, config in known_configs().items():
         shape = config_shape(config)
