@@ -7,7 +7,6 @@ from typing import Any
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
-PACKAGE = ROOT / "src" / "boresight"
 DRAWING = "figures/layers.svg"
 
 ROOMS = {
@@ -29,6 +28,10 @@ ROOMS = {
     "launch": "torchrun, clusters, manifests",
     "web": "one look and one security for monitor, annotation and reward service",
     "cli": "verbs: parse, call, print",
+    "tables": "tables and texts, before it is known where they are shown",
+    "environment": "versions, devices, memory, and what each extra lacks",
+    "api": "the functions behind the command, for notebooks and programs",
+    "__init__": "`import boresight as bs`: the names of `api`, loaded when they are used",
     "__main__": "`python -m boresight`",
 }
 
@@ -48,7 +51,7 @@ def floors() -> dict[str, int]:
 def architecture_page() -> str:
     by_floor = _by_floor()
     rows = [
-        f"| {floor} | `{room}` | {ROOMS[room]} | {_files(room)} |"
+        f"| {floor} | `{room}` | {ROOMS[room]} |"
         for floor, rooms in sorted(by_floor.items(), reverse=True)
         for room in rooms
     ]
@@ -62,8 +65,8 @@ def architecture_page() -> str:
             "",
             f"![The floors of the package](../{DRAWING})",
             "",
-            "| floor | room | what is in it | files |",
-            "|---|---|---|---|",
+            "| floor | room | what is in it |",
+            "|---|---|---|",
             *rows,
             "",
             "- **An objective is a pure function**: tensors in, one value a token or pair out. No module,",
@@ -111,12 +114,6 @@ def _by_floor() -> dict[int, list[str]]:
     for room, floor in floors().items():
         found.setdefault(floor, []).append(room)
     return found
-
-
-def _files(room: str) -> int:
-    """Python files of a room, or 1."""
-    folder = PACKAGE / room
-    return len([file for file in folder.rglob("*.py") if file.name != "__init__.py"]) if folder.is_dir() else 1
 
 
 def decisions_page() -> str:

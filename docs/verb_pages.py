@@ -27,6 +27,7 @@ MORE = {
     "serve": [("the reward service", "reward_service.md")],
     "launch": [("Kubernetes", "kubernetes.md"), ("models that hardly fit", "scale.md")],
     "eval": [("evaluation", "evaluation.md")],
+    "doctor-env": [("the command line", "command_line.md")],
 }
 """Hand-written pages that tell more about a verb."""
 
@@ -58,7 +59,7 @@ def verb_page(verb: str) -> str:
 
 def verbs_of(verb: str) -> Iterator[Verb]:
     """A verb and all verbs below it."""
-    yield from _below(verb, f"boresight.cli.{verb}", "command", VERBS[verb])
+    yield from _below(verb, f"boresight.cli.{verb.replace('-', '_')}", "command", VERBS[verb])
 
 
 def _below(name: str, module: str, function: str, line: str) -> Iterator[Verb]:

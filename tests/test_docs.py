@@ -50,3 +50,11 @@ def test_make_targets_that_are_named_exist() -> None:
 def test_the_page_on_data_names_every_form_that_is_read_or_written() -> None:
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     assert [name for name in (*FORM_NAMES, *TARGET_NAMES) if f"`{name}`" not in page] == []
+
+
+def test_every_page_has_its_place_in_the_navigation() -> None:
+    placed = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE))
+    docs = ROOT / "docs"
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md") if page.name[:4].isdigit() is False}
+    assert pages - placed == set(), "put these into `nav` of mkdocs.yml"
+    assert placed - pages == set(), "`nav` of mkdocs.yml names pages that are not there"

@@ -46,7 +46,7 @@ class Command(NamedTuple):
 
     @property
     def program(self) -> str:
-        return Path(self.words[0]).name
+        return Path(self.words[0]).name or self.words[0]
 
 
 def commands(text: str) -> list[Command]:
@@ -76,6 +76,8 @@ class Shell:
 
     def __init__(self, folder: Path, judge: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
         self.folder, self.judge, self.monkeypatch, self.capsys = folder, judge, monkeypatch, capsys
+        self.names: dict[str, Any] = {"__name__": "__main__"}
+        """What the Python blocks of the page have defined so far."""
 
     def run(self, command: Command) -> tuple[int, str]:
         """Exit code and what was said. Raises ValueError for a program that is not known here."""

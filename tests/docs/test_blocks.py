@@ -58,7 +58,7 @@ def run_console(block: Block, shell: Shell) -> None:
 
 
 def run_python(block: Block, shell: Shell) -> None:
-    exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})
+    exec(compile(block.text, block.place, "exec"), shell.names)
 
 
 def run_json(block: Block, shell: Shell) -> None:

@@ -22,6 +22,7 @@ TRADES = {
 
 
 def blocks_of(case: Case, options: Sequence[Option], written: dict[str, Any] | None) -> list[Block]:
+    """The plan as people read it: the method taken, its memory by part, and the others with their reasons."""
     chosen = options[0]
     shape = case.shape
     mixture = f", {shape.active_parameters / 1e9:.2f} of them for a token" if shape.is_mixture else ""
