@@ -65,7 +65,8 @@ def _definition(place: str, name: str) -> ast.stmt | None:
 
 
 def _function(name: str, node: ast.FunctionDef) -> str:
-    return f"### `{name}`\n\n<!-- not run: shown only as output -->\n```text\n{_signature(name, node)}\n```\n\n{_doc(node)}\n"
+    mark = "<!-- not run: shown only as output -->"
+    return f"### `{name}`\n\n{mark}\n```text\n{_signature(name, node)}\n```\n\n{_doc(node)}\n"
 
 
 def _signature(name: str, node: ast.FunctionDef) -> str:

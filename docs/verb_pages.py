@@ -36,6 +36,8 @@ ELSEWHERE = (
     ("torchrun ", "needs a cluster"),
     ("boresight demo", "minutes of training"),
     ("boresight run my-assistant", "minutes of training"),
+    ("--out runs/more-kl", "minutes of training"),
+    ("--from scorer", "minutes of training"),
     ("--calibrate", "minutes of training"),
     ("--verify", "minutes of training"),
 )

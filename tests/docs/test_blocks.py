@@ -20,8 +20,6 @@ from tests.docs.commands import Shell, commands, reads
 from tests.docs.world import build_world
 from tests.feedback.judge_server import JudgeServer
 
-COUNTED: Counter[str] = Counter()
-
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -145,10 +143,8 @@ def test_every_block_of_the_page_runs(page: Path, shell: Shell) -> None:
     for block in blocks_of(page):
         if block.reason is not None:
             check_marked(block, shell)
-            COUNTED["marked"] += 1
         elif block.language in RUNNERS:
             RUNNERS[block.language](block, shell)
-            COUNTED["executed"] += 1
         else:
             language = block.language or "no language"
             pytest.fail(f"{block.place}: no way to run a block of {language}; name its language or mark it")
@@ -160,7 +156,8 @@ def test_blocks_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         told = ", ".join(f"{count} {reason}" for reason, count in sorted(marked.items(), key=str))
         print(f"\ncode blocks: {len(found) - marked.total()} executed, {marked.total()} marked ({told})")
-    assert len(found) - marked.total() > 2 * marked.total() / 3
+    left_out = marked.total() - marked["shown only as output"]
+    assert 5 * left_out < len(found) - marked.total(), "what is marked is meant to be the exception"
 
 
 PAGE = Path("page.md")
