@@ -21,6 +21,8 @@ ROOMS = {
     "models": "loading, adapters, roles, packed rows, the decoder",
     "diagnosis": "logs into signals, rules into findings",
     "planning": "memory, time, money and what fits",
+    "migration": "configs of other tools into a pipeline file, every key accounted for",
+    "trackers": "TensorBoard, W&B, MLflow and trackio, which follow a run's log",
     "feedback": "judges, rubrics, calibration, routing, labels of people",
     "training": "one readable loop a method; step, rollout, checkpoint",
     "evaluation": "win rates, certificates, probes, the gate",

@@ -13,7 +13,8 @@ from boresight.cli.main import VERBS
 
 MORE = {
     "demo": [("the embedded example", "example.md")],
-    "init": [("the embedded example", "example.md")],
+    "init": [("the embedded example", "example.md"), ("coming and going", "coming_and_going.md")],
+    "export": [("coming and going", "coming_and_going.md")],
     "check": [("the classic mistakes", "concepts.md"), ("settings", "settings.md")],
     "run": [("runs", "runs.md"), ("settings", "settings.md")],
     "plan": [("the planner", "planner.md"), ("choose a method", "choose.md")],
@@ -38,6 +39,7 @@ ELSEWHERE = (
     ("boresight run my-assistant", "minutes of training"),
     ("--out runs/more-kl", "minutes of training"),
     ("--from scorer", "minutes of training"),
+    ("owner/model", "needs a network endpoint"),
     ("--calibrate", "minutes of training"),
     ("--verify", "minutes of training"),
 )

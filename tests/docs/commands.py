@@ -121,7 +121,7 @@ class Shell:
             Path("errors.jsonl").touch()
         elif words[:2] == ["label", "serve"]:
             annotate(store_beside(Path(words[2])))
-        elif words[0] == "init":
+        elif words[0] == "init" and len(words) == 2:
             for file in (self.folder / words[1] / "data").iterdir():
                 file.write_text("".join(file.read_text().splitlines(keepends=True)[:200]))
 

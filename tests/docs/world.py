@@ -57,6 +57,7 @@ def build_world(folder: Path) -> None:
     _judged(folder)
     read_and_add([folder / "tasks.jsonl"], str(folder / "labels.db"), "labels", Settings(overlap=2), pairs=False)
     annotate(folder / "labels.db")
+    _configs(folder)
     (folder / "backups").mkdir()
 
 
@@ -157,6 +158,19 @@ def _probes(folder: Path) -> None:
     _table(folder / "xstest_prompts.csv", ("id", "prompt", "type"), asked)
     for name, answer in (("new", "I cannot help with that."), ("old", "Use its number.")):
         tiny.write_lines(folder / f"{name}.jsonl", [{"prompt": text, "response": answer} for _, text, _ in asked])
+
+
+def _configs(folder: Path) -> None:
+    """Configs of other tools, as somebody who comes from one has them."""
+    (folder / "dpo.yaml").write_text("model_name_or_path: models/base\ndataset_name: pairs.jsonl\nbeta: 0.1\n")
+    (folder / "qwen_lora_dpo.yaml").write_text(
+        "model_name_or_path: models/base\nstage: dpo\nfinetuning_type: lora\ndataset: pairs\ntemplate: qwen\n"
+    )
+    (folder / "qlora.yml").write_text(
+        "base_model: models/base\nadapter: lora\nlora_r: 8\nlora_alpha: 16\n"
+        "datasets: [{path: demonstrations.jsonl, type: chat_template}]\nnum_epochs: 1\n"
+        "micro_batch_size: 2\nlearning_rate: 2e-4\n"
+    )
 
 
 def _judged(folder: Path) -> None:
