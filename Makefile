@@ -11,13 +11,14 @@ PEER_PPO = $(PEER)/trl-with-ppo
 PEER_PPO_PACKAGE = trl==1.12.0
 RELEASE = .venv-release
 
-.PHONY: help setup demo test check bench experiments release-check clean
+.PHONY: help setup demo test docs check bench experiments release-check clean
 
 help:
 	@echo 'make setup        virtual environment in $(VENV) with everything (PYTHON=... to choose the interpreter)'
 	@echo 'make demo         the embedded example end to end, into runs/'
 	@echo 'make test         all tests'
-	@echo 'make check        format, lint, types, tests: what CI runs'
+	@echo 'make docs         the documentation site into build/site, dead links fail'
+	@echo 'make check        format, lint, types, docs, tests: what CI runs'
 	@echo 'make bench        training beside TRL, into docs/benchmarks.md'
 	@echo 'make experiments  every figure that is not a benchmark: seeds, known optimum, labels, planner, museum of faults'
 	@echo 'make release-check  wheel and sdist: built, looked into, tried on every Python that is present'
@@ -50,10 +51,14 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -q
 
+docs: setup
+	$(BIN)/python docs/build.py
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(MAKE) docs
 	$(MAKE) test
 
 # TRL lives in an environment of its own: it is measured against, never used.

@@ -7,10 +7,14 @@ python docs/generate.py --check    # exit 1 where a page is not what the code sa
 import argparse
 import inspect
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from architecture_page import DRAWING, architecture_page, decisions_page, layers_drawing
 from benchmarks_page import VERSUS, benchmarks_page
+from choose_page import choose_page
 from museum_page import FIGURES as MUSEUM
 from museum_page import museum_page
 from planner_page import planner_page
@@ -19,7 +23,10 @@ from pydantic_core import PydanticUndefined
 from python_api_page import python_api_page
 from reward_service_page import SERVICE, reward_service_page
 from rlaif_section import RLAIF, label_plans, rlaif_section
+from stage_pages import stage_page
+from verb_pages import verb_page
 
+from boresight.cli.main import VERBS
 from boresight.config.judge_sections import JUDGE_CLASSES, EndpointSection, LocalWriter, ReviseSection
 from boresight.config.policy_stages import VLLMSection
 from boresight.config.reward_sections import REWARD_CLASSES, RewardSection
@@ -307,14 +314,20 @@ def _default(field: FieldInfo) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-PAGES = {
+PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "lint.md": lint_page,
     "findings.md": findings_page,
     "planner_figures.md": planner_page,
     "python_api.md": python_api_page,
+    "choose.md": choose_page,
+    "contributing/architecture.md": architecture_page,
+    "decisions/index.md": decisions_page,
+    DRAWING: layers_drawing,
 }
+PAGES |= {f"verbs/{verb}.md": partial(verb_page, verb) for verb in VERBS}
+PAGES |= {f"stages/{kind}.md": partial(stage_page, kind, _section) for kind in STAGE_CLASSES}
 if FIGURES.exists():
     PAGES["demo_figures.md"] = figures_page
 if OPTIMUM.exists() and FRONTIER.exists():
@@ -345,6 +358,7 @@ def main() -> int:
             print(f"docs/{name} is not what the code says; run `python docs/generate.py`", file=sys.stderr)
         return 1 if stale else 0
     for name in stale:
+        (DOCS / name).parent.mkdir(exist_ok=True)
         write_text(DOCS / name, PAGES[name]())
     return 0
 

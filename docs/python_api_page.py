@@ -23,9 +23,8 @@ bs.lint("examples/kube_assistant/data/pairs_faulty.csv")  # what is wrong with i
 bs.load_pipeline("examples/kube_assistant/pipeline.yaml", overrides={"stages.dpo.beta": 0.2})
 ```
 
-Two notebooks run from beginning to end on one core: [from a CSV of preferences to a judged
-model](../examples/notebooks/preferences_to_model.ipynb), and [a log, a data file and a
-plan](../examples/notebooks/log_data_plan.ipynb).
+Two notebooks run from beginning to end on one core, in `examples/notebooks`: `preferences_to_model.ipynb`, from a CSV
+of preferences to a judged model, and `log_data_plan.ipynb`, a log, a data file and a plan.
 
 - `import boresight` takes a few milliseconds and loads nothing; each name brings its module when it is used, and torch
   comes with those alone that train, load or score with a model.
@@ -66,7 +65,8 @@ def _definition(place: str, name: str) -> ast.stmt | None:
 
 
 def _function(name: str, node: ast.FunctionDef) -> str:
-    return f"### `{name}`\n\n```text\n{_signature(name, node)}\n```\n\n{_doc(node)}\n"
+    mark = "<!-- not run: shown only as output -->"
+    return f"### `{name}`\n\n{mark}\n```text\n{_signature(name, node)}\n```\n\n{_doc(node)}\n"
 
 
 def _signature(name: str, node: ast.FunctionDef) -> str:

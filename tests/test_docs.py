@@ -4,24 +4,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from pydantic import TypeAdapter
 
-from boresight.config.load import load_pipeline
-from boresight.config.reward_sections import Reward
 from boresight.data.sources import FORM_NAMES
 from boresight.data.written_forms import TARGET_NAMES
-from boresight.feedback.rubric import load_rubric
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*/README.md"))]
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES = [*TOP, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").glob("*/README.md"))]
+"""What the code blocks of these hold is run in tests/docs."""
 
 
 def test_reference_pages_are_what_the_code_says() -> None:
@@ -33,48 +25,10 @@ def test_reference_pages_are_what_the_code_says() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", prose)
     missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
     assert missing == []
-
-
-def test_pipeline_of_the_readme_loads(tmp_path: Path) -> None:
-    (text,) = blocks(ROOT / "README.md", "yaml")
-    (tmp_path / "pipeline.yaml").write_text(text)
-    for name in re.findall(r"\w+\.(?:jsonl|csv)", text):
-        (tmp_path / name).touch()
-    assert list(load_pipeline(tmp_path / "pipeline.yaml").stages)[-1] == "gate"
-
-
-def test_rewards_of_the_page_on_ppo_are_valid() -> None:
-    (text,) = blocks(ROOT / "docs" / "ppo.md", "yaml")
-    shown = [yaml.safe_load("reward:" + part)["reward"] for part in text.split("reward:")[1:]]
-    assert len(shown) == 4
-    for reward in shown:
-        TypeAdapter(Reward).validate_python(reward, strict=True)
-
-
-def test_settings_of_the_page_on_ai_feedback_are_valid(tmp_path: Path) -> None:
-    """Stages of its blocks join a pipeline that has what they name; rewards and rubrics are read as they are."""
-    stages: dict[str, Any] = {"demo": {"kind": "sft", "data": "demonstrations.jsonl", "steps": 1}}
-    stages["drafts"] = {"kind": "sample", "policy": "demo", "prompts": "prompts.jsonl"}
-    rewards = []
-    for text in blocks(ROOT / "docs" / "ai_feedback.md", "yaml"):
-        if text.startswith("reward:"):
-            rewards += [yaml.safe_load("reward:" + part)["reward"] for part in text.split("reward:")[1:]]
-        elif text.startswith("name:"):
-            (tmp_path / "own.yaml").write_text(text)
-            assert load_rubric("own.yaml", tmp_path).name == "support"
-        else:
-            stages |= yaml.safe_load(text)
-    assert len(rewards) == 2 and {"labels", "revised", "better"} <= stages.keys()
-    for reward in rewards:
-        TypeAdapter(Reward).validate_python(reward, strict=True)
-    for name in ("demonstrations.jsonl", "prompts.jsonl", "calibration.json"):
-        (tmp_path / name).touch()
-    whole = {"run": {"name": "page"}, "model": {"path": "owner/base"}, "stages": stages}
-    (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(whole))
-    assert set(load_pipeline(tmp_path / "pipeline.yaml").stages) == set(stages)
 
 
 def test_commands_that_are_named_exist() -> None:
@@ -90,9 +44,17 @@ def test_commands_that_are_named_exist() -> None:
 def test_make_targets_that_are_named_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     named = {target for page in PAGES for target in re.findall(r"`?\bmake ([a-z]+)\b`?", page.read_text())}
-    assert {"demo", "test"} <= named & targets
+    assert {"demo", "docs", "check"} <= named & targets
 
 
 def test_the_page_on_data_names_every_form_that_is_read_or_written() -> None:
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     assert [name for name in (*FORM_NAMES, *TARGET_NAMES) if f"`{name}`" not in page] == []
+
+
+def test_every_page_has_its_place_in_the_navigation() -> None:
+    placed = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE))
+    docs = ROOT / "docs"
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md") if page.name[:4].isdigit() is False}
+    assert pages - placed == set(), "put these into `nav` of mkdocs.yml"
+    assert placed - pages == set(), "`nav` of mkdocs.yml names pages that are not there"

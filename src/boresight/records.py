@@ -13,6 +13,8 @@ Source = Literal["human", "ai", "hybrid", "imported"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """One turn of a conversation."""
+
     role: str
     content: str
 

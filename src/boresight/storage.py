@@ -100,6 +100,7 @@ def folder_at_once(folder: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -111,10 +112,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all: keys sorted, two spaces, a line break at the end."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
 
 
 def read_json(path: Path) -> Any:
+    """The value in a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -124,6 +127,7 @@ def canonical_json(value: Any) -> str:
 
 
 def hash_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8, as hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 

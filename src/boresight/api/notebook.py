@@ -31,6 +31,7 @@ def as_html(blocks: Sequence[Block], pictures: Sequence[Markup] = ()) -> str:
 
 
 def as_markdown(blocks: Sequence[Block]) -> str:
+    """The same as Markdown: tables as tables, texts as they are."""
     return "\n\n".join(_markdown_table(block) if isinstance(block, Table) else _fenced(block) for block in blocks)
 
 

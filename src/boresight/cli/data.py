@@ -46,7 +46,7 @@ def command() -> None:
     Example:
       boresight data inspect pairs.csv
       boresight data convert pairs.csv --to trl_conversational --out pairs.jsonl
-      boresight data show pairs.csv --model runs/kube-assistant/stages/demo
+      boresight data show pairs.csv --model runs/kube-assistant/stages/demo/model
     """
 
 

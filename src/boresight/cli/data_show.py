@@ -43,7 +43,7 @@ def show(
     \b
     Example:
       boresight data show pairs.csv --count 3
-      boresight data show pairs.csv --model runs/kube-assistant/stages/demo
+      boresight data show pairs.csv --model runs/kube-assistant/stages/demo/model
     """
     from boresight.cli.data import named
     from boresight.data.showing import first_records

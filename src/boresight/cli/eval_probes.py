@@ -46,7 +46,7 @@ def probes(
     \b
     Example:
       boresight eval probes runs/kube-assistant/stages/ppo runs/kube-assistant/stages/demo
-      boresight eval probes new.jsonl old.jsonl --set xstest_prompts.csv --set test.jsonl --json
+      boresight eval probes new.jsonl old.jsonl --set xstest_prompts.csv --json
       boresight eval probes --write-prompts prompts.jsonl
     """
     from boresight.data.jsonl import write_records

@@ -19,6 +19,7 @@ def price_rules(asked: object, path: KeyPath = ("judge",)) -> Iterator[Problem]:
 
 
 def label_rules(stage: StageSection) -> Iterator[Problem]:
+    """What does not go together in the settings of an `ai_labels` stage."""
     assert isinstance(stage, AILabelsStage)
     yield from price_rules(stage.judge)
     if stage.ranking and stage.pairs_per_prompt != 1:

@@ -16,10 +16,14 @@ StopStrings = list[Annotated[str, Field(min_length=1)]]
 
 
 class Section(BaseModel):
+    """A mapping of a pipeline file: frozen, without unknown keys, each field with its meaning."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class RunSection(Section):
+    """The run: its name, seed and threads, and what it promises."""
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Folder name of the run under `runs/`."""
     seed: NonNegativeInt = 0
@@ -37,6 +41,8 @@ class RunSection(Section):
 
 
 class ModelSection(Section):
+    """The model that the pipeline starts from."""
+
     path: str | None = None
     """Local folder or hub name of the base model, for stages whose `start` or `policy` is `base_model`."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -46,6 +52,8 @@ class ModelSection(Section):
 
 
 class DataSection(Section):
+    """Where the data of all stages lie."""
+
     root: str | None = None
     """Folder that relative data paths start from; by default the folder of the pipeline file. Relative, it starts there
     too, or with `--set` from the current folder."""

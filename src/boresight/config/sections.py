@@ -246,6 +246,8 @@ class EvaluateStage(StageSection):
 
 
 class Bounds(Section):
+    """The least and the most that a measure may be."""
+
     min: float | None = None
     """The measure holds where it is at least this."""
     max: float | None = None

@@ -48,6 +48,8 @@ class Fault(NamedTuple):
 
 
 class Document(NamedTuple):
+    """A YAML file as it was read: its value, the line of each key, and what is wrong with it."""
+
     value: Any
     lines: dict[KeyPath, int]
     faults: list[Fault]

@@ -53,6 +53,7 @@ class PromptBatch:
 
 
 def collate_sft(rows: Sequence[Encoded], pad_id: int = PAD_ID) -> SFTBatch:
+    """One batch of the rows, padded on the right: tokens and mask are (rows, tokens)."""
     input_ids, _ = pad_rows([row.input_ids for row in rows], pad_id)
     response_mask = torch.zeros(input_ids.shape, dtype=torch.bool)
     for i, row in enumerate(rows):
@@ -61,6 +62,7 @@ def collate_sft(rows: Sequence[Encoded], pad_id: int = PAD_ID) -> SFTBatch:
 
 
 def collate_pairs(pairs: Sequence[EncodedPair], pad_id: int = PAD_ID) -> PreferenceBatch:
+    """One batch of the pairs, padded on the right: tokens and masks are (pairs, tokens), weights (pairs,)."""
     return PreferenceBatch(
         chosen=_response_rows([(pair.prompt_ids, pair.chosen_ids) for pair in pairs], pad_id),
         rejected=_response_rows([(pair.prompt_ids, pair.rejected_ids) for pair in pairs], pad_id),
@@ -71,6 +73,7 @@ def collate_pairs(pairs: Sequence[EncodedPair], pad_id: int = PAD_ID) -> Prefere
 
 
 def collate_responses(responses: Sequence[EncodedResponse], pad_id: int = PAD_ID) -> ResponseRows:
+    """One batch of the responses, padded on the right: tokens and mask are (responses, tokens)."""
     return _response_rows([(response.prompt_ids, response.response_ids) for response in responses], pad_id)
 
 

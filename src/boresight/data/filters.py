@@ -40,6 +40,8 @@ class Filters:
 
 
 class Dropped(NamedTuple):
+    """A record that was left out, and why."""
+
     pair: PreferencePair
     reason: str
 

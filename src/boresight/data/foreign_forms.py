@@ -20,4 +20,5 @@ def foreign_form(row: Row) -> Form | None:
 
 
 def form_named(name: str) -> Form | None:
+    """The form of that name, or None."""
     return next((form for form in FOREIGN if form.name == name), None)

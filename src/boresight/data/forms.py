@@ -48,6 +48,7 @@ def text_or_none(row: Row, key: str, where: str) -> str:
 
 
 def list_at(row: Row, key: str, where: str) -> list[Any]:
+    """A list that must be there; DataError that tells what was found instead."""
     value = row.get(key)
     if not isinstance(value, list):
         raise DataError(f'{where}: "{key}": found {kind_of(value)}, expected a list. Correct the row, or leave it out.')
@@ -62,6 +63,7 @@ def items_of(value: Any, where: str) -> list[Any]:
 
 
 def mapping_of(value: Any, where: str) -> Row:
+    """A mapping; DataError that tells what was found instead."""
     if not isinstance(value, dict):
         raise DataError(f"{where}: found {kind_of(value)}, expected an object. Correct the row, or leave it out.")
     return value

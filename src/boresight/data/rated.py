@@ -19,6 +19,8 @@ UNPAIRED = "trl_unpaired"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatedFile(FileReading):
+    """Responses rated good or bad, as one file holds them."""
+
     rated: list[RatedResponse]
 
 

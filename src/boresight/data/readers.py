@@ -47,16 +47,22 @@ class PairFile(FileReading):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemonstrationFile(FileReading):
+    """Demonstrations, as one file holds them."""
+
     demonstrations: list[Demonstration]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptFile(FileReading):
+    """Prompts, as one file holds them."""
+
     prompts: list[Prompt]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentFile(FileReading):
+    """Documents of plain text, as one file holds them."""
+
     documents: list[str]
 
 

@@ -102,6 +102,7 @@ def kind_meta(kind: str, meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unfit_columns(path: Path, columns: Collection[str], expected: str) -> DataError:
+    """The error for a file of other columns than expected."""
     return DataError(
         f"{path}: found the columns {', '.join(columns)}; {expected}. Rename columns to these, name "
         "those of a pair's parts (`columns`, or --column chosen=NAME), or force a form (--format)."

@@ -32,6 +32,7 @@ def from_sharegpt(value: Sequence[Any], where: str) -> Messages:
 
 
 def to_sharegpt(messages: Messages) -> list[dict[str, str]]:
+    """Messages as turns of ShareGPT: `from` and `value`."""
     return [{"from": NAMES[message.role], "value": message.content} for message in messages]
 
 

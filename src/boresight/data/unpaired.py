@@ -18,6 +18,8 @@ from boresight.records import Message, Messages, PreferencePair
 
 @dataclass(frozen=True, slots=True)
 class Unpaired:
+    """A response and whether it was called good."""
+
     line: int
     record_id: str
     prompt: Messages
@@ -34,6 +36,7 @@ class Joined:
 
 
 def unpaired_row(row: Row, where: str, line: int, default_id: str) -> Unpaired:
+    """A row as a rated response. Raises DataError where the label is neither true nor false."""
     label = _label(row.get("label"), where)
     completion = row.get("completion")
     if isinstance(completion, str):

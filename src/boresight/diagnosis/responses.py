@@ -99,6 +99,7 @@ def mean_of(samples: Sequence[Sample], value: Callable[[Sample], float | None]) 
 
 
 def scores(samples: Sequence[Sample]) -> list[float]:
+    """The score of each sample, in order; samples without one are left out."""
     return [sample.score for sample in samples if sample.score is not None and math.isfinite(sample.score)]
 
 

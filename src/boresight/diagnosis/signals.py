@@ -46,6 +46,7 @@ PAIR_METHODS = ("dpo", "orpo", "simpo", "kto")
 
 
 def known(name: str) -> bool:
+    """Whether a signal of that name has a meaning and a unit here."""
     return name in METRICS or name in FOREIGN or name.startswith(COMPONENT)
 
 

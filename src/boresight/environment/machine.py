@@ -44,6 +44,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
+    """System, processor, memory, disk and GPUs, as they are now."""
     flags = cpu_flags()
     return Machine(
         system=f"{platform.system()} {platform.release()}",

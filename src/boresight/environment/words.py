@@ -35,6 +35,7 @@ def as_object(found: Environment) -> dict[str, Any]:
 
 
 def blocks_of(found: Environment) -> list[Block]:
+    """What was found as people read it: the verdict and its problems first, then the tables."""
     verdict = "ready" if found.ready else "NOT READY"
     problems = "".join(f"\n  {problem}" for problem in found.problems)
     return [

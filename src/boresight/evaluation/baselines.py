@@ -70,6 +70,8 @@ def _sums(places: NDArray[np.int64], amounts: Array, size: int) -> Array:
 
 
 class Baselines(NamedTuple):
+    """What length alone and a bag of words would get on the pairs."""
+
     length: LengthRule
     words: BagOfWords
 
@@ -94,6 +96,7 @@ def length_margins(rule: LengthRule, pairs: Sequence[PreferencePair]) -> Array:
 
 
 def length_differences(pairs: Sequence[PreferencePair]) -> Array:
+    """Characters of the chosen response minus those of the rejected one, (pairs,)."""
     return np.array([len(response_text(p.chosen)) - len(response_text(p.rejected)) for p in pairs], dtype=np.float64)
 
 
@@ -123,6 +126,7 @@ def bag_of_words_margins(model: BagOfWords, pairs: Sequence[PreferencePair]) -> 
 
 
 def response_text(messages: Messages) -> str:
+    """The contents of the messages in one text."""
     return "\n".join(message.content for message in messages)
 
 

@@ -30,6 +30,8 @@ class ModelWeights(NamedTuple):
 
 
 class PublishedWeights(NamedTuple):
+    """A leaderboard's coefficients: of each model, and the difficulty of each instruction."""
+
     models: dict[str, ModelWeights]
     difficulties: dict[str, float]
     source: str

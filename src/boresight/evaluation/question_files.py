@@ -11,6 +11,8 @@ IDS = ("question_id", "uid", "prompt_id", "id")
 
 
 class Question(NamedTuple):
+    """A question of a benchmark: its category, and its turns where they are told."""
+
     category: str
     text: str
 

@@ -44,6 +44,8 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
+    """Pairs that a judge labelled, what it labelled nothing of, and why."""
+
     pairs: list[PreferencePair]
     prompts: int
     ties: int  # comparisons that the judge called a tie in both orders

@@ -113,6 +113,7 @@ def audit_sample(labelled: Labelled, count: int, seed: int) -> list[dict[str, An
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
+    """Write the map with its figures, hashes and the couples that drift is looked for on; atomic."""
     write_json(path, calibration.as_json() | {"sha256": calibration.hash})
 
 

@@ -75,6 +75,7 @@ def judge_warnings(figures: Mapping[str, Any], judge: Mapping[str, Any], policy:
 
 
 def self_preference_warning(judge: str, policy: str) -> str:
+    """The warning where judge and policy are of one family, or an empty text."""
     same = family(policy) or "name"
     return (
         f"self_preference: judge {judge} and policy {policy} share a family ({same}); judges tend to prefer their own "

@@ -253,5 +253,6 @@ def _hidden(text: str, key: str) -> str:
 
 
 def quoted(text: str) -> str:
+    """The beginning of a text on one line, for messages."""
     words = " ".join(text.split())
     return repr(words if len(words) <= SHOWN else f"{words[:SHOWN]}…") if words else "(nothing)"

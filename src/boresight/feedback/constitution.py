@@ -45,6 +45,8 @@ _MARKER = re.compile(r"<<<(?=CONVERSATION|RESPONSE|CRITIQUE|END OF MATERIAL)", r
 
 @dataclass(frozen=True, slots=True)
 class Principle:
+    """One rule of a constitution: how a response is criticised by it, and revised."""
+
     name: str
     text: str
 

@@ -32,6 +32,8 @@ class MergeSettings:
 
 @dataclass(frozen=True)
 class Merged:
+    """Pairs from a judge and from people, and how many came from whom."""
+
     pairs: Sequence[PreferencePair]
     report: Mapping[str, Any]
 

@@ -127,6 +127,7 @@ def ask_rows(plan: Plan, couples: Sequence[JudgedCouple], seed: int) -> list[dic
 
 
 def save_plan(plan: Plan, path: Path) -> None:
+    """Write which couples are asked and why; atomic."""
     write_json(
         path,
         {

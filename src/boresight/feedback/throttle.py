@@ -14,6 +14,8 @@ FIRST_LIMIT = 8.0
 
 
 class Throttle:
+    """How many requests may be on the way at once, learnt from what the endpoint turns away."""
+
     def __init__(self, most: int, clock: Callable[[], float]) -> None:
         self.limit = min(FIRST_LIMIT, float(most))
         self._most = float(most)

@@ -50,6 +50,7 @@ class Batches:
 
 
 def batches(settings: Settings, names: Names, rows: int | None) -> Batches:
+    """Rows of an optimizer step and of a pass, as the other tool's settings make them."""
     micro = settings.whole(names.batch, names.batch_default)
     accumulated = settings.whole("gradient_accumulation_steps", 1)
     return Batches(micro * accumulated, micro, rows)
@@ -114,6 +115,7 @@ def optimizer_fields(
 
 
 def batch_fields(batch: Batches, assumed: list[str]) -> dict[str, Any]:
+    """The settings of a stage for that batch; what had to be assumed is added to `assumed`."""
     assumed.append("batch_size is that of one device: multiply it by the number of devices that the run was made on")
     return {"batch_size": batch.size, "micro_batch_size": min(batch.micro, batch.size), "micro_batch_tokens": None}
 

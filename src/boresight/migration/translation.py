@@ -21,6 +21,8 @@ NEVER_TRUNCATED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Translation:
+    """A config of another tool as a pipeline, with what became of each of its settings."""
+
     tool: str
     source: Path
     sections: dict[str, Any]

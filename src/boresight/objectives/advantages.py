@@ -27,8 +27,8 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, gae_lamb
         advantage_t = delta_t + gamma lambda advantage_{t+1}
         target_t    = advantage_t + value_t
 
-    `rewards[:, t]` is what writing token t earned, `values[:, t]` the value before it was written. Lambda 0 gives
-    the TD error; lambda 1 gives the discounted return minus the value.
+    Shapes: all (responses, tokens). `rewards[:, t]` is what writing token t earned, `values[:, t]` the value before
+    it was written. Lambda 0 gives the TD error; lambda 1 gives the discounted return minus the value.
     """
     require_mask(mask, rewards=rewards, values=values)
     reward = fill_masked(rewards, mask).detach()

@@ -16,6 +16,8 @@ from boresight.objectives.inputs import at_least_float32, require_same_shape
 
 
 class DPOTerms(NamedTuple):
+    """Values of one pair each."""
+
     loss: Tensor  # (pairs,) unreduced; nats, except for IPO
     chosen_reward: Tensor  # (pairs,) beta * log-ratio in nats, detached
     rejected_reward: Tensor  # (pairs,)

@@ -27,5 +27,5 @@ def require_mask(mask: Tensor, **tensors: Tensor | None) -> None:
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Half precision and integers become float32; float32 and float64 stay as they are."""
+    """Half precision and integers become float32; float32 and float64 stay as they are. Any shape."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()

@@ -49,7 +49,7 @@ ESTIMATORS: dict[KLEstimator, Callable[..., Tensor]] = {"k1": k1, "k2": k2, "k3"
 def kl_estimate(
     *, policy_logp: Tensor, reference_logp: Tensor, estimator: KLEstimator, mask: Tensor | None = None
 ) -> Tensor:
-    """The estimator of that name, token by token; ValueError for a name that is none of k1, k2, k3."""
+    """The estimator of that name in nats, (responses, tokens); ValueError for a name that is none of k1, k2, k3."""
     if estimator not in ESTIMATORS:
         raise ValueError(f"KL estimator is {estimator!r}; expected one of {', '.join(ESTIMATORS)}")
     return ESTIMATORS[estimator](policy_logp=policy_logp, reference_logp=reference_logp, mask=mask)

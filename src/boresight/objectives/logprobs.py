@@ -75,7 +75,7 @@ def logp_mean(logp: Tensor, mask: Tensor) -> Tensor:
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - e^x) for x <= 0, the log-probability of "not"; -inf at 0.
+    """log(1 - e^x) for x <= 0, the log-probability of "not", any shape; -inf at 0.
 
     Two forms, each exact where the other cancels (Maechler 2012): log(-expm1(x)) above -log 2, log1p(-e^x) below.
     """

@@ -19,12 +19,12 @@ def fill_masked(values: Tensor, mask: Tensor, fill: float = 0.0) -> Tensor:
 
 
 def masked_sum(values: Tensor, mask: Tensor, dim: Dims = None) -> Tensor:
-    """Sum of the values that count, over `dim` or over everything; 0 where nothing counts."""
+    """Sum of the values that count, over `dim` or over everything (any shape); 0 where nothing counts."""
     return fill_masked(values, mask).sum(dim)
 
 
 def masked_mean(values: Tensor, mask: Tensor, dim: Dims = None) -> Tensor:
-    """Mean of the values that count, over `dim` or over everything; NaN where nothing counts (no mean exists)."""
+    """Mean of the values that count, over `dim` or everything (any shape); NaN where nothing counts: no mean exists."""
     return masked_sum(values, mask, dim) / mask.sum(dim)
 
 

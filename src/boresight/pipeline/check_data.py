@@ -68,6 +68,8 @@ class FileLine:
 
 @dataclass(slots=True)
 class PipelineData:
+    """The data that stages name, read once for all checks, and the faults of those that cannot be read."""
+
     stages: dict[str, StageData]
     files: list[FileLine]
     findings: list[Finding]

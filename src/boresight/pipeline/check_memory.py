@@ -35,6 +35,8 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLine:
+    """What one stage takes at its peak, by part, in GiB."""
+
     stage: str
     kind: str
     tokens: int
@@ -76,6 +78,7 @@ def memory_lines(pipeline: Pipeline, longest: Mapping[str, int], machine: Machin
 
 
 def memory_findings(lines: list[MemoryLine], machine: Machine) -> list[Finding]:
+    """Stages that will not fit the machine, or hardly."""
     found = []
     for line in lines:
         if line.memory.total <= machine.available:

@@ -54,6 +54,7 @@ def regulated_findings(pipeline: Pipeline, data: PipelineData) -> Iterator[Findi
 
 
 def learns_preferences(pipeline: Pipeline, name: str) -> bool:
+    """Whether the stage of that name itself trains on preferences or rated responses."""
     return isinstance(pipeline.stages[name], PreferenceStage | KTOStage)
 
 

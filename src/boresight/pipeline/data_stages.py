@@ -47,6 +47,7 @@ COLUMN_FILE = re.compile(r"\.(csv|tsv)(\.gz)?$")  # only in these are columns na
 
 
 def sample(context: StageContext, config: SampleStage) -> Result:
+    """The stage `sample`: several responses to each prompt, with their log-probabilities."""
     models = [config.policy] if isinstance(config.policy, str) else config.policy
     read = fitting_prompts(context, config, models, read_stage_prompts(context))
     prompts = limited(read.records, config.limit, context.seed)
@@ -78,6 +79,7 @@ def sample(context: StageContext, config: SampleStage) -> Result:
 
 
 def ai_labels(context: StageContext, config: AILabelsStage) -> Result:
+    """The stage `ai_labels`: pairs from sampled responses, chosen by a judge."""
     responses = read_records(context.stage_file(config.responses, RESPONSES), Response)
     labels, judge, figures = _label(context, config, responses)
     couples = [couple_of(one) for one in labels.compared]
@@ -190,6 +192,7 @@ def _reasons(figures: Result) -> str:
 
 
 def preferences(context: StageContext, config: PreferencesStage) -> Result:
+    """The stage `preferences`: sources joined, checked, filtered and split by prompt."""
     read: dict[str, int] = {}
     dropped: Counter[str] = Counter()
     sources: list[list[PreferencePair]] = []

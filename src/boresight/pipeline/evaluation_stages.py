@@ -37,6 +37,7 @@ PROBE_ANSWERS = "probe_answers"
 
 
 def evaluate(context: StageContext, config: EvaluateStage) -> Result:
+    """The stage `evaluate`: candidates against the baseline, blind and in both orders."""
     models = list(dict.fromkeys([config.baseline, *config.candidates]))
     read = fitting_prompts(context, config, models, read_stage_prompts(context))
     prompts = limited(read.records, config.limit, context.seed)

@@ -31,6 +31,7 @@ class Records(Generic[T]):
 
 
 def read_stage_documents(context: StageContext) -> Records[str]:
+    """The documents that the stage is to read, from its files."""
     return _read_files(context, "data", read_documents, lambda file: file.documents)
 
 

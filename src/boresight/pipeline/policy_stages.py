@@ -21,6 +21,7 @@ from boresight.training.run import Run
 
 
 def ppo(context: StageContext, config: PPOStage) -> Result:
+    """The stage `ppo`: roles and rewards are wired, and the loop is called."""
     stage = _policy_stage(context, config)
     value = load_value_model(context, config, stage.roles, stage.scale)
     roles = PPORoles(stage.roles.policy, value, stage.roles.reference, stage.roles.reward.source, stage.canary)
@@ -30,6 +31,7 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
 
 
 def rloo(context: StageContext, config: RLOOStage) -> Result:
+    """The stage `rloo`: as `ppo`, without a value model."""
     stage = _policy_stage(context, config)
     roles = RLOORoles(stage.roles.policy, stage.roles.reference, stage.roles.reward.source, stage.canary)
     before = stage.fingerprints()

@@ -75,10 +75,12 @@ class Mark:
 
 
 def series_colour(series: int) -> str:
+    """The colour that stands for a series while it is drawn; the page puts the style sheet's in its place."""
     return f"#0102{series % SERIES_COUNT:02x}"
 
 
 def series_marker(series: int) -> str:
+    """The marker of a series by its number, so that colour is not all that tells them apart."""
     return _MARKERS[series % SERIES_COUNT]
 
 

@@ -65,6 +65,8 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """One metric of a chart, under the name that people read."""
+
     label: str
     steps: Array
     values: Array

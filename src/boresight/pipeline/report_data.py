@@ -50,6 +50,7 @@ class DataSection:
 
 
 def build_data(run: RunRecord) -> DataSection:
+    """The section on data: what was kept and left out, with reasons."""
     sentences = [
         words + _read_words(stage.outcome) for stage in run.finished() if (words := _sentence(stage)) is not None
     ]

@@ -36,6 +36,7 @@ class Lineage:
 
 
 def build_lineage(run: RunRecord) -> Lineage:
+    """The section on lineage: graph, times, hashes and versions."""
     recorded = [stage for stage in run.stages if stage.manifest]
     timed = [(stage, stage.seconds) for stage in run.stages if stage.seconds]
     longest = max((seconds for _, seconds in timed if seconds), default=1.0)

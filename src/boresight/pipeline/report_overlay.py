@@ -14,6 +14,8 @@ FIRST_SERIES, SECOND_SERIES = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
+    """The curves of one metric in two runs."""
+
     name: str
     kind: str
     chart: Chart

@@ -71,6 +71,8 @@ Part = Figure | Table | SideBySide
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
+    """A part of the report with its heading."""
+
     title: Cell
     paragraphs: Sequence[Cell]
     parts: Sequence[Part] = ()

@@ -58,6 +58,8 @@ class StageRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
+    """A run as its folder tells it, read once for the report."""
+
     name: str
     seed: int
     stages: tuple[StageRecord, ...]

@@ -30,6 +30,7 @@ _SET_SERIES = (REWARD_SERIES, 0, 1, 2, 3, 4)
 
 
 def reward_chapters(run: RunRecord) -> list[Chapter]:
+    """A chapter for each reward model: its certificate beside the cheap rules."""
     return [_chapter(stage) for stage in run.finished("reward_model") if stage.outcome["certificate"]]
 
 

@@ -72,6 +72,7 @@ class Verdict:
 
 
 def build_verdict(run: RunRecord) -> Verdict:
+    """The head of the report: whether the gate holds, what was won, and the largest figures."""
     gates = run.finished("gate")
     checks = [check for gate in gates for check in gate.outcome["checks"]]
     failed = [check for check in checks if not check["passed"]]
@@ -122,6 +123,7 @@ def gate_bounds(run: RunRecord) -> list[Bound]:
 
 
 def bound_words(measure: str, direction: str, value: float) -> Markup:
+    """A bound of the gate in words, such as "at most 15%"."""
     return Markup("{} {}").format("at least" if direction == "min" else "at most", _bound_text(measure, value))
 
 

@@ -30,14 +30,17 @@ class Rate:
 
 
 def data(value: float | int | str, text: str) -> Markup:
+    """A figure as people read it, with the exact value beside it for programs."""
     return Markup('<data value="{}">{}</data>').format(value, text)
 
 
 def percent(value: float) -> Markup:
+    """A share in percent."""
     return data(value, percent_text(value))
 
 
 def interval_text(rate: Rate) -> str:
+    """The interval of a rate in percent; an empty text where it has none."""
     if rate.low is None or rate.high is None:
         return ""
     return f"{100 * rate.low:.1f}–{100 * rate.high:.1f}%"
@@ -65,10 +68,12 @@ def number_text(value: float) -> str:
 
 
 def number(value: float) -> Markup:
+    """A number, rounded for reading."""
     return data(value, number_text(value))
 
 
 def count(value: int) -> Markup:
+    """A whole number with commas."""
     return data(value, f"{value:,}")
 
 
@@ -91,6 +96,7 @@ def duration_text(seconds: float) -> str:
 
 
 def duration(seconds: float) -> Markup:
+    """Seconds, in the units of people."""
     return data(seconds, duration_text(seconds))
 
 
@@ -105,6 +111,7 @@ def sentence(text: str) -> str:
 
 
 def model_name(name: str) -> Markup:
+    """The name of a stage's model, set apart."""
     return Markup('<b class="model">{}</b>').format(name)
 
 

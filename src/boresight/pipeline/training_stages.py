@@ -74,6 +74,7 @@ LAST_STEPS = 10  # `final` figures are means over this many last steps
 
 
 def pretrain(context: StageContext, config: PretrainStage) -> Result:
+    """The stage `pretrain`: a tokenizer and a small model from text."""
     read = read_stage_documents(context)
     documents = read.records
     tokenizer = train_tokenizer(documents, config.vocabulary_size, config.chat_template)
@@ -105,6 +106,7 @@ def pretrain(context: StageContext, config: PretrainStage) -> Result:
 
 
 def sft(context: StageContext, config: SFTStage) -> Result:
+    """The stage `sft`: the mask is checked, then the loop is called."""
     policy = trained_policy(context, config, config.start)
     probe_mask(policy.chat)
     read = read_stage_demonstrations(context)
@@ -132,6 +134,7 @@ def sft(context: StageContext, config: SFTStage) -> Result:
 
 
 def reward_model(context: StageContext, config: RewardModelStage) -> Result:
+    """The stage `reward_model`: training, then the certificate on held-out pairs."""
     tokenizer = load_tokenizer(context.model_path(config.start))
     chat = chat_format(tokenizer, context.chat_template(config.start))
     probe_mask(chat)
@@ -182,6 +185,7 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
 
 
 def dpo(context: StageContext, config: DPOStage) -> Result:
+    """The stage `dpo`: policy and frozen reference are loaded, and the loop is called."""
     policy = trained_policy(context, config, config.policy)
     reference = starting_reference(context, config, policy)
     itself = isinstance(reference, StartingPolicy)
@@ -197,6 +201,7 @@ def dpo(context: StageContext, config: DPOStage) -> Result:
 
 
 def orpo(context: StageContext, config: ORPOStage) -> Result:
+    """The stage `orpo`: no reference is loaded."""
     policy = trained_policy(context, config, config.start)
     read, encoded = _encoded_pairs(context, config, policy)
     run = context.run()
@@ -207,6 +212,7 @@ def orpo(context: StageContext, config: ORPOStage) -> Result:
 
 
 def simpo(context: StageContext, config: SimPOStage) -> Result:
+    """The stage `simpo`: no reference is loaded."""
     policy = trained_policy(context, config, config.start)
     read, encoded = _encoded_pairs(context, config, policy)
     run = context.run()
@@ -216,6 +222,7 @@ def simpo(context: StageContext, config: SimPOStage) -> Result:
 
 
 def kto(context: StageContext, config: KTOStage) -> Result:
+    """The stage `kto`: responses rated one by one, against a frozen reference."""
     policy = trained_policy(context, config, config.policy)
     reference = frozen_reference(context, config, policy)
     probe_mask(policy.chat)
@@ -324,6 +331,7 @@ def _suggested_batch(folder: Path) -> Result:
 
 
 def check_unmoved(before: str, after: str, role: str) -> None:
+    """Raises TrainingError where a frozen role's fingerprint is not the same at the end."""
     if before != after:
         raise TrainingError(
             f"the {role} changed during training (fingerprint {before[:12]} before, {after[:12]} after); every figure "

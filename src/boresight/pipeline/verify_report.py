@@ -34,6 +34,7 @@ def signals_of(trial: Trial) -> list[str]:
 
 
 def as_object(trial: Trial) -> dict[str, Any]:
+    """A trial of a cure for `--json`."""
     return {
         "stage": trial.stage, "finding": trial.finding, "cure": trial.words, "outcome": trial.outcome,
         "changes": {name: {"from": old, "to": new} for name, (old, new) in trial.changes.items()},

@@ -67,4 +67,5 @@ def load_calibration(path: Path | None = None) -> Calibration:
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
+    """Write the measured speeds of this processor; atomic."""
     write_json(path, asdict(calibration))

@@ -66,6 +66,7 @@ class Machine:
 
 @cache
 def catalogue() -> dict[str, Device]:
+    """All devices that are known, by name: memory in bytes, speeds in FLOP/s and bytes a second, with sources."""
     rows = json.loads(TABLE.read_text(encoding="utf-8"))
     return {
         name: Device(

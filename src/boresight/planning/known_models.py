@@ -20,6 +20,7 @@ VERSION = re.compile(r"-v\d+(\.\d+)?$")
 
 @cache
 def known_configs() -> dict[str, dict[str, Any]]:
+    """The configurations of the models that are known by name, as their publishers wrote them."""
     configs: dict[str, dict[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8"))
     return configs
 

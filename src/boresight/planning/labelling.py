@@ -48,6 +48,8 @@ class WayMeasured(NamedTuple):
 
 
 class LabelPlan(NamedTuple):
+    """One way to label: votes, calls, cost and hours, and the share of accuracy that it keeps."""
+
     way: str
     couples: int
     votes: int
@@ -59,6 +61,8 @@ class LabelPlan(NamedTuple):
 
 
 class LabelCase(NamedTuple):
+    """How many pairs are to be labelled, by whom, and what a vote and a call cost."""
+
     pairs: int
     prices: LabelPrices
     judge: bool  # whether there is one

@@ -22,6 +22,7 @@ TRADES = {
 
 
 def blocks_of(case: Case, options: Sequence[Option], written: dict[str, Any] | None) -> list[Block]:
+    """The plan as people read it: the method taken, its memory by part, and the others with their reasons."""
     chosen = options[0]
     shape = case.shape
     mixture = f", {shape.active_parameters / 1e9:.2f} of them for a token" if shape.is_mixture else ""
@@ -57,6 +58,7 @@ def as_json(case: Case, options: Sequence[Option], written: dict[str, Any] | Non
 
 
 def gpu_table() -> str:
+    """All hardware of the catalogue as a table."""
     rows = [["GPU", "memory GiB", "TFLOP/s", "GB/s", "link GB/s", "source"]]
     for d in catalogue().values():
         figures = [f"{d.memory / GIB:.1f}", f"{d.flops / 1e12:.0f}", f"{d.bandwidth / 1e9:.0f}", f"{d.link / 1e9:.0f}"]
@@ -65,6 +67,7 @@ def gpu_table() -> str:
 
 
 def model_table() -> str:
+    """All models that are known by name as a table, with their parameters."""
     rows = [["model", "billion parameters", "layers", "hidden", "vocabulary"]]
     for name, config in known_configs().items():
         shape = config_shape(config)

@@ -21,7 +21,7 @@ class ReliabilityBin(NamedTuple):
 
 
 def sigmoid(x: ArrayLike) -> NDArray[np.float64]:
-    """1 / (1 + exp(-x)) without overflow."""
+    """1 / (1 + exp(-x)) without overflow, any shape."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * np.asarray(x, dtype=np.float64))))
 
 
@@ -66,13 +66,13 @@ def preference_reliability(margin: ArrayLike, outcome: ArrayLike = 1.0, *, bins:
 
 
 def brier_score(margin: ArrayLike, outcome: ArrayLike = 1.0) -> float:
-    """Mean squared distance of sigmoid(margin) from a 0/1 outcome; for a soft label the expectation over its draw."""
+    """Mean squared distance of sigmoid(margin), any shape, from 0/1 outcomes; of a soft label the expectation."""
     p, y = sigmoid(margin), np.asarray(outcome, dtype=np.float64)
     return float(np.mean(y * (1 - p) ** 2 + (1 - y) * p**2))
 
 
 def negative_log_likelihood(margin: ArrayLike, outcome: ArrayLike = 1.0) -> float:
-    """Mean of -y log sigmoid(m) - (1-y) log sigmoid(-m), nats; log 2 for a model that knows nothing."""
+    """Mean of -y log sigmoid(m) - (1-y) log sigmoid(-m), nats, any shape; log 2 for a model that knows nothing."""
     m, y = np.asarray(margin, dtype=np.float64), np.asarray(outcome, dtype=np.float64)
     return float(np.mean(np.logaddexp(0.0, -m) + (1 - y) * m))
 
@@ -80,9 +80,9 @@ def negative_log_likelihood(margin: ArrayLike, outcome: ArrayLike = 1.0) -> floa
 def fit_temperature(margin: ArrayLike, outcome: ArrayLike = 1.0) -> float:
     """Temperature T > 0 that minimises the log loss of sigmoid(margin / T) (Guo et al. 2017, section 4).
 
-    T above 1: the margins are over-confident. The loss is convex in 1/T, so the root of its slope is found by bisection
-    between T = 0.001 and 1000. The ends are answers too: the lower where no margin errs, the upper where margins tell
-    nothing or the wrong way round.
+    Margins are (pairs,). T above 1: the margins are over-confident. The loss is convex in 1/T, so the root of its
+    slope is found by bisection between T = 0.001 and 1000. The ends are answers too: the lower where no margin errs,
+    the upper where margins tell nothing or the wrong way round.
     """
     m, y = np.asarray(margin, dtype=np.float64), np.asarray(outcome, dtype=np.float64)
     if m.ndim != 1 or len(m) == 0 or not np.isfinite(m).all():

@@ -49,6 +49,8 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
 def wilson_clustered(values: ArrayLike, clusters: Sequence[object], confidence: float = 0.95) -> Interval:
     """Wilson's interval of a mean of values in 0..1 that hang together in clusters, through the effective sample size.
 
+    Values are (values,), and so are the clusters' names.
+
         variance = K/(K-1) sum_k (sum_{i in k} (x_i - mean))^2 / N^2,  n_effective = mean(1-mean) / variance
 
     as in Franco, Little, Louis & Slud 2019 (J. Survey Stat. Methodol. 7:334), with n_effective never above N, and equal
@@ -69,6 +71,8 @@ def wilson_clustered(values: ArrayLike, clusters: Sequence[object], confidence: 
 
 def wilson_t(values: ArrayLike, clusters: Sequence[object], confidence: float = 0.95) -> Interval:
     """Wilson's interval as `wilson_clustered` has it, for any number of clusters and for what varies less than a coin.
+
+    Values are (values,).
 
     The effective sample size is not capped, as ties and two orders make a prompt's mean vary less than a coin; for the
     variance being estimated from K clusters, Student's t with K - 1 degrees stands in place of z (after Korn & Graubard

@@ -12,6 +12,8 @@ _CHUNK_NUMBERS = 4_000_000
 def sign_flip_test(values: ArrayLike, clusters: Sequence[object], *, seed: int, replicates: int = 9999) -> float:
     """Two-sided p-value that the mean of `values` is 0, where each cluster could as well have had the other sign.
 
+    Values are (values,).
+
     The permutation test of a paired comparison (Fisher 1935): if candidate and baseline are alike, exchanging them in a
     cluster changes the sign of its sum and nothing else. Exact up to 12 clusters that are not 0, else by Monte Carlo
     with (1 + as extreme) / (1 + replicates) (Phipson & Smyth 2010). Raises ValueError for unequal lengths or no values.

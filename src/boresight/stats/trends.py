@@ -38,7 +38,7 @@ class ChangePoint(NamedTuple):
 
 
 def blocks(values: Numbers, most: int = MOST_POINTS) -> Numbers:
-    """Medians of equal blocks, at most so many; the series itself where it is short."""
+    """Medians of equal blocks of a series (values,), at most so many; the series itself where it is short."""
     if len(values) <= most:
         return values
     edges = np.linspace(0, len(values), most + 1).astype(int)
@@ -46,7 +46,7 @@ def blocks(values: Numbers, most: int = MOST_POINTS) -> Numbers:
 
 
 def trend(values: Numbers) -> Trend:
-    """Direction of a series of finite numbers, and how sure it is.
+    """Direction of a series of finite numbers (values,), and how sure it is.
 
         slope  = median over i < j of (x_j - x_i) / (j - i)                                      (Theil 1950, Sen 1968)
         z      = (S -+ 1) / sqrt(n(n-1)(2n+5)/18 - ties),  S = sum over i < j of sign(x_j - x_i)  (Mann 1945)
@@ -68,12 +68,12 @@ def trend(values: Numbers) -> Trend:
 
 
 def deviation(values: Numbers) -> float:
-    """Robust standard deviation: the median absolute deviation, scaled to that of a normal distribution."""
+    """Robust standard deviation of (values,): the median absolute deviation, scaled to a normal distribution's."""
     return float(np.median(np.abs(values - np.median(values)))) * MAD_TO_DEVIATION if len(values) else 0.0
 
 
 def change_point(values: Numbers, smallest: int = 3) -> ChangePoint | None:
-    """The cut with the largest drop in absolute deviation around medians; None where either side would be too short."""
+    """The cut of (values,) with the largest drop in deviation around medians; None where a side would be too short."""
     x = blocks(values)
     if len(x) < 2 * smallest:
         return None

@@ -61,6 +61,7 @@ def comparisons(pairs: Sequence[EncodedPair], *, together: bool) -> list[Compari
 
 
 def collate_comparisons(examples: Sequence[Comparison]) -> ComparisonBatch:
+    """One batch: each response once, and which of them each pair compares, (pairs,)."""
     rows: list[list[int]] = []
     prompt_lengths: list[int] = []
     most = max(len(example.responses) for example in examples)

@@ -41,6 +41,8 @@ from boresight.training.step import MetricSums, Updater
 
 @dataclass(frozen=True)
 class PPORoles:
+    """Who takes part; the types tell who is trained."""
+
     policy: Policy  # trained
     value: ValueModel | TrunkValue  # trained, by itself or with the policy whose states it reads
     reference: FrozenPolicy  # anchor of the KL term; always loaded from the artifact named in the manifest

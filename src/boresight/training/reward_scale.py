@@ -20,6 +20,8 @@ SMALLEST_DEVIATION = 1e-6  # reward units; what padding does to equal scores of 
 
 
 class Scale(Protocol):
+    """How scores are shifted and scaled before they are a reward."""
+
     def normalize(self, score: Tensor) -> Tensor:
         """(responses,) scores of a step in units of the policy's reward."""
         ...

@@ -34,6 +34,8 @@ from boresight.training.step import MetricSums, Updater
 
 @dataclass(frozen=True)
 class RLOORoles:
+    """Who takes part; the types tell who is trained."""
+
     policy: Policy  # trained
     reference: FrozenPolicy  # anchor of the KL term
     reward: AnySource  # frozen

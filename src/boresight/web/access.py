@@ -74,6 +74,7 @@ class SecurityEvent:
 
 
 def log_event(event: SecurityEvent) -> None:
+    """One line of the security log, with no secrets in it."""
     logging.getLogger("boresight.web").warning("%s: %r from %s at %s", event.what, event.who, event.address, event.path)
 
 
@@ -100,6 +101,7 @@ class Door:
 
 
 def door_of(request: Request) -> Door:
+    """The face's own accounts and rules, as the app holds them."""
     door = request.app.state.door
     assert isinstance(door, Door)
     return door

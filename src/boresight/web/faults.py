@@ -74,6 +74,7 @@ def wants_page(request: Request) -> bool:
 
 
 def fault(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """A fault as a page for people, and as JSON for programs."""
     if not wants_page(request):
         return JSONResponse({"error": message}, status, headers)
     title = HTTPStatus(status).phrase

@@ -32,6 +32,7 @@ class Pages:
 
 
 def pages_of(request: Request) -> Pages:
+    """The templates of the app that serves the request."""
     pages = request.app.state.pages
     assert isinstance(pages, Pages)
     return pages

@@ -22,6 +22,8 @@ LONG_ENOUGH = 20
 
 @dataclass(slots=True)
 class IdenticalAnswers:
+    """Pairs whose two answers are the same text."""
+
     marks: Marks = field(default_factory=Marks)
 
     def see(self, row: Row) -> None:
@@ -36,6 +38,8 @@ class IdenticalAnswers:
 
 @dataclass(slots=True)
 class EmptyAnswer:
+    """Records with an answer that has no characters but white space."""
+
     chosen: Marks = field(default_factory=Marks)
     rejected: Marks = field(default_factory=Marks)
     rows: Marks = field(default_factory=Marks)
@@ -126,6 +130,7 @@ class Tie:
 
 
 def is_tie(p_chosen: float, strength: float | None) -> bool:
+    """Whether nobody preferred either answer: a soft label of one half, or a strength of 0."""
     return abs(p_chosen - 0.5) < 1e-9 or strength == 0
 
 

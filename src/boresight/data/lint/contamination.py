@@ -55,4 +55,5 @@ def contamination_by(prompts: Iterable[Prompt]) -> Contamination:
 
 
 def runs_of(words: Sequence[str]) -> list[int]:
+    """A hash of each run of words of the set length, in order."""
     return [fingerprint(*words[i : i + RUN]) for i in range(len(words) - RUN + 1)]

@@ -81,6 +81,8 @@ class TurnInAnswer:
 
 @dataclass(slots=True)
 class SpecialTokens:
+    """Texts that contain the markers of a chat template."""
+
     marks: Marks = field(default_factory=Marks)
     tokens: Counter[str] = field(default_factory=Counter)
 
@@ -100,6 +102,8 @@ class SpecialTokens:
 
 @dataclass(slots=True)
 class EncodingDamage:
+    """Texts that were decoded with the wrong encoding, or hold characters that stand for what was lost."""
+
     marks: Marks = field(default_factory=Marks)
     kinds: Counter[str] = field(default_factory=Counter)
 

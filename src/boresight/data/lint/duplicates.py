@@ -142,6 +142,7 @@ def shingles(row: Row) -> list[str]:
 
 
 def shingles_of(text: str, words: list[str]) -> list[str]:
+    """The overlapping pieces of a text by which near duplicates are found."""
     if not text.isascii() and 8 * len(words) <= len(text):  # a script that parts no words
         text = "".join(words)
         return [text[i : i + 5] for i in range(max(len(text) - 4, 1))]

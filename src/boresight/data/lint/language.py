@@ -42,6 +42,8 @@ MANY = 0.02
 
 @dataclass(slots=True)
 class LanguageMix:
+    """Answers in another language than the question's, where most of the file is in one."""
+
     marks: Marks = field(default_factory=Marks)
     questions: Counter[str] = field(default_factory=Counter)
     switches: Counter[str] = field(default_factory=Counter)

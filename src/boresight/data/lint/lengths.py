@@ -102,6 +102,8 @@ class LengthSums:
 
 @dataclass(slots=True)
 class LengthBias:
+    """By how much the chosen answers are longer, and what "the longer one wins" would get."""
+
     parts: dict[tuple[str, str], LengthSums] = field(default_factory=dict)
     longer: Marks = field(default_factory=Marks)
 

@@ -27,6 +27,8 @@ MANY = 0.01
 
 @dataclass(slots=True)
 class PersonalData:
+    """Texts with personal data, such as addresses and card numbers, or with keys."""
+
     personal: Marks = field(default_factory=Marks)
     keys: Marks = field(default_factory=Marks)
     counts: Counter[str] = field(default_factory=Counter)

@@ -58,6 +58,8 @@ class WordCounts:
 
 @dataclass(slots=True)
 class OffTopic:
+    """Rejected answers that belong to another question, found by comparing with other rows."""
+
     marks: Marks = field(default_factory=Marks)
     known: WordCounts = field(default_factory=WordCounts)
     comparable: int = 0

@@ -48,6 +48,7 @@ class Row:
 
 
 def row_of(record: PreferencePair | Demonstration, position: int, split: str) -> Row:
+    """A record as the checks look at it, with its place and the split that it is from."""
     if isinstance(record, PreferencePair):
         prompt, chosen, rejected, pair = record.prompt, record.chosen, answer_of(record.rejected), record
         part, messages = part_of(record), (*record.prompt, *record.chosen, *record.rejected)

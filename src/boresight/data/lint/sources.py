@@ -49,4 +49,5 @@ def read_all_pairs(path: Path, columns: Columns = None) -> list[PreferencePair]:
 
 
 def read_all_prompts(paths: Sequence[Path]) -> list[Prompt]:
+    """The prompts of several files of any form, in order."""
     return [prompt for path in paths for prompt in read_prompts(path).prompts]

@@ -52,6 +52,8 @@ ENOUGH = 20
 
 @dataclass(slots=True)
 class StyleCues:
+    """Marks of style (lists, headings, emphasis) that tell the chosen answer from the rejected one."""
+
     chosen_only: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CUES, 0))
     rejected_only: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CUES, 0))
     marks: dict[str, Marks] = field(default_factory=lambda: {name: Marks() for name in CUES})

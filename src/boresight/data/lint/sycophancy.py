@@ -62,6 +62,8 @@ class Balance:
 
 @dataclass(slots=True)
 class Sycophancy:
+    """Pairs in which the answer that agrees with what the user claims was chosen."""
+
     prompts: int = 0
     false_kinds: Balance = field(default_factory=Balance)
     everything: Balance = field(default_factory=Balance)

@@ -7,6 +7,7 @@ from boresight.errors import DataError
 
 
 def is_event_file(path: Path) -> bool:
+    """Whether it is one of TensorBoard's event files, by its name."""
     return path.is_file() and "tfevents" in path.name
 
 

@@ -102,4 +102,5 @@ WHY_NOT: Mapping[str, str] = {
 
 
 def shown_signal(cure: Cure, kind: str) -> str:
+    """The signal by which a cure is seen to work in a stage of that kind."""
     return cure.shows or ("reward/score" if kind in ("ppo", "rloo") else "loss/total")

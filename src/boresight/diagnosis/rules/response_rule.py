@@ -27,4 +27,5 @@ def two_shares(first: int, of_first: int, second: int, of_second: int) -> float:
 
 
 def seen_in(name: str, before: float, after: float, early: Window, late: Window) -> tuple[Evidence, ...]:
+    """Evidence from two windows of responses: a figure before and after."""
     return (Evidence(name, before, after, early[0].step, late[-1].step),)

@@ -44,4 +44,5 @@ class Rule(NamedTuple):
 
 
 def evidence(*series: Series | None) -> tuple[Evidence, ...]:
+    """Evidence from each series that the run has, in order."""
     return tuple(one.evidence() for one in series if one is not None)

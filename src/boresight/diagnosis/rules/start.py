@@ -128,8 +128,8 @@ def policy_not_finetuned(run: LoggedRun) -> Finding | None:
         "policy_not_finetuned",
         "error" if endless else "warning",
         f"Entropy is {entropy.values[0]:.3g} nats a token in the first row: hundreds of tokens are about as likely to "
-        "come next{', and few answers end' if endless else ''}. The policy has not been fine-tuned, or its weights did "
-        "not load.",
+        f"come next{', and few answers end' if endless else ''}. The policy has not been fine-tuned, or its weights "
+        "did not load.",
         evidence(entropy, run.get("reward/score"), stops),
         "Fine-tune on demonstrations first, and start policy, reference and reward model from that model.",
         "Ouyang et al. 2022 (arXiv:2203.02155): PPO starts from the fine-tuned model",

@@ -131,6 +131,7 @@ def jobset(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequen
 
 
 def metadata(name: str, cluster: Cluster) -> dict[str, Any]:
+    """Name, namespace and labels of an object."""
     queued = {QUEUE_LABEL: cluster.queue} if cluster.queue else {}
     return {"name": name, "namespace": cluster.namespace, "labels": {**labels("training"), **queued}}
 

@@ -14,6 +14,7 @@ SEVERAL_PROCESSES = ("torchrun", "ray-head", "ray-worker")
 
 
 def lint_pod(pod: Pod) -> Iterator[Finding]:
+    """What is wrong in the specification of one pod: security, resources, probes, images."""
     yield from _rights(pod)
     yield from _restart(pod)
     for container in pod.containers:

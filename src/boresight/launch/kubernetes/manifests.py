@@ -77,6 +77,7 @@ def load_folder(folder: Path) -> tuple[Mapping[str, Any], list[Loaded]]:
 
 
 def pods_of(loaded: Loaded) -> Iterator[Pod]:
+    """Every pod specification in the manifests, wherever it is nested."""
     spec = loaded.body.get("spec")
     match loaded.kind:
         case "Deployment" | "StatefulSet" | "DaemonSet":

@@ -19,6 +19,7 @@ GPU = "nvidia.com/gpu"
 
 
 def labels(component: str) -> dict[str, str]:
+    """The labels of an object of that component."""
     return {"app.kubernetes.io/name": component, **PART_OF}
 
 

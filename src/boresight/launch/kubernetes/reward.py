@@ -21,6 +21,7 @@ PROCESSORS = 4
 
 
 def deployment(cluster: Cluster, sizes: Sizes) -> Manifest:
+    """The reward service: replicas of one pod, with probes and limits."""
     model = f"{ARTIFACTS}/{cluster.reward_model}"
     service = container(
         "reward",
@@ -62,6 +63,7 @@ def deployment(cluster: Cluster, sizes: Sizes) -> Manifest:
 
 
 def service(cluster: Cluster) -> Manifest:
+    """The address under which the replicas are reached."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

@@ -15,6 +15,7 @@ def namespace(cluster: Cluster) -> Manifest:
 
 
 def account(cluster: Cluster) -> Manifest:
+    """A service account without rights and without a token."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",

@@ -53,6 +53,7 @@ def vote_of(answer: Answer, shown: Sequence[int], settings: Settings, *, elapsed
 
 
 def comment_of(answer: Answer) -> str:
+    """What the annotator added in words; an empty text where nothing was."""
     comment = answer.get("comment") or ""
     if not isinstance(comment, str) or len(comment) > LONGEST_COMMENT:
         raise _bad("comment", str(comment)[:40], f"a text of at most {LONGEST_COMMENT:,} characters")

@@ -50,6 +50,7 @@ def export_pairs(
 def export_demonstrations(
     store: Store, project_id: int, out: Path, *, to: str = "boresight", names: bool = False, by: int | None = None
 ) -> int:
+    """Write edited answers as demonstrations, in a form of `data.written_forms`; how many."""
     found = list(demonstrations(voted_tasks(store, project_id, names=names)))
     return _write(store, project_id, out, found, _target(DEMONSTRATION_TARGETS, to, out), "demonstrations", by)
 

@@ -73,6 +73,7 @@ def move_counts(connection: Connection, task: Mapping[str, Any], *, taken: int =
 
 
 def lock_task(connection: Connection, task_id: int) -> Mapping[str, Any]:
+    """The task's row, locked until the transaction ends. Raises RefusedError where there is none."""
     row = one_row(connection, select(tasks).where(tasks.c.id == task_id).with_for_update())
     if row is None:
         raise RefusedError("not_found", f"there is no task {task_id}.")
@@ -80,10 +81,12 @@ def lock_task(connection: Connection, task_id: int) -> Mapping[str, Any]:
 
 
 def task_in(connection: Connection, task_id: int) -> dict[str, Any]:
+    """The task's row. Raises RefusedError where there is none."""
     return dict(connection.execute(select(tasks).where(tasks.c.id == task_id)).mappings().one())
 
 
 def assignment_of(connection: Connection, task_id: int, person_id: int) -> Mapping[str, Any]:
+    """That person's place at the task. Raises RefusedError where there is none."""
     own = assignments.c.task_id == task_id, assignments.c.person_id == person_id
     row = one_row(connection, select(assignments).where(*own))
     if row is None:

@@ -16,6 +16,7 @@ LOCK = 0x626F7265  # one number for PostgreSQL's advisory lock: of two that open
 
 
 def newest_revision() -> str:
+    """The newest revision of the tables that this version knows."""
     head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
     assert head is not None
     return head

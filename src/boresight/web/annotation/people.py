@@ -27,6 +27,8 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Person:
+    """Somebody who may log in, and what they may do."""
+
     id: int
     name: str
     role: str
@@ -53,11 +55,13 @@ def person_named(store: Store, name: str) -> Person | None:
 
 
 def person_by_id(store: Store, person_id: int) -> Person:
+    """Raises RefusedError where there is none of that id."""
     with store.read() as connection:
         return person_in(connection, person_id)
 
 
 def all_people(store: Store) -> list[Person]:
+    """Everybody, those that are no longer active too."""
     with store.read() as connection:
         return [_person(row) for row in connection.execute(select(people).order_by(people.c.id)).mappings()]
 

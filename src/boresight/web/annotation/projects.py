@@ -23,6 +23,8 @@ MOST_RESPONSES = 9
 
 @dataclass(frozen=True, slots=True)
 class Project:
+    """A set of tasks with one way of labelling."""
+
     id: int
     name: str
     settings: Settings
@@ -63,11 +65,13 @@ def make_project(store: Store, name: str, settings: Settings | None = None, *, b
 
 
 def all_projects(store: Store) -> list[Project]:
+    """All projects, the oldest first."""
     with store.read() as connection:
         return [_project(row) for row in connection.execute(select(projects).order_by(projects.c.id)).mappings()]
 
 
 def project_named(store: Store, name: str) -> Project | None:
+    """The project of that name, or None."""
     return next((project for project in all_projects(store) if project.name == name), None)
 
 

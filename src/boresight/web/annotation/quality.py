@@ -50,6 +50,7 @@ def quality(store: Store, project_id: int, *, names: bool = False, seed: int = 0
 
 
 def pair_ratings(voted: Sequence[VotedTask]) -> PairRatings:
+    """The votes on pairs as ratings, by item and rater."""
     annotators = tuple(dict.fromkeys(vote.annotator for task in voted for vote in task.labelled.votes))
     place = {name: number for number, name in enumerate(annotators)}
     rows, owners = [], []

@@ -19,6 +19,8 @@ Reason = Literal[
 
 
 class RefusedError(BoresightError):
+    """What a person may not do, or not now; the code is for programs, the text for people."""
+
     label = "label error"
 
     def __init__(self, reason: Reason, message: str) -> None:

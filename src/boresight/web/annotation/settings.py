@@ -18,6 +18,8 @@ MOST_ASKED, LONGEST_NAME = 50, 200  # what an answer may bring of criteria and f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
+    """How a project is labelled."""
+
     seed: int = 0  # draws the order of responses, the tasks labelled twice and the places of gold questions
     overlap: int = 1  # answers wanted of every task
     more_share: float = 0.0  # share of the tasks, drawn by the seed, that get one answer more
@@ -53,6 +55,7 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
 
 
 def settings_json(settings: Settings) -> dict[str, Any]:
+    """The settings as they are stored and shown."""
     return asdict(settings) | {"criteria": [dict(one) for one in settings.criteria], "flags": list(settings.flags)}
 
 

@@ -81,6 +81,7 @@ class RunPlace:
 
 
 def is_run(folder: Path) -> bool:
+    """Whether the folder holds a run of ours."""
     return any((folder / name).exists() for name in ("run.json", "stages", METRICS_FILE))
 
 

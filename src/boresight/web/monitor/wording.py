@@ -36,6 +36,7 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(then: float | None, now: float) -> str:
+    """How long ago a time was, in words; an empty text where there is none."""
     if then is None:
         return ""
     return "just now" if now - then < 5 else f"{duration(now - then)} ago"

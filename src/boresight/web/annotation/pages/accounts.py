@@ -75,6 +75,7 @@ class AuditNotes:
 
 
 def store_of(request: Request) -> Store:
+    """The store that the app serves."""
     store = request.app.state.store
     assert isinstance(store, Store)
     return store

@@ -75,6 +75,7 @@ def undo_part(request: Request, project_id: Id, me: Annotator) -> Response:
 
 
 def project_of(store: Store, project_id: int) -> Project:
+    """The project of that id. Raises RefusedError where there is none."""
     with store.read() as connection:
         return project_in(connection, project_id)
 

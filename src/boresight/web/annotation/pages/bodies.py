@@ -63,8 +63,12 @@ class AnswerIn(Strict):
 
 
 class DraftIn(Strict):
+    """An answer that is not sent yet."""
+
     answer: Answer
 
 
 class SkipIn(Strict):
+    """Why a task is left to others."""
+
     reason: Annotated[str, Field(max_length=LONGEST_COMMENT), Plain] = ""

@@ -45,6 +45,7 @@ class TaskView:
 
 
 def view_of_claim(held: Claim, project: Project) -> TaskView:
+    """A task as its annotator sees it, with what was begun."""
     draft = held.draft
     if draft is None and held.suggestion is not None:
         draft = suggested_draft(held.suggestion)
@@ -69,6 +70,7 @@ def view_of(
     suggestion: str = "",
     lease_seconds: float = 0.0,
 ) -> TaskView:
+    """A task as a page shows it, in the order that is shown to this person."""
     return TaskView(
         task_id,
         tuple(_text(message["role"], message["content"]) for message in prompt),

@@ -1,0 +1,68 @@
+"""The code blocks of the pages, and the marks of those that no test executes.
+
+A fenced block is executed unless the line above it is a mark with a reason of the closed list:
+
+    <!-- not run: needs a GPU -->
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+REASONS = frozenset(
+    {"needs a GPU", "needs a cluster", "needs a network endpoint", "minutes of training", "shown only as output"}
+)
+"""Why a block may go without being executed. Anything else has to be made to run."""
+
+FENCE = re.compile(
+    r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=indent)(?P=ticks)[ ]*$",
+    flags=re.MULTILINE | re.DOTALL,
+)
+MARK = re.compile(r"<!-- not run: ([^\n]*?) -->\s*$")
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    line: int
+    language: str
+    text: str
+    reason: str | None
+    """Why it is not executed, as its mark says."""
+
+    @property
+    def place(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def pages() -> list[Path]:
+    """All pages that people read: README, contributing, docs with the generated ones, and those of the examples."""
+    top = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+    docs = [page for page in (ROOT / "docs").rglob("*.md") if "decisions" not in page.parts]
+    return [page for page in [*top, *sorted(docs), *sorted((ROOT / "examples").glob("*/README.md"))] if page.exists()]
+
+
+def blocks_of(page: Path) -> list[Block]:
+    return blocks_in(page.read_text(encoding="utf-8"), page)
+
+
+def blocks_in(text: str, page: Path) -> list[Block]:
+    """The fenced blocks of a text, in order, without their indentation."""
+    found = []
+    for fence in FENCE.finditer(text):
+        before = text[: fence.start()]
+        mark = MARK.search(before.rstrip(" "))
+        indent = len(fence["indent"])
+        lines = [line[indent:] if not line[:indent].strip() else line for line in fence["text"].splitlines()]
+        found.append(
+            Block(
+                page=page,
+                line=before.count("\n") + 1,
+                language=fence["language"].strip().split(" ")[0],
+                text="\n".join(lines) + "\n",
+                reason=mark[1] if mark else None,
+            )
+        )
+    return found
