@@ -70,7 +70,6 @@ def import_tasks(
     Example:
       boresight label import tasks.jsonl --store labels.db --overlap 2
       boresight label import runs/helpful/stages/drafts --store drafts.db --overlap 30%
-      boresight label import pairs.jsonl --store pairs.db --route uncertainty --reward-model rm-a --reward-model rm-b
     """
     need_packages()
     from boresight.feedback.rubric import load_rubric

@@ -47,6 +47,7 @@ class VoteIn(BaseModel):
 
 
 def build_duel(stage: Stage, link: Link, *, hosts: tuple[str, ...] = LOOPBACK) -> FastAPI:
+    """The app of one comparison, opened by its link alone."""
     app = build_shell(FACE, hosts=hosts, link=link)
     app.state.stage = stage
     app.include_router(_routes())
