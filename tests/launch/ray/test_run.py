@@ -67,29 +67,30 @@ class Killer:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One for all tests, of which nothing is left; its threads and kernels are put back."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    before = ray_processes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", f"/tmp/bs-ray-{os.getpid()}")  # sockets lie there, whose names must be short
         with connected(None, cpus=2):
+            assert ray_processes(), "Ray runs, and is not seen"
             yield
     shutil.rmtree(f"/tmp/bs-ray-{os.getpid()}", ignore_errors=True)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
     ends, tick = time.monotonic() + 20, threading.Event()
-    while (left := ray_processes() - before) and time.monotonic() < ends:
+    while (left := ray_processes()) and time.monotonic() < ends:
         tick.wait(0.1)
     assert not left, f"processes of Ray that outlived it: {sorted(left)}"
 
 
 def ray_processes() -> set[int]:
-    """Living processes under this one that are Ray's."""
+    """Living processes that have inherited the folder of this module's cluster: Ray's own, and actors."""
+    mark = f"RAY_TMPDIR=/tmp/bs-ray-{os.getpid()}\0".encode()
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            words, status = (folder / "cmdline").read_bytes(), (folder / "stat").read_text()
+            inherited, status = (folder / "environ").read_bytes(), (folder / "stat").read_text()
         except OSError:
-            continue  # it has ended meanwhile
-        if (b"raylet" in words or b"gcs_server" in words or b"ray::" in words) and ") Z" not in status:
+            continue  # it has ended meanwhile, or is another's
+        if mark in inherited and ") Z" not in status:
             found.add(int(folder.name))
     return found
 
