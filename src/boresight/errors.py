@@ -59,6 +59,12 @@ class ServiceError(BoresightError):
     label = "service error"
 
 
+class ClusterError(BoresightError):
+    """A cluster that cannot be joined, or whose actors do not stay alive."""
+
+    label = "cluster error"
+
+
 class JudgeError(BoresightError):
     """A judge that cannot be asked or whose answers cannot be read."""
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from boresight.config.sections import STAGE_CLASSES
 from boresight.errors import ConfigError
 from boresight.pipeline.check_findings import RefusedError
 from boresight.pipeline.report import write_report
-from boresight.pipeline.run import run_pipeline
+from boresight.pipeline.run import Outcome, run_pipeline
 from boresight.pipeline.run_summary import Summary
 from boresight.training.processes import ALONE, Processes
 
@@ -39,6 +40,7 @@ def run(
     quick: bool = False,
     check_first: bool = True,
     processes: Processes = ALONE,
+    build: Callable[..., Outcome] | None = None,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
 ) -> Run:
     """Build the stages of a pipeline that are not built, write the report, and hand back the run.
@@ -47,7 +49,7 @@ def run(
     stage and all that rest on it anew. Interrupted at any moment, the same call goes on and ends with the same bits.
     `say` is told each stage as it begins and ends; progress of long work goes to stderr. PyTorch is set to
     deterministic kernels, and to `run.threads` threads where that is given, for the whole process. Of several
-    `processes` this is the first.
+    `processes` this is the first. `build` makes the stages in place of this process.
 
     Raises RefusedError where the check finds an error (`check_first=False` runs all the same), and the error of a stage
     that stops. A gate that does not hold raises nothing: `run.passed` tells.
@@ -58,7 +60,8 @@ def run(
         raise ConfigError(f"--out {folder}: is a file; expected a folder for the run. Choose another name.")
     if check_first:
         _check_first(loaded, only, say)
-    outcome = run_pipeline(loaded, folder, only=only, start=start, say=say, processes=processes)
+    build = build or partial(run_pipeline, processes=processes)
+    outcome = build(loaded, folder, only=only, start=start, say=say)
     touched = {name: stage.kind for name, stage in loaded.stages.items() if name in outcome.built + outcome.reused}
     summary = Summary(folder=folder, name=loaded.name, kinds=touched, built=outcome.built, gates=outcome.gates)
     return Run(summary, write_report(folder))

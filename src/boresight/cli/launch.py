@@ -1,6 +1,7 @@
 """`boresight launch`: the same pipeline on a cluster."""
 
 SUBVERBS = {
+    "ray": ("boresight.cli.launch_ray", "ray", "Run a pipeline with its roles in actors of a Ray cluster."),
     "kubernetes": ("boresight.cli.launch_kubernetes", "kubernetes", "Write and check manifests for Kubernetes."),
 }
 """Name -> module, function and line of each verb of the group; a module is loaded when its verb is asked for."""
@@ -11,5 +12,6 @@ def command() -> None:
 
     \b
     Example:
+      boresight launch ray pipeline.yaml --rollouts 2 --cpus 0.5
       boresight launch kubernetes pipeline.yaml --out manifests --image registry.example/boresight:0.1.0
     """

@@ -62,6 +62,12 @@ class Policy:
         self.sampler: Callable[..., list[Generation]] | None = None
         """Who writes responses in place of our own decoder."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
         """Response log-probabilities with gradient; see `boresight.models.response_logps`."""
         return response_logps(self.model, input_ids, response_mask, **options)  # type: ignore[arg-type]
@@ -83,6 +89,12 @@ class FrozenPolicy:
         self.model = freeze(model)
         self.tokenizer = tokenizer
         self.chat = chat
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @torch.no_grad()
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:

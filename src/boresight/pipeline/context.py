@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.sections import Stage
 from boresight.data.refusals import RowsAside
+from boresight.models.generate import Generation
+from boresight.models.roles import FrozenPolicy, Policy, RewardModel
 from boresight.pipeline.artifacts import Identity, Input, RunFolder, stage_config
 from boresight.planning.workload import Workload
 from boresight.storage import hash_text, hash_tree
@@ -17,6 +19,18 @@ from boresight.training.processes import ALONE, Processes
 from boresight.training.run import Run
 
 BASE_MODEL = "base_model"
+
+
+class RemoteRoles(Protocol):
+    """Where roles of a policy stage are when they are not in this process; `path` is the folder of a model."""
+
+    def sampler(self, stage: str, path: str, template: str, policy: Policy) -> Callable[..., list[Generation]]:
+        """Who writes the responses of `policy`, which starts as the model in the folder."""
+        ...
+
+    def reference(self, stage: str, path: str, template: str) -> FrozenPolicy: ...
+
+    def reward_model(self, stage: str, path: str) -> RewardModel: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,8 @@ class StageContext:
     """Who builds the stage; only the first writes."""
     feed: Feed = NO_TRACKERS
     """Trackers that follow what the stage logs."""
+    remote: RemoteRoles | None = None
+    """Who has the roles beside the trained ones; None: this process."""
     workloads: list[Workload] = dataclasses.field(default_factory=list)
     """What the stage is about to train on, told by itself: lengths, for what the planner expects of them."""
 

@@ -59,10 +59,15 @@ def load_policy_roles(context: StageContext, config: PolicyStage, prompts: Seque
     if config.sampler is not None:
         policy.sampler = vllm_sampler(config.sampler, policy)
         said["sampler"] = f"vLLM at {config.sampler.url}"
+    if context.remote is not None:
+        policy.sampler = context.remote.sampler(
+            context.identity.key, context.model_path(base), context.chat_template(base), policy
+        )
+        said["sampler"] = "actors of their own"
     if policy.adapter is not None and base != config.policy:
         policy.adapter.load(context.stage_file(config.policy, "adapter"))
         said["policy"] = f"goes on with the adapter of {config.policy} on {base}"
-    reference = _offloaded_reference(context, config, frozen_reference(context, config, policy, base))
+    reference = _reference(context, config, policy, base)
 
     built: dict[str, RewardModel] = {}  # a canary may have a model in common with an ensemble that pays
 
@@ -122,6 +127,8 @@ def load_reward_model(
         saved = context.stage_file(stage, "adapter")
         reward = adapted_reward_model(policy, policy.adapter, saved, tokenizer, chat, name=f"reward_{stage}")
         return reward, f"the adapter of {stage} on {base}"
+    if context.remote is not None:
+        return context.remote.reward_model(context.identity.key, str(folder)), "actors of their own"
     alone = _offloaded_reward(config, build_reward_model(folder, device=default_device()))
     if config.layout == "separate" or config.lora is None:
         return alone, "a model of its own"
@@ -132,6 +139,13 @@ def load_reward_model(
         where += "; the value model is an adapter in it"
         return with_room_for_a_value_model(alone, config.lora, context.seed), where
     return alone, where
+
+
+def _reference(context: StageContext, config: PolicyStage, policy: Policy, base: str) -> FrozenPolicy:
+    if context.remote is None:
+        return _offloaded_reference(context, config, frozen_reference(context, config, policy, base))
+    path, template = context.model_path(config.reference), context.chat_template(config.reference)
+    return context.remote.reference(context.identity.key, path, template)
 
 
 def _offloaded_reference(context: StageContext, config: PolicyStage, reference: FrozenPolicy) -> FrozenPolicy:

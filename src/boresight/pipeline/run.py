@@ -18,7 +18,7 @@ from boresight.models.loading import default_device
 from boresight.models.precision import arithmetic
 from boresight.pipeline import data_stages, evaluation_stages, policy_stages, training_stages
 from boresight.pipeline.artifacts import RunFolder, remove_half_written
-from boresight.pipeline.context import StageContext, identify
+from boresight.pipeline.context import RemoteRoles, StageContext, identify
 from boresight.pipeline.out_of_memory import memory_told
 from boresight.pipeline.stage_usage import StageUsage, expected
 from boresight.pipeline.tracking import followed
@@ -73,11 +73,13 @@ def run_pipeline(
     start: str | None = None,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     processes: Processes = ALONE,
+    remote: RemoteRoles | None = None,
 ) -> Outcome:
     """Build every stage that is not built already, in `out`.
 
     `only`: this stage alone; what it needs must be built. `start`: this stage and all that rest on it are built anew.
-    Of several `processes` this is the first; the others `follow_run` meanwhile. Raises ConfigError for an unknown stage
+    Of several `processes` this is the first; the others `follow_run` meanwhile. Roles of policy stages may be `remote`.
+    Raises ConfigError for an unknown stage
     name or where `only` lacks an input.
     """
     refuse_missing(pipeline.sections.run.report_to)
@@ -90,7 +92,7 @@ def run_pipeline(
     built, reused = [], []
     for number, name in enumerate(names, 1):
         say_stage = partial(_say_stage, say, f"[{number}/{len(names)}] {name} ({pipeline.stages[name].kind})")
-        if build_stage(name, pipeline, runs, anew=name in anew, say=say_stage, processes=processes):
+        if build_stage(name, pipeline, runs, anew=name in anew, say=say_stage, processes=processes, remote=remote):
             built.append(name)
         else:
             reused.append(name)
@@ -129,6 +131,7 @@ def build_stage(
     anew: bool,
     say: Callable[[str], None],
     processes: Processes = ALONE,
+    remote: RemoteRoles | None = None,
 ) -> bool:
     """Build one stage; False where an equal artifact stands already."""
     identity = identify(name, pipeline, runs)
@@ -160,7 +163,7 @@ def build_stage(
         RowsAside() as aside,
         arithmetic(pipeline.sections.model.dtype, default_device()),
     ):
-        context = StageContext(name, config, pipeline, runs, identity, folder, aside, say, sharing, feed)
+        context = StageContext(name, config, pipeline, runs, identity, folder, aside, say, sharing, feed, remote)
         result = STAGES[config.kind](context, config) | _save_aside(aside, folder)
         taken = usage.metrics(folder) | expected(context)
     finished = runs.finish(identity, result)

@@ -80,7 +80,7 @@ def as_rollout(
     ends = torch.tensor([len(row) for row in rows])[:, None]
     places = torch.arange(width)[None]
     mask = (places >= starts) & (places < ends)
-    device = next(policy.model.parameters()).device
+    device = policy.device
     longest = max(len(g.token_ids) for g in generations)
     sampler_logp = torch.tensor([g.logps + [0.0] * (longest - len(g.logps)) for g in generations])
     return Rollout(

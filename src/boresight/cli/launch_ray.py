@@ -1,0 +1,63 @@
+"""`boresight launch ray`: a pipeline with the roles of its PPO and RLOO stages in actors of a Ray cluster."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def ray(
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.")],
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Cluster to join.  [default: one here, for this run]")
+    ] = None,
+    rollouts: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that write responses.")] = 1,
+    scorers: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that score them.")] = 1,
+    cpus: Annotated[float, typer.Option(min=0.01, metavar="N", help="Processors of each actor.")] = 1.0,
+    gpus: Annotated[float, typer.Option(min=0.0, metavar="N", help="GPUs of each actor.")] = 0.0,
+    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage alone.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Build this stage anew, and all that rest on it.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be given often.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the run.  [default: runs/NAME]")] = None,
+    check: Annotated[bool, typer.Option(help="Look for mistakes before the first stage.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Run a pipeline file on Ray.
+
+    The policy's responses, their scores and the reference are computed by actors of their own, beside the trainer; all
+    are placed together or refused with what is missing. An actor that dies is started anew and the step is done again.
+    The run folder is that of `boresight run`, and all nodes must see it under the same name.
+
+    \b
+    Example:
+      boresight launch ray pipeline.yaml --rollouts 2 --cpus 0.5
+      boresight launch ray pipeline.yaml --address 10.0.0.1:6379 --rollouts 8 --scorers 2 --gpus 1
+    """
+    from boresight.api.pipelines import load_pipeline
+    from boresight.api.running import run
+    from boresight.errors import ConfigError
+
+    try:
+        from boresight.launch.ray.layout import Layout
+        from boresight.launch.ray.run import RayRun
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "ray":
+            raise
+        raise ConfigError("launch ray: Ray is not installed; pip install 'boresight[dist]'") from error
+
+    done = run(
+        load_pipeline(pipeline, overrides=overrides or ()),
+        out=out,
+        only=only,
+        start=start,
+        check_first=check,
+        build=RayRun(layout=Layout(rollouts=rollouts, scorers=scorers, cpus=cpus, gpus=gpus), address=address),
+    )
+    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else f"{done}\n{done.report}")
+    if not done.passed:
+        raise typer.Exit(1)

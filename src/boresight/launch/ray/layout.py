@@ -1,0 +1,91 @@
+"""How many actors play each role, what each of them takes, and whether a cluster can hold them all at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from boresight.config.pipeline import Pipeline
+from boresight.config.sections import PPOStage, RLOOStage
+from boresight.errors import ConfigError, PlanError
+
+ROLES = ("trainer", "rollout", "scorer", "reference")
+ROUNDING = 1e-9  # fractions of a processor are added up
+Bundle = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Actors of a run: one trainer, one for the reference, and as many of the other two as are asked for."""
+
+    rollouts: int = 1
+    scorers: int = 1
+    cpus: float = 1.0
+    """Processors of each actor, as Ray counts them."""
+    gpus: float = 0.0
+
+    @property
+    def actors(self) -> list[str]:
+        """The role of each actor, in the order of the bundles."""
+        counts = {"trainer": 1, "rollout": self.rollouts, "scorer": self.scorers, "reference": 1}
+        return [role for role in ROLES for _ in range(counts[role])]
+
+    @property
+    def bundles(self) -> list[Bundle]:
+        """What the placement group is to hold, an entry for each actor."""
+        return [{"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {}) for _ in self.actors]
+
+
+def refuse_unless_it_fits(layout: Layout, nodes: Sequence[Mapping[str, float]]) -> None:
+    """PlanError, with the shortfall, where `nodes` (what each of them has) cannot hold all actors at the same time."""
+    needed = {kind: sum(bundle.get(kind, 0.0) for bundle in layout.bundles) for kind in ("CPU", "GPU")}
+    there = {kind: sum(node.get(kind, 0.0) for node in nodes) for kind in needed}
+    short = [
+        f"{needed[kind]:g} {kind}s, and it has {there[kind]:g}: short by {needed[kind] - there[kind]:g}"
+        for kind in needed
+        if needed[kind] > there[kind] + ROUNDING
+    ]
+    placed = sum(_held(node, layout.bundles[0]) for node in nodes)
+    if not short and placed >= len(layout.bundles):
+        return
+    if not short:
+        one = " and ".join(f"{amount:g} {kind}" for kind, amount in layout.bundles[0].items())
+        short = [f"room for {len(layout.bundles)} actors of {one}, each on one of {len(nodes)} nodes: {placed} fit"]
+    raise PlanError(
+        f"the cluster cannot hold the run: {len(layout.actors)} actors (1 trainer, {layout.rollouts} for rollouts, "
+        f"{layout.scorers} for scores, 1 for the reference) need {'; '.join(short)}. Nothing was started. Take fewer "
+        "actors (--rollouts, --scorers), smaller ones (--cpus, --gpus), or a larger cluster."
+    )
+
+
+def _held(node: Mapping[str, float], bundle: Bundle) -> int:
+    """Equal bundles that a node has room for."""
+    return min(int(node.get(kind, 0.0) / amount + ROUNDING) for kind, amount in bundle.items() if amount)
+
+
+def refuse_what_cannot_be_spread(pipeline: Pipeline) -> None:
+    """ConfigError, all faults at once, for a pipeline whose stages leave nothing to spread or cannot be taken apart."""
+    stages = {name: stage for name, stage in pipeline.stages.items() if isinstance(stage, PPOStage | RLOOStage)}
+    if not stages:
+        kinds = ", ".join(dict.fromkeys(stage.kind for stage in pipeline.stages.values()))
+        raise ConfigError(
+            f"{pipeline.path}: stages: none of kind ppo or rloo (found {kinds}), so that Ray has no role to spread. "
+            "Take `boresight run`, or torchrun (docs/scale.md)."
+        )
+    why = {
+        "lora": "its roles are adapters in one base, which is in one process",
+        "quantization": "weights in 4 bits do not travel",
+        "offload": "roles that wait on the CPU of the trainer are no actors",
+        "sampler": "its responses are written elsewhere already",
+    }
+    problems = [
+        f"{pipeline.path}: stages.{name}.{field}: cannot be spread over Ray: {reason}. Expected: not set. Take it out, "
+        "or take `boresight run`."
+        for name, stage in stages.items()
+        for field, reason in why.items()
+        if getattr(stage, field)
+    ] + [
+        f"{pipeline.path}: stages.{name}.roles: shared cannot be spread over Ray. Expected: separate."
+        for name, stage in stages.items()
+        if stage.layout == "shared" and not stage.lora
+    ]
+    if problems:
+        raise ConfigError(problems)

@@ -1,0 +1,48 @@
+"""A pipeline on Ray: its roles placed, its stages built, everything ended."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from boresight.config.pipeline import Pipeline
+from boresight.launch.ray.answers import answers
+from boresight.launch.ray.layout import Layout, refuse_what_cannot_be_spread
+from boresight.launch.ray.session import connected, placed, processes
+from boresight.launch.ray.trainer import RayRoles
+from boresight.pipeline.run import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayRun:
+    """Builds pipelines as `boresight.pipeline.run.run_pipeline` does, with roles in actors."""
+
+    layout: Layout
+    address: str | None = None
+    """Of a cluster; None: one of our own, for this run."""
+    local_cpus: int | None = None
+    """Processors of that one; None: all there are."""
+
+    def __call__(
+        self,
+        pipeline: Pipeline,
+        out: Path,
+        *,
+        only: str | None = None,
+        start: str | None = None,
+        say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    ) -> Outcome:
+        """Raises ConfigError, PlanError or ClusterError before anything is started, ClusterError where actors die too
+        often, and what a stage raises."""
+        refuse_what_cannot_be_spread(pipeline)
+        sections = pipeline.sections
+        with (
+            connected(self.address, self.local_cpus),
+            placed(self.layout, sections.model.dtype, sections.run.threads) as actors,
+        ):
+            for line in processes(self.layout, actors):
+                say(line)
+            remote = RayRoles(actors.rollout, actors.scorer, actors.reference)
+            (outcome,) = answers([actors.trainer.run.remote(pipeline, out.absolute(), only, start, remote)])
+        assert isinstance(outcome, Outcome)
+        return outcome

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from boresight.errors import ConfigError, PlanError
+from boresight.launch.ray.layout import Layout, refuse_unless_it_fits, refuse_what_cannot_be_spread
+
+from . import pipelines
+
+
+def test_actors_that_fit_exactly_are_placed() -> None:
+    refuse_unless_it_fits(Layout(rollouts=2, cpus=0.1), [{"CPU": 0.5}])
+    refuse_unless_it_fits(Layout(rollouts=2, gpus=1.0), [{"CPU": 3, "GPU": 2}, {"CPU": 3, "GPU": 3}])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ([{"CPU": 2.0}], "need 4 CPUs, and it has 2: short by 2; 4 GPUs, and it has 0: short by 4"),
+        ([{"CPU": 8.0, "GPU": 3.0}], "need 4 GPUs, and it has 3: short by 1"),
+        ([{"CPU": 8.0}, {"GPU": 8.0}], "need room for 4 actors of 1 CPU and 1 GPU, each on one of 2 nodes: 0 fit"),
+    ],
+)
+def test_a_shortfall_is_told_in_numbers(nodes: list[dict[str, float]], said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        refuse_unless_it_fits(Layout(gpus=1.0), nodes)
+
+
+def test_stages_that_cannot_be_taken_apart_are_named_with_their_settings(tmp_path: Path) -> None:
+    pipeline = pipelines.load(tmp_path, "stages.ppo.lora.rank=2", "stages.rloo.roles=shared", "stages.rloo.lora.rank=2")
+    with pytest.raises(ConfigError) as refused:
+        refuse_what_cannot_be_spread(pipeline)
+    assert [problem.split(": ")[1] for problem in refused.value.problems] == ["stages.ppo.lora", "stages.rloo.lora"]
+
+
+def test_a_pipeline_without_rollouts_is_sent_elsewhere(tmp_path: Path) -> None:
+    text = pipelines.text()
+    pipeline = pipelines.tiny.load(tmp_path, text=text[: text.index("  ppo:")])
+    with pytest.raises(
+        ConfigError, match=r"none of kind ppo or rloo \(found pretrain, sft, preferences, reward_model\)"
+    ):
+        refuse_what_cannot_be_spread(pipeline)

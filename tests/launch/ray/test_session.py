@@ -1,0 +1,38 @@
+"""Clusters that cannot be joined."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'boresight[dist]'")
+
+from boresight.errors import ClusterError
+from boresight.launch.ray.session import connected, refusal
+
+
+def test_an_address_where_nobody_listens_is_refused_at_once() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, so that nobody else can listen, and not listening
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        said = rf"Ray at {address}: cannot be used.*Nothing was started"
+        with pytest.raises(ClusterError, match=said), connected(address, None):
+            pytest.fail("joined nothing")
+
+
+@pytest.mark.parametrize("address", ["ray", "host:", ":6379", "host:port", "127.0.0.1:99999999"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ClusterError, match=address), connected(address, None):
+        pytest.fail("joined nothing")
+
+
+def test_another_version_is_told_with_the_one_to_have() -> None:
+    # The words are those of ray._private.utils.check_version_info.
+    said = refusal("host:6379", RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.50.0"))
+    assert "The cluster was started with: Ray: 2.50.0" in said and "Expected Ray " in said
+
+
+def test_the_layout_is_read_without_ray() -> None:
+    words = "import sys, boresight.launch.ray.layout; sys.exit('ray' in sys.modules)"
+    subprocess.run([sys.executable, "-c", words], check=True)
