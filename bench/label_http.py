@@ -26,6 +26,7 @@ from typing import Any
 
 from label_load import faults, load_options, made_tasks, milliseconds
 
+from boresight.storage import read_json, write_json
 from boresight.web.annotation.people import add_person, make_token
 from boresight.web.annotation.projects import add_tasks, make_project
 from boresight.web.annotation.settings import Settings
@@ -179,6 +180,7 @@ def main() -> None:
     parser = load_options(__doc__)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--kill-every", type=float, default=15.0, metavar="SECONDS")
+    parser.add_argument("--json", type=Path, help="keep the figures here, beside those of other stores and kills")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = given.store or str(Path(folder) / "labels.db")
@@ -187,6 +189,9 @@ def main() -> None:
             seconds=given.seconds, kills=given.kills, kill_every=given.kill_every,
         )  # fmt: skip
     print(json.dumps(result))
+    if given.json:
+        known = read_json(given.json) if given.json.exists() else {}
+        write_json(given.json, known | {f"{result['store']}, {result['kills']} kills": result})
 
 
 if __name__ == "__main__":

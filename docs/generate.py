@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin
 from architecture_page import DRAWING, architecture_page, decisions_page, layers_drawing
 from benchmarks_page import VERSUS, benchmarks_page
 from choose_page import choose_page
+from label_load_section import LABEL_HTTP, label_load_section
 from museum_page import FIGURES as MUSEUM
 from museum_page import museum_page
 from planner_page import planner_page
@@ -58,6 +59,7 @@ RLWATCH_MARKS = (
 )
 RELEASE = DOCS / "figures" / "release.json"
 RELEASE_MARKS = ("<!-- made by docs/generate.py from figures/release.json -->\n", "<!-- end of release -->\n")
+LOAD_MARKS = ("<!-- made by docs/generate.py from figures/label_http.json -->\n", "<!-- end of load -->\n")
 RLAIF_MARKS = ("<!-- made by docs/generate.py from figures/rlaif.json -->\n", "<!-- end of labels -->\n")
 OPTIMUM, FRONTIER = DOCS / "figures" / "exact_optimum.json", DOCS / "figures" / "reward_kl_frontier.json"
 
@@ -261,6 +263,13 @@ def versioning_page() -> str:
     return f"{before}{begin}\n{told}\n\n{table}\n\n{end}{rest.split(end)[1]}"
 
 
+def human_feedback_page() -> str:
+    """The page as it is, its table of the load test made anew."""
+    begin, end = LOAD_MARKS
+    before, rest = (DOCS / "human_feedback.md").read_text(encoding="utf-8").split(begin)
+    return f"{before}{begin}{label_load_section()}{end}{rest.split(end)[1]}"
+
+
 def _section(title: str, section: type[Section]) -> list[str]:
     lines = ["", f"## {title}", ""]
     if section.__doc__ and section.__doc__ != Section.__doc__:
@@ -342,6 +351,8 @@ if RLAIF.exists():
     PAGES["../src/boresight/planning/labelling.json"] = label_plans
 if ENDPOINT.exists():
     PAGES["ai_feedback.md"] = ai_feedback_page
+if LABEL_HTTP.exists():
+    PAGES["human_feedback.md"] = human_feedback_page
 if RELEASE.exists():
     PAGES["versioning.md"] = versioning_page
 if VERSUS.exists():
