@@ -12,10 +12,10 @@ def label_load_section() -> str:
     measured = read_json(LABEL_HTTP)
     any_of = next(iter(measured.values()))
     lines = [
-        f"`python bench/label_http.py`: {any_of['people']} annotators at once with {any_of['tasks']:,} tasks of overlap",
-        f"{any_of['overlap']}, pairs and rankings, {any_of['pause_s']:g} s between claim and answer in the mean, on",
-        f"{any_of['cores']} cores that annotators, server and database share. Killed is the server, by SIGKILL; requests",
-        "that met a kill are sent again, and their time is not counted.",
+        f"`python bench/label_http.py`: {any_of['people']} annotators at once with {any_of['tasks']:,} tasks of",
+        f"overlap {any_of['overlap']}, pairs and rankings, {any_of['pause_s']:g} s between claim and answer in the mean, on",
+        f"{any_of['cores']} cores that annotators, server and database share. Killed is the server, by SIGKILL;",
+        "requests that met a kill are sent again, and their time is not counted.",
         "",
         "| store | kills | answers, a second | next task, ms: median, 95 % | answer, ms: median, 95 % "
         "| acknowledged votes lost | people at one place | tasks over their overlap |",
