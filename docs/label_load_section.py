@@ -10,11 +10,11 @@ LABEL_HTTP = Path(__file__).with_name("figures") / "label_http.json"
 def label_load_section() -> str:
     """Text between the marks of the page."""
     measured = read_json(LABEL_HTTP)
-    any_of = next(iter(measured.values()))
+    one = next(iter(measured.values()))
     lines = [
-        f"`python bench/label_http.py`: {any_of['people']} annotators at once with {any_of['tasks']:,} tasks of",
-        f"overlap {any_of['overlap']}, pairs and rankings, {any_of['pause_s']:g} s between claim and answer in the mean, on",
-        f"{any_of['cores']} cores that annotators, server and database share. Killed is the server, by SIGKILL;",
+        f"`python bench/label_http.py`: {one['people']} annotators at once with {one['tasks']:,} tasks of",
+        f"overlap {one['overlap']}, pairs and rankings, {one['pause_s']:g} s between claim and answer in the mean, on",
+        f"{one['cores']} cores that annotators, server and database share. Killed is the server, by SIGKILL;",
         "requests that met a kill are sent again, and their time is not counted.",
         "",
         "| store | kills | answers, a second | next task, ms: median, 95 % | answer, ms: median, 95 % "
