@@ -35,6 +35,8 @@ MORE = {
 ELSEWHERE = (
     ("postgresql://", "needs a network endpoint"),
     ("torchrun ", "needs a cluster"),
+    ("--address", "needs a cluster"),
+    ("launch ray", "minutes of training"),
     ("boresight demo", "minutes of training"),
     ("boresight run my-assistant", "minutes of training"),
     ("--out runs/more-kl", "minutes of training"),

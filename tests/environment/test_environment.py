@@ -46,7 +46,7 @@ def test_an_extra_tells_what_it_lacks_and_the_line_that_brings_it() -> None:
 def test_our_own_requirements_are_met_where_the_tests_run() -> None:
     """But for packages that a newer checkout asks for, the environment of the tests is one that works."""
     assert [package.name for package in core_packages() if not package.fits] == []
-    assert {"web", "judge", "vllm"} <= {extra.name for extra in extras()}
+    assert {"web", "dist", "vllm"} <= {extra.name for extra in extras()}
 
 
 def test_what_is_missing_or_out_of_range_is_a_problem_and_an_extra_is_none() -> None:

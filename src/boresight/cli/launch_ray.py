@@ -1,6 +1,7 @@
 """`boresight launch ray`: a pipeline with the roles of its PPO and RLOO stages in actors of a Ray cluster."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,10 @@ def ray(
     ] = None,
     rollouts: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that write responses.")] = 1,
     scorers: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that score them.")] = 1,
-    cpus: Annotated[float, typer.Option(min=0.01, metavar="N", help="Processors of each actor.")] = 1.0,
+    cpus: Annotated[
+        float | None,
+        typer.Option(min=0.01, metavar="N", help="Processors of each actor.  [default: 1; without --address a share]"),
+    ] = None,
     gpus: Annotated[float, typer.Option(min=0.0, metavar="N", help="GPUs of each actor.")] = 0.0,
     only: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage alone.")] = None,
     start: Annotated[
@@ -35,7 +39,7 @@ def ray(
 
     \b
     Example:
-      boresight launch ray pipeline.yaml --rollouts 2 --cpus 0.5
+      boresight launch ray pipeline.yaml --rollouts 2
       boresight launch ray pipeline.yaml --address 10.0.0.1:6379 --rollouts 8 --scorers 2 --gpus 1
     """
     from boresight.api.pipelines import load_pipeline
@@ -50,13 +54,16 @@ def ray(
             raise
         raise ConfigError("launch ray: Ray is not installed; pip install 'boresight[dist]'") from error
 
+    layout = Layout(rollouts=rollouts, scorers=scorers, cpus=1.0 if cpus is None else cpus, gpus=gpus)
+    if cpus is None and address is None:
+        layout = layout.sharing(os.cpu_count() or 1)
     done = run(
         load_pipeline(pipeline, overrides=overrides or ()),
         out=out,
         only=only,
         start=start,
         check_first=check,
-        build=RayRun(layout=Layout(rollouts=rollouts, scorers=scorers, cpus=cpus, gpus=gpus), address=address),
+        build=RayRun(layout=layout, address=address),
     )
     print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else f"{done}\n{done.report}")
     if not done.passed:

@@ -40,3 +40,8 @@ def test_a_pipeline_without_rollouts_is_sent_elsewhere(tmp_path: Path) -> None:
         ConfigError, match=r"none of kind ppo or rloo \(found pretrain, sft, preferences, reward_model\)"
     ):
         refuse_what_cannot_be_spread(pipeline)
+
+
+def test_on_one_machine_the_actors_share_its_processors() -> None:
+    assert Layout(rollouts=2).sharing(2).cpus == pytest.approx(0.4) and Layout().sharing(64).cpus == 1.0
+    refuse_unless_it_fits(Layout(rollouts=4, scorers=2).sharing(3), [{"CPU": 3}])

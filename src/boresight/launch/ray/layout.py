@@ -1,7 +1,7 @@
 """How many actors play each role, what each of them takes, and whether a cluster can hold them all at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.sections import PPOStage, RLOOStage
@@ -32,6 +32,10 @@ class Layout:
     def bundles(self) -> list[Bundle]:
         """What the placement group is to hold, an entry for each actor."""
         return [{"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {}) for _ in self.actors]
+
+    def sharing(self, processors: int) -> "Layout":
+        """The same on one machine of so many processors: each actor counts as an even share of them, at most one."""
+        return replace(self, cpus=min(1.0, processors / len(self.actors)))
 
 
 def refuse_unless_it_fits(layout: Layout, nodes: Sequence[Mapping[str, float]]) -> None:
