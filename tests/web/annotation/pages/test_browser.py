@@ -26,6 +26,7 @@ HARM = "<script>document.title = 'owned'</script> **bold** ![x](http://evil.exam
 
 def log_in(page: Visit, address: str, name: str) -> None:
     page.tab.goto(f"{address}/login")
+    page.tab.locator("input[name=name]:focus").wait_for()  # the page puts the cursor there
     page.tab.keyboard.type(name)
     page.tab.keyboard.press("Tab")
     page.tab.keyboard.type(PASSWORD)
