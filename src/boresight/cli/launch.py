@@ -12,6 +12,6 @@ def command() -> None:
 
     \b
     Example:
-      boresight launch ray pipeline.yaml --rollouts 2 --cpus 0.5
+      boresight launch ray pipeline.yaml --rollouts 2
       boresight launch kubernetes pipeline.yaml --out manifests --image registry.example/boresight:0.1.0
     """

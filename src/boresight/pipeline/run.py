@@ -79,8 +79,7 @@ def run_pipeline(
 
     `only`: this stage alone; what it needs must be built. `start`: this stage and all that rest on it are built anew.
     Of several `processes` this is the first; the others `follow_run` meanwhile. Roles of policy stages may be `remote`.
-    Raises ConfigError for an unknown stage
-    name or where `only` lacks an input.
+    Raises ConfigError for an unknown stage name or where `only` lacks an input.
     """
     refuse_missing(pipeline.sections.run.report_to)
     prepare_torch(pipeline)
