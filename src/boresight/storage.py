@@ -99,6 +99,13 @@ def folder_at_once(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)  # on a full disk what was written stands in the way of the rest
 
 
+def occupied(folder: Path) -> str | None:
+    """What keeps a folder from being written anew, in words; None where it is new or empty."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return None
+    return "holds files already" if folder.is_dir() else "is a file"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text whole or not at all."""
     write_bytes(path, text.encode("utf-8"))

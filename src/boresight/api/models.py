@@ -1,5 +1,6 @@
 """Models loaded to be talked to, and reward models to be asked for a score."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,10 @@ from boresight.api.faults import public
 from boresight.api.result import Result
 from boresight.models.conversation import Conversation
 from boresight.models.loading import context_length, default_device
-from boresight.models.model_folder import model_folder
+from boresight.models.model_folder import is_classifier, model_folder
 from boresight.models.roles import FrozenPolicy, build_frozen_policy, build_reward_model
 from boresight.models.roles import RewardModel as RewardRole
 from boresight.records import Message
-from boresight.storage import read_json
 from boresight.tables import Block, Table
 
 
@@ -41,8 +41,9 @@ class _Loaded(Result):
         rows = [[name, f"{value:,}" if isinstance(value, int) else str(value)] for name, value in facts]
         return [Table(rows, headed=False)]
 
+    @abstractmethod
     def _network(self) -> Any:
-        raise NotImplementedError
+        """The module itself."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +95,6 @@ def load_model(path: str | Path, *, device: str | None = None) -> Model | Reward
     """
     folder = model_folder(Path(path))
     place = device or default_device()
-    architectures = read_json(folder / "config.json").get("architectures") or [""]
-    if str(architectures[0]).endswith("ForSequenceClassification"):
+    if is_classifier(folder):
         return RewardModel(folder, build_reward_model(folder, place))
     return Model(folder, build_frozen_policy(folder, "tokenizer", device=place))

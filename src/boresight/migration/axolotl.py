@@ -19,9 +19,8 @@ from boresight.migration.training_arguments import (
     low_rank,
     optimizer_fields,
     passes,
-    reported,
     run_length,
-    run_name,
+    run_section,
 )
 from boresight.migration.translation import NEVER_TRUNCATED, Translation, stages_of, translation
 
@@ -52,10 +51,9 @@ def from_axolotl(path: Path, folder: Path) -> Translation:
     files = _files(settings, folder)
     batch = _batches(settings, all_rows(files))
     epochs, steps = run_length(settings, NAMES, batch)
-    total = steps or (batch.steps(epochs) if epochs else None)
     fields = passes(settings, kind, epochs, steps, batch)
     fields |= _limit(settings, assumed)
-    fields |= optimizer_fields(settings, NAMES, rate=None, total=total, assumed=assumed)
+    fields |= optimizer_fields(settings, NAMES, rate=None, total=batch.total(epochs, steps), assumed=assumed)
     fields |= batch_fields(batch, assumed)
     fields |= _objective(settings, kind)
     fields |= _adapters(settings, kind, assumed)
@@ -67,11 +65,7 @@ def from_axolotl(path: Path, folder: Path) -> Translation:
         held_out = 0.0
     template = _template(settings)
     sections = {
-        "run": {
-            "name": run_name(settings, f"{kind}-from-axolotl"),
-            "seed": settings.whole("seed", 42, least=0),
-            **reported(settings),
-        },
+        "run": run_section(settings, f"{kind}-from-axolotl"),
         "model": {"path": _model(settings, folder), "dtype": arithmetic(settings, NAMES), "chat_template": template},
         "stages": stages_of(kind, files, fields, held_out, assumed),
     }

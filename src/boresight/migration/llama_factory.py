@@ -18,9 +18,8 @@ from boresight.migration.training_arguments import (
     low_rank,
     optimizer_fields,
     passes,
-    reported,
     run_length,
-    run_name,
+    run_section,
 )
 from boresight.migration.translation import NEVER_TRUNCATED, Translation, stages_of, translation
 from boresight.storage import read_json
@@ -47,8 +46,7 @@ def from_llama_factory(path: Path, folder: Path) -> Translation:
     files = _files(settings, folder)
     batch = batches(settings, NAMES, all_rows(files))
     epochs, steps = run_length(settings, NAMES, batch)
-    total = steps or (batch.steps(epochs) if epochs else None)
-    moved = optimizer_fields(settings, NAMES, rate=5e-5, total=total, assumed=assumed)
+    moved = optimizer_fields(settings, NAMES, rate=5e-5, total=batch.total(epochs, steps), assumed=assumed)
     fields = moved | objective | _adapters(settings, kind, assumed)
     model = _model(settings, folder, assumed)
     held_out = _held_out(settings, kind)
@@ -62,11 +60,7 @@ def from_llama_factory(path: Path, folder: Path) -> Translation:
         assumed.append(NEVER_TRUNCATED)
         stages = stages_of(kind, files, fields, held_out, assumed)
     sections = {
-        "run": {
-            "name": run_name(settings, f"{stage}-from-llama-factory"),
-            "seed": settings.whole("seed", 42, least=0),
-            **reported(settings),
-        },
+        "run": run_section(settings, f"{stage}-from-llama-factory"),
         "model": model,
         "stages": stages,
     }

@@ -17,7 +17,6 @@ SCHEDULES = {
 }
 EXACT_ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw", "adamw_apex_fused")
 DIFFERS = "the run differs"
-REPORTED: tuple[str, ...] = TRACKERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,10 @@ class Batches:
     def steps(self, epochs: float) -> int | None:
         """Optimizer steps of so many passes, as the other tools count them: a rest makes a step."""
         return None if self.rows is None else max(1, int(epochs * -(-self.rows // self.size)))
+
+    def total(self, epochs: float | None, steps: int | None) -> int | None:
+        """Optimizer steps in all, of what `run_length` found; None where the rows are not known."""
+        return steps or (self.steps(epochs) if epochs else None)
 
 
 def batches(settings: Settings, names: Names, rows: int | None) -> Batches:
@@ -129,7 +132,13 @@ def arithmetic(settings: Settings, names: Names) -> str:
     return "bfloat16" if lowered or half else "float32"
 
 
-def run_name(settings: Settings, default: str) -> str:
+def run_section(settings: Settings, default: str) -> dict[str, Any]:
+    """The section `run`: name, seed, trackers."""
+    name = _run_name(settings, default)
+    return {"name": name, "seed": settings.whole("seed", 42, least=0), **_reported(settings)}
+
+
+def _run_name(settings: Settings, default: str) -> str:
     """The run's name: `run_name`, or the last part of `output_dir`."""
     told, folder = settings.word("run_name"), settings.word("output_dir")
     if told:
@@ -138,12 +147,12 @@ def run_name(settings: Settings, default: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", found).strip("-._") or default
 
 
-def reported(settings: Settings) -> dict[str, Any]:
+def _reported(settings: Settings) -> dict[str, Any]:
     """`report_to` of the run: the trackers that are known here; others are named."""
     asked = settings.words("report_to")
-    known = [name for name in asked if name in REPORTED]
-    if "all" in asked or set(asked) - {*REPORTED, "none"}:
-        settings.name("report_to", f"trackers here are {', '.join(REPORTED)}; these of them are taken: {known}")
+    known = [name for name in asked if name in TRACKERS]
+    if "all" in asked or set(asked) - {*TRACKERS, "none"}:
+        settings.name("report_to", f"trackers here are {', '.join(TRACKERS)}; these of them are taken: {known}")
     return {"report_to": known} if known else {}
 
 

@@ -18,9 +18,8 @@ from boresight.migration.training_arguments import (
     low_rank,
     optimizer_fields,
     passes,
-    reported,
     run_length,
-    run_name,
+    run_section,
 )
 from boresight.migration.translation import NEVER_TRUNCATED, PAIRED, Translation, stages_of, translation
 
@@ -50,10 +49,9 @@ def from_trl(path: Path, folder: Path, method: str | None = None) -> Translation
     files = _files(settings, folder)
     batch = batches(settings, NAMES, all_rows(files))
     epochs, steps = run_length(settings, NAMES, batch)
-    total = steps or (batch.steps(epochs) if epochs else None)
     fields = passes(settings, kind, epochs, steps, batch)
     fields |= _limit(settings, assumed)
-    fields |= optimizer_fields(settings, NAMES, rate=RATES[method], total=total, assumed=assumed)
+    fields |= optimizer_fields(settings, NAMES, rate=RATES[method], total=batch.total(epochs, steps), assumed=assumed)
     fields |= batch_fields(batch, assumed)
     fields |= _objective(settings, kind)
     fields |= _adapters(settings, kind, assumed)
@@ -64,11 +62,7 @@ def from_trl(path: Path, folder: Path, method: str | None = None) -> Translation
         settings.name("test_split_size", "a share of pairs can be held out here; cut the file itself")
         held_out = 0.0
     sections = {
-        "run": {
-            "name": run_name(settings, f"{method}-from-trl"),
-            "seed": settings.whole("seed", 42, least=0),
-            **reported(settings),
-        },
+        "run": run_section(settings, f"{method}-from-trl"),
         "model": {"path": _model(settings, folder), "dtype": arithmetic(settings, NAMES)},
         "stages": stages_of(kind, files, fields, held_out, assumed),
     }

@@ -7,7 +7,7 @@ import boresight
 from boresight.config.load import load_pipeline
 from boresight.config.pipeline import Pipeline
 from boresight.errors import ConfigError
-from boresight.storage import storage_faults
+from boresight.storage import occupied, storage_faults
 
 EXAMPLE = "kube_assistant"
 PIPELINE_FILE = "pipeline.yaml"
@@ -35,8 +35,7 @@ def copy_example(target: Path, package: Path | None = None) -> Pipeline:
 
     Raises ConfigError where the folder holds something already, StorageError where it cannot be written.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        found = "holds files already" if target.is_dir() else "is a file"
+    if found := occupied(target):
         raise ConfigError(f"{target}: {found}; expected a new or empty folder. Choose another name.")
     example = find_example(package)
     pipeline = load_pipeline(example / PIPELINE_FILE)

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from boresight.errors import ConfigError, ModelError
+from boresight.models.adapters import CONFIG as ADAPTER_CONFIG
+from boresight.models.adapters import WEIGHTS as ADAPTER_WEIGHTS
 from boresight.models.adapters import merge_saved
 from boresight.models.export_forms import (
     as_text_scorer,
@@ -25,10 +27,8 @@ from boresight.models.loading import (
     start_reward_model,
 )
 from boresight.pipeline.export_card import export_card
-from boresight.pipeline.export_source import ADAPTER_CONFIG, Source, find_source
-from boresight.storage import folder_at_once, read_json, write_json, write_text
-
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+from boresight.pipeline.export_source import Source, find_source
+from boresight.storage import folder_at_once, occupied, read_json, write_json, write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,7 @@ def export_model(path: Path, out: Path, wish: ExportWish, *, stage: str | None =
     Raises ConfigError where `out` holds something, ModelError where there is no such model or adapter.
     """
     check_shard_size(wish.max_shard_size)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        found = "holds files already" if out.is_dir() else "is a file"
+    if found := occupied(out):
         raise ConfigError(f"--out {out}: {found}; expected a new or empty folder, and nothing is overwritten.")
     source = find_source(path, stage, wish.base)
     with folder_at_once(out.absolute()) as folder:

@@ -10,13 +10,12 @@ from boresight.config.pipeline import model_location
 from boresight.config.sections import ModelSection
 from boresight.config.yaml_text import parse_yaml
 from boresight.errors import ModelError
+from boresight.models.adapters import CONFIG as ADAPTER_CONFIG
+from boresight.models.model_folder import holds_model, is_classifier
 from boresight.pipeline.context import BASE_MODEL
 from boresight.storage import read_json
 
-ADAPTER_CONFIG = "adapter_config.json"
-WEIGHTS = ("*.safetensors", "*.bin")
 LICENCE_FILES = ("LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "USE_POLICY*")
-SEQUENCE_CLASSIFIER = "ForSequenceClassification"
 
 
 class Base(NamedTuple):
@@ -66,12 +65,12 @@ def find_source(path: Path, stage: str | None, base: str | None) -> Source:
         return _of_stage(path, base)
     if (path / ADAPTER_CONFIG).is_file():
         return _of_adapter(path, base)
-    if (path / "config.json").is_file() and any(any(path.glob(kind)) for kind in WEIGHTS):
+    if holds_model(path):
         if path.name == "model" and (path.parent / "manifest.json").is_file():
             return _of_stage(path.parent, base)
         card = _card(path)
         found = _base_of_card(path, card)
-        return Source(path, None, None, found, _is_reward_model(path), card)
+        return Source(path, None, None, found, is_classifier(path), card)
     found_text = "no such folder" if not path.exists() else "holds no model (config.json with weights beside it)"
     raise ModelError(
         f"{path}: {found_text}; expected a model's folder, RUN/stages/NAME, a PEFT folder, or a run with --stage NAME."
@@ -95,7 +94,7 @@ def _of_stage(stage: Path, base: str | None) -> Source:
         adapter=kept,
         adapter_base=base or _place_of(run, parent),
         base=_began_from(run, stage.name),
-        is_reward_model=_is_reward_model(stage / "model"),
+        is_reward_model=is_classifier(stage / "model"),
         card=_card(stage / "model"),
     )
 
@@ -171,8 +170,3 @@ def _card(folder: Path) -> str:
 def _json(path: Path) -> dict[str, Any]:
     value = read_json(path) if path.is_file() else {}
     return value if isinstance(value, dict) else {}
-
-
-def _is_reward_model(folder: Path) -> bool:
-    named = _json(folder / "config.json").get("architectures") or []
-    return any(SEQUENCE_CLASSIFIER in str(name) for name in named)
