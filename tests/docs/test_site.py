@@ -90,5 +90,7 @@ def test_the_site_can_be_searched_as_files(site: Path, browser: Any, tmp_path: P
     tab.set_default_timeout(10_000)
     tab.keyboard.press("/")
     tab.get_by_placeholder("Search").fill("kl_runaway")
-    tab.get_by_text("results").first.wait_for()
+    found = tab.locator("a[href*='.html?h=']").filter(has_text="kl_runaway")
+    found.first.wait_for()
+    assert any("museum.html" in (link.get_attribute("href") or "") for link in found.all())
     tab.close()
