@@ -2,16 +2,17 @@
 
 import copy
 import logging
+from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import AutoModel, BloomConfig, PreTrainedModel
 
 from boresight.models import hidden_states as module
-from boresight.models.hidden_states import hidden_states, packs, unpacked, whole_logits
+from boresight.models.hidden_states import hidden_states, packs, slices_at_once, unpacked, whole_logits
 from boresight.models.loading import load_causal_lm, save_model
 from boresight.models.packed_attention import NAME
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
@@ -120,6 +121,31 @@ def test_prompts_are_computed_once() -> None:
     prompts = [int(row.nonzero().min()) + 1 for row in wanted]
     repeated = sum(prompts) - prompts[0] - prompts[4]
     assert computed[0] <= sum(lengths) - repeated < input_ids.numel()
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10_000), prompts=st.integers(1, 6), responses=st.integers(1, 4), budget=st.integers(1, 200))
+@torch.no_grad()
+def test_what_is_cut_without_gradient_is_cut_between_prompts(
+    seed: int, prompts: int, responses: int, budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOKENS_AT_ONCE", budget)
+    input_ids, wanted = rows_of(seed, prompts, responses)
+    lengths = (wanted.int().argmax(dim=1) + 1).tolist()
+    prompt = [tuple(row[:length].tolist()) for row, length in zip(input_ids, lengths, strict=True)]
+    parts = slices_at_once(input_ids, wanted.roll(1, dims=1))
+    assert [row for part in parts for row in range(part.start, part.stop)] == list(range(len(input_ids)))
+    assert all(prompt[before.stop - 1] != prompt[after.start] for before, after in pairwise(parts))
+    for part in parts:
+        assert part.stop > part.start
+        fits = (part.stop - part.start) * input_ids.shape[1] <= budget
+        assert fits or len(set(prompt[part])) == 1
+
+
+def test_where_a_gradient_is_wanted_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TOKENS_AT_ONCE", 1)
+    input_ids, wanted = rows_of(3, prompts=2, responses=4)
+    assert slices_at_once(input_ids, wanted.roll(1, dims=1)) == [slice(0, 8)]
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from boresight.errors import CheckpointError
+from boresight.models import hidden_states
 from boresight.models.roles import StartingPolicy
 from boresight.training import reference_logps as module
 from boresight.training.reference_logps import pair_logp_sums, reference_logp_sums
@@ -26,6 +27,20 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(module, "pair_logp_sums", counted)
     return taken
+
+
+def test_a_prompt_is_computed_once_for_both_responses_however_a_batch_is_cut(
+    imitator: Imitator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hidden_states, "TOKENS_AT_ONCE", 1)
+    reference = tiny.reference_of(imitator.model)
+    computed: list[int] = []
+    reference.model.base_model.register_forward_pre_hook(
+        lambda _, __, keywords: computed.append(keywords["input_ids"].numel()), with_kwargs=True
+    )
+    pair_logp_sums(reference, PAIRS)
+    once = sum(len(pair.prompt_ids) + len(pair.chosen_ids) + len(pair.rejected_ids) for pair in PAIRS)
+    assert sum(computed) <= once < sum(2 * len(pair.prompt_ids) for pair in PAIRS) + once
 
 
 def test_a_second_run_reads_what_the_first_computed(imitator: Imitator, tmp_path: Path, passes: list[int]) -> None:

@@ -115,7 +115,7 @@ class TrunkValue:
     def predict(self, input_ids: Tensor, response_mask: Tensor) -> Tensor:
         """As `ValueModel.predict`."""
         wanted, body = predicting(response_mask), self._policy.model.base_model
-        parts = slices_at_once(input_ids)
+        parts = slices_at_once(input_ids, response_mask)
         values = torch.cat([scalars(self.trained, hidden_states(body, input_ids[p], wanted[p])) for p in parts])
         return to_left_edge(values, left_edge_mask(response_mask).to(values.device))
 

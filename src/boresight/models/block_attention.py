@@ -6,6 +6,7 @@ stops at its own last key, which saves nearly half. The softmax is computed agai
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -36,7 +37,8 @@ class _Block(NamedTuple):
 
 
 def _blocks(span: Span, window: int | None, like: Tensor) -> Iterator[_Block]:
-    for first in range(0, span.length, BLOCK):
+    """From the last to the first: without a window the first to come sees all keys."""
+    for first in reversed(range(0, span.length, BLOCK)):
         last = min(first + BLOCK, span.length)
         low = 0 if window is None else max(0, span.stem + first + 1 - window)
         high = span.stem + last
@@ -46,10 +48,15 @@ def _blocks(span: Span, window: int | None, like: Tensor) -> Iterator[_Block]:
 
 def _hidden(queries: int, keys: int, window: int | None, like: Tensor) -> Tensor:
     """The last query sees the last key, the one before it all but that, and so on."""
-    size = queries if window is None else keys  # without a window earlier keys are seen by all
-    everywhere = like.new_full((queries, size), -torch.inf)
-    bias = everywhere.triu(size - queries + 1)
-    return bias if window is None else bias.add_(everywhere.tril(size - queries - window))
+    if window is None:  # earlier keys are seen by all
+        return _causal(like.dtype)[:queries, :queries]
+    everywhere = like.new_full((queries, keys), -torch.inf)
+    return everywhere.triu(keys - queries + 1).add_(everywhere.tril(keys - queries - window))
+
+
+@cache
+def _causal(dtype: torch.dtype) -> Tensor:
+    return torch.full((BLOCK, BLOCK), -torch.inf, dtype=dtype).triu(1)
 
 
 class _BlockAttention(torch.autograd.Function):
@@ -101,20 +108,29 @@ def _gradients(
     dq, dk, dv = (torch.zeros_like(tensor) for tensor in (q, k, v))
     for span in spans:
         seen_k, seen_v = _seen(k, span), _seen(v, span)
-        to_k, to_v = (torch.zeros_like(seen) for seen in (seen_k, seen_v))
+        to_k, to_v = (torch.zeros_like(seen) for seen in (seen_k, seen_v)) if window else (None, None)
         for block in _blocks(span, window, q):
             weights, pulls = _weights(q, seen_k, block), g[:, block.queries]
             to_weights = torch.bmm(pulls, seen_v[:, block.keys].transpose(1, 2))
             to_scores = torch._softmax_backward_data(to_weights, weights, -1, weights.dtype)
             dq[:, block.queries] = torch.bmm(to_scores, seen_k[:, block.keys])
-            to_k[:, block.keys].baddbmm_(to_scores.transpose(1, 2), q[:, block.queries])
-            to_v[:, block.keys].baddbmm_(weights.transpose(1, 2), pulls)
+            to_k = _added(to_k, torch.bmm(to_scores.transpose(1, 2), q[:, block.queries]), block.keys)
+            to_v = _added(to_v, torch.bmm(weights.transpose(1, 2), pulls), block.keys)
         for total, piece in ((dk, to_k), (dv, to_v)):
+            assert piece is not None  # a span has a block
             total[:, span.start : span.end] += piece[:, span.stem :]
             if span.stem:
                 total[:, span.stem_start : span.stem_end] += piece[:, : span.stem]
     dq *= scale
     return dq.to(query.dtype)[None], dk.to(key.dtype)[None], dv.to(value.dtype)[None]
+
+
+def _added(total: Tensor | None, part: Tensor, keys: slice) -> Tensor:
+    """With a part added at its keys; the first part may be all of it."""
+    if total is None:
+        return part
+    total[:, keys] += part
+    return total
 
 
 def _seen(tokens: Tensor, span: Span) -> Tensor:

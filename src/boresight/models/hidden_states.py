@@ -38,12 +38,32 @@ def hidden_states(
     return states[places]
 
 
-def slices_at_once(input_ids: Tensor) -> list[slice]:
+def slices_at_once(input_ids: Tensor, response_mask: Tensor) -> list[slice]:
     """Which rows to compute together: all where a gradient is wanted, since the caller has cut his batch to fit, and
-    otherwise about TOKENS_AT_ONCE tokens' worth, so that a large batch takes the memory and cache of a small one."""
+    otherwise about TOKENS_AT_ONCE tokens' worth, so that a large batch takes the memory and cache of a small one.
+
+    Neighbours with equal prompts stay together, whatever their number: they share the computation of it.
+    """
     rows, width = input_ids.shape
-    size = rows if torch.is_grad_enabled() else max(1, TOKENS_AT_ONCE // width)
-    return [slice(start, start + size) for start in range(0, rows, size)]
+    if torch.is_grad_enabled():
+        return [slice(0, rows)]
+    starts = [*_new_prompts(input_ids, response_mask), rows]
+    slices = []
+    start = end = 0
+    for following in starts[1:]:
+        if end > start and (following - start) * width > TOKENS_AT_ONCE:
+            slices.append(slice(start, end))
+            start = end
+        end = following
+    return [*slices, slice(start, rows)]
+
+
+def _new_prompts(input_ids: Tensor, response_mask: Tensor) -> list[int]:
+    """Numbers of the rows whose prompt is not that of the row before; of the first at any rate."""
+    length = response_mask.int().argmax(dim=1)
+    within = torch.arange(input_ids.shape[1], device=length.device)[None] < length[1:, None]
+    same = (length[1:] == length[:-1]) & ~((input_ids[1:] != input_ids[:-1]) & within).any(dim=1)
+    return [0, *((~same).nonzero().flatten() + 1).tolist()]
 
 
 def whole_logits(model: PreTrainedModel, input_ids: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -48,7 +48,7 @@ def response_logps(
     plain = has_plain_head(model)
     fused = not with_entropy and plain and is_matrix(head)
     states: Tensor | None
-    for part in slices_at_once(input_ids):
+    for part in slices_at_once(input_ids, response_mask):
         ids, counts = input_ids[part], response_mask[part]
         targets = ids[:, 1:][counts[:, 1:]]
         if plain:

@@ -208,7 +208,7 @@ class ValueModel:
     def predict(self, input_ids: Tensor, response_mask: Tensor) -> Tensor:
         """(rows, response tokens) values of the states in which the response tokens were chosen, left-aligned."""
         wanted = predicting(response_mask)
-        parts = slices_at_once(input_ids)
+        parts = slices_at_once(input_ids, response_mask)
         values = torch.cat([self.model(input_ids[part], wanted[part]) for part in parts])
         return to_left_edge(values, left_edge_mask(response_mask).to(values.device))
 
@@ -244,15 +244,13 @@ def pair_logps(policy: Policy | FrozenPolicy, batch: PreferenceBatch) -> tuple[R
     width = max(batch.chosen.input_ids.shape[1], batch.rejected.input_ids.shape[1])
     sides = (batch.chosen, batch.rejected)
     input_ids, response_mask = (
-        torch.cat([nn.functional.pad(rows, (0, width - rows.shape[1])) for rows in column])
+        # A pair's rows stand side by side, so that nothing that cuts a batch comes between them.
+        torch.stack([nn.functional.pad(rows, (0, width - rows.shape[1])) for rows in column], dim=1).flatten(0, 1)
         for column in ([side.input_ids for side in sides], [side.response_mask for side in sides])
     )
     both = policy.logps(input_ids, response_mask)
-    pairs = len(batch.ids)
-    return (
-        ResponseLogps(both.logp[:pairs], both.mask[:pairs], None),
-        ResponseLogps(both.logp[pairs:], both.mask[pairs:], None),
-    )
+    chosen, rejected = (ResponseLogps(both.logp[side::2], both.mask[side::2], None) for side in (0, 1))
+    return chosen, rejected
 
 
 def score_rows(
