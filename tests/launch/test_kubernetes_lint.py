@@ -13,7 +13,7 @@ from boresight.errors import PlanError
 from boresight.launch.kubernetes.jobs import QUEUE_LABEL
 from boresight.launch.kubernetes.lint import lint
 
-from .rendered import JOBSET, RAYJOB, write
+from .rendered import JOBSET, LABELS, RAYJOB, write
 
 Edit = Callable[[Any], object]
 
@@ -50,6 +50,47 @@ def driver(job: Any) -> Any:
     return head(job)["template"]["spec"]["containers"][0]
 
 
+def group(job: Any) -> Any:
+    return ray(job)["workerGroupSpecs"][0]
+
+
+def told(job: Any) -> Any:
+    return group(job)["rayStartParams"]
+
+
+def app_pod(deployment: Any) -> Any:
+    return deployment["spec"]["template"]["spec"]
+
+
+def dump(job: Any) -> Any:
+    return job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+def backend(ingress: Any) -> Any:
+    return ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+
+
+def without_key(deployment: Any) -> None:
+    app_pod(deployment)["volumes"][0] = {"name": "session-key", "emptyDir": {}}
+
+
+def rules(policy: Any) -> Any:
+    return policy["spec"]["ingress"]
+
+
+def asker(policy: Any) -> Any:
+    return rules(policy)[0]["from"][0]["podSelector"]
+
+
+def entrypoint(job: Any, right: str, wrong: str) -> None:
+    assert right in job["spec"]["entrypoint"]
+    job["spec"]["entrypoint"] = job["spec"]["entrypoint"].replace(right, wrong)
+
+
+def variable(deployment: Any, name: str) -> Any:
+    return next(one for one in scorer(deployment)["env"] if one["name"] == name)
+
+
 FIVE_OF_FOUR = [{"groupName": "workers", "template": {}, "minReplicas": 1, "replicas": 5, "maxReplicas": 4}]
 OPEN_SECRET = {"name": "HF_TOKEN", "value": "hf_x"}
 ROOT_FOLDER = {"name": "x", "hostPath": {"path": "/"}}
@@ -57,6 +98,15 @@ ROOT_FOLDER = {"name": "x", "hostPath": {"path": "/"}}
 
 JOB, REWARD, RAY = "jobset.yaml", "reward-deployment.yaml", "rayjob.yaml"
 SCALER = "reward-autoscaler.yaml"
+APP, DATABASE, BACKUP = "annotation-deployment.yaml", "database-statefulset.yaml", "database-backup.yaml"
+GUARD, DOOR, OUTSIDE = "database-network.yaml", "annotation-network.yaml", "annotation-ingress.yaml"
+INDEX = "kustomization.yaml"
+ADDRESS = "postgresql://b:hunter2@db/labels"
+LARGE = {"object-store-memory": str(2**40)}
+OTHER = "https://other.example.org"
+PLAIN = {"name": "PGPASSWORD", "value": "hunter2"}
+MADE = [{"name": "boresight-database", "literals": ["password=hunter2"]}]
+EVERYBODY = [{"ports": [{"port": 5432}]}]
 PLANTED: list[tuple[str, str, str, Edit]] = [
     ("a moving image", JOB, "image-tag", lambda o: trainer(o).update(image="r.example/boresight:latest")),
     ("an image without a tag", JOB, "image-tag", lambda o: trainer(o).update(image="r:5000/boresight")),
@@ -95,6 +145,36 @@ PLANTED: list[tuple[str, str, str, Edit]] = [
     ("a service of no pod", "reward-service.yaml", "reference", lambda o: o["spec"]["selector"].update(app="x")),
     ("an autoscaler of nothing", SCALER, "reference", lambda o: o["spec"]["scaleTargetRef"].update(name="x")),
     ("a forgotten file", "kustomization.yaml", "kustomization", lambda o: o["resources"].remove("reward-network.yaml")),
+    ("fewer workers than actors", RAY, "layout", lambda o: group(o).update(minReplicas=3, replicas=3)),
+    ("more actors than workers", RAY, "layout", lambda o: entrypoint(o, "--rollouts 3", "--rollouts=9")),
+    ("actors that no worker holds", RAY, "layout", lambda o: entrypoint(o, "--gpus 1", "--gpus 4")),
+    ("a cluster beside the cluster", RAY, "layout", lambda o: entrypoint(o, "--address auto", "")),
+    ("processors that the worker has not", RAY, "ray-resources", lambda o: told(o).update({"num-cpus": "64"})),
+    ("objects beyond shared memory", RAY, "ray-resources", lambda o: told(o).update(LARGE)),
+    ("an app without a probe", APP, "probes", lambda o: scorer(o).pop("readinessProbe")),
+    ("a password in plain text", APP, "secret-value", lambda o: scorer(o)["env"].append(PLAIN)),
+    ("a password in the app's address", APP, "secret-value", lambda o: scorer(o)["command"].append(ADDRESS)),
+    ("a password in a backup", BACKUP, "secret-value", lambda o: dump(o)["containers"][0]["env"].append(PLAIN)),
+    ("a secret made of a file", INDEX, "secret-value", lambda o: o.update(secretGenerator=MADE)),
+    ("sessions that end with the pod", APP, "session-key", without_key),
+    ("a key where nobody looks", APP, "session-key", lambda o: variable(o, "XDG_STATE_HOME").update(value="/x")),
+    ("a database without a volume", DATABASE, "volume", lambda o: o["spec"].pop("volumeClaimTemplates")),
+    ("data beside the volume", DATABASE, "volume", lambda o: variable(o, "PGDATA").update(value="/tmp/pgdata")),
+    ("a database that moves on", DATABASE, "image-tag", lambda o: scorer(o).update(image="postgres:17")),
+    ("backups by another version", DATABASE, "versions", lambda o: scorer(o).update(image="postgres:18.1-bookworm")),
+    ("a database as root", DATABASE, "non-root", lambda o: app_pod(o)["securityContext"].update(runAsUser=0)),
+    ("a database open to all", GUARD, "network", lambda o: o["spec"].update(ingress=EVERYBODY)),
+    ("a database open to every pod", GUARD, "network", lambda o: rules(o)[0]["from"].append({"podSelector": {}})),
+    ("a policy that shuts the app out", GUARD, "network", lambda o: asker(o)["matchLabels"].update(app="x")),
+    ("a database without a policy", "database-service.yaml", "network", lambda o: None),
+    ("an app open to all", DOOR, "network", lambda o: rules(o)[0].pop("from")),
+    ("an Ingress without TLS", OUTSIDE, "tls", lambda o: o["spec"].pop("tls")),
+    ("a certificate of another name", OUTSIDE, "tls", lambda o: o["spec"]["tls"][0].update(hosts=["x.org"])),
+    ("an Ingress to nowhere", OUTSIDE, "reference", lambda o: backend(o).update(name="x")),
+    ("an Ingress to no port", OUTSIDE, "reference", lambda o: backend(o)["port"].update(name="x")),
+    ("a site that nobody serves", APP, "site", lambda o: scorer(o)["command"].__setitem__(6, OTHER)),
+    ("a server of no name", DATABASE, "reference", lambda o: o["spec"].update(serviceName="x")),
+    ("a backup that starts for ever", BACKUP, "restart", lambda o: dump(o).update(restartPolicy="Always")),
     ("the same name twice", "kustomization.yaml", "double", lambda o: o["resources"].append("volume.yaml")),
 ]  # fmt: skip
 
@@ -106,10 +186,14 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("file", "rule", "edit"), [one[1:] for one in PLANTED], ids=[one[0] for one in PLANTED])
 def test_a_planted_mistake_is_found(tmp_path: Path, work: Path, file: str, rule: str, edit: Edit) -> None:
-    folder = write(tmp_path / "out", work, **(RAYJOB if file == RAY else JOBSET))
+    of_app = file.startswith(("annotation", "database")) or rule == "secret-value"
+    folder = write(tmp_path / "out", work, **(RAYJOB if file == RAY else LABELS | JOBSET if of_app else JOBSET))
     body = yaml.safe_load((folder / file).read_text())
     edit(body)
     (folder / file).write_text(yaml.safe_dump(body))
+    if file == "database-service.yaml":
+        (folder / GUARD).unlink()
+        (folder / INDEX).write_text((folder / INDEX).read_text().replace(f"- {GUARD}\n", ""))
     found = lint(folder)
     assert rule in {one.rule for one in found}, found
     where = {"versions": "all pods", "double": "PersistentVolumeClaim", "kustomization": "reward-network.yaml"}

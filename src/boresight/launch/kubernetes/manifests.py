@@ -84,6 +84,8 @@ def pods_of(loaded: Loaded) -> Iterator[Pod]:
             yield Pod(loaded, dig(spec, "template") or {}, job=False)
         case "Job":
             yield Pod(loaded, dig(spec, "template") or {}, job=True)
+        case "CronJob":
+            yield Pod(loaded, dig(spec, "jobTemplate", "spec", "template") or {}, job=True)
         case "JobSet":
             for replicated in dig(spec, "replicatedJobs") or []:
                 yield Pod(loaded, dig(replicated, "template", "spec", "template") or {}, job=True)
