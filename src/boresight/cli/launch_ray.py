@@ -11,7 +11,8 @@ import typer
 def ray(
     pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.")],
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT|auto", help="Cluster to join.  [default: one here, for this run]")
+        str | None,
+        typer.Option(metavar="HOST:PORT|auto", help="Cluster; auto: whose job this is.  [default: one for this run]"),
     ] = None,
     rollouts: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that write responses.")] = 1,
     scorers: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that score them.")] = 1,
@@ -35,8 +36,7 @@ def ray(
 
     The policy's responses, their scores and the reference are computed by actors of their own, beside the trainer; all
     are placed together or refused with what is missing. An actor that dies is started anew and the step is done again.
-    The run folder is that of `boresight run`, and all nodes must see it under the same name. `--address auto`: in the
-    cluster whose job this command is.
+    The run folder is that of `boresight run`, and all nodes must see it under the same name.
 
     \b
     Example:
