@@ -1,5 +1,6 @@
 """Mistakes planted in manifests that were right, each named by its rule."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from boresight.cli.main import app
 from boresight.errors import PlanError
 from boresight.launch.kubernetes.jobs import QUEUE_LABEL
 from boresight.launch.kubernetes.lint import lint
+from boresight.launch.kubernetes.manifests import LOADER
 
 from .rendered import JOBSET, LABELS, RAYJOB, write
 
@@ -52,6 +54,10 @@ def driver(job: Any) -> Any:
 
 def group(job: Any) -> Any:
     return ray(job)["workerGroupSpecs"][0]
+
+
+def raylet(job: Any) -> Any:
+    return group(job)["template"]["spec"]["containers"][0]
 
 
 def told(job: Any) -> Any:
@@ -150,6 +156,7 @@ PLANTED: list[tuple[str, str, str, Edit]] = [
     ("actors that no worker holds", RAY, "layout", lambda o: entrypoint(o, "--gpus 1", "--gpus 4")),
     ("a cluster beside the cluster", RAY, "layout", lambda o: entrypoint(o, "--address auto", "")),
     ("processors that the worker has not", RAY, "ray-resources", lambda o: told(o).update({"num-cpus": "64"})),
+    ("a worker that nobody waits for", RAY, "probes", lambda o: raylet(o).pop("readinessProbe")),
     ("objects beyond shared memory", RAY, "ray-resources", lambda o: told(o).update(LARGE)),
     ("an app without a probe", APP, "probes", lambda o: scorer(o).pop("readinessProbe")),
     ("a password in plain text", APP, "secret-value", lambda o: scorer(o)["env"].append(PLAIN)),
@@ -166,7 +173,6 @@ PLANTED: list[tuple[str, str, str, Edit]] = [
     ("a database open to all", GUARD, "network", lambda o: o["spec"].update(ingress=EVERYBODY)),
     ("a database open to every pod", GUARD, "network", lambda o: rules(o)[0]["from"].append({"podSelector": {}})),
     ("a policy that shuts the app out", GUARD, "network", lambda o: asker(o)["matchLabels"].update(app="x")),
-    ("a database without a policy", "database-service.yaml", "network", lambda o: None),
     ("an app open to all", DOOR, "network", lambda o: rules(o)[0].pop("from")),
     ("an Ingress without TLS", OUTSIDE, "tls", lambda o: o["spec"].pop("tls")),
     ("a certificate of another name", OUTSIDE, "tls", lambda o: o["spec"]["tls"][0].update(hosts=["x.org"])),
@@ -184,20 +190,34 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("work")
 
 
+@pytest.fixture(scope="module")
+def right(work: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """Folders without a mistake: with everything beside a JobSet, and (True) with a RayJob."""
+    folder = tmp_path_factory.mktemp("right")
+    return {
+        False: write(folder / "jobset", work, **LABELS, **JOBSET),
+        True: write(folder / "rayjob", work, **RAYJOB),
+    }
+
+
 @pytest.mark.parametrize(("file", "rule", "edit"), [one[1:] for one in PLANTED], ids=[one[0] for one in PLANTED])
-def test_a_planted_mistake_is_found(tmp_path: Path, work: Path, file: str, rule: str, edit: Edit) -> None:
-    of_app = file.startswith(("annotation", "database")) or rule == "secret-value"
-    folder = write(tmp_path / "out", work, **(RAYJOB if file == RAY else LABELS | JOBSET if of_app else JOBSET))
-    body = yaml.safe_load((folder / file).read_text())
+def test_a_planted_mistake_is_found(tmp_path: Path, right: dict[bool, Path], file: str, rule: str, edit: Edit) -> None:
+    folder = Path(shutil.copytree(right[file == RAY], tmp_path / "out"))
+    body = yaml.load((folder / file).read_text(), LOADER)
     edit(body)
     (folder / file).write_text(yaml.safe_dump(body))
-    if file == "database-service.yaml":
-        (folder / GUARD).unlink()
-        (folder / INDEX).write_text((folder / INDEX).read_text().replace(f"- {GUARD}\n", ""))
     found = lint(folder)
     assert rule in {one.rule for one in found}, found
     where = {"versions": "all pods", "double": "PersistentVolumeClaim", "kustomization": "reward-network.yaml"}
     assert any(one.rule == rule and one.where.startswith(where.get(rule, file)) for one in found)
+
+
+def test_an_address_without_a_policy_is_found(tmp_path: Path, right: dict[bool, Path]) -> None:
+    folder = Path(shutil.copytree(right[False], tmp_path / "out"))
+    (folder / GUARD).unlink()
+    (folder / INDEX).write_text((folder / INDEX).read_text().replace(f"- {GUARD}\n", ""))
+    (found,) = lint(folder)
+    assert found.rule == "network" and found.where == "database-service.yaml: Service boresight-postgres"
 
 
 def test_a_secret_in_a_file_is_found(tmp_path: Path, work: Path) -> None:

@@ -33,8 +33,7 @@ def kubernetes(
     \b
     Example:
       boresight launch kubernetes pipeline.yaml --out manifests --image registry.example/boresight:0.1.0 --gpus 4
-      boresight launch kubernetes pipeline.yaml --out manifests --image registry.example/boresight:0.1.0 --engine ray \\
-        --rollouts 4 --scorers 2 --gpus 4
+      boresight launch kubernetes pipeline.yaml --out manifests --image registry.example/boresight:0.1.0 --engine ray
       boresight launch kubernetes --out labels --image registry.example/boresight:0.1.0 --annotation
       boresight launch kubernetes --check manifests
     """
@@ -60,7 +59,8 @@ def kubernetes(
             reward_replicas=replicas_of(reward_replicas), reward_scale_on=reward_scale_on, annotation=app,
         )  # fmt: skip
         changes = overrides or ()
-        write_manifests(render(pipeline and load_pipeline(pipeline, changes), cluster, changes), folder)
+        loaded = None if pipeline is None else load_pipeline(pipeline, changes)
+        write_manifests(render(loaded, cluster, changes), folder)
     _tell(folder, crds, as_json)
 
 

@@ -65,10 +65,12 @@ def _promises(loaded: Loaded, group: Mapping[str, Any]) -> Iterator[Finding]:
         if word in told and str(told[word]) != str(has):
             message = f"group {group.get('groupName')}: Ray is told of {word} {told[word]}, and the pod asks for {has}"
             yield Finding("ray-resources", loaded.where, message)
-    shared = next(
-        (v for v in dig(group, "template", "spec", "volumes") or [] if dig(v, "emptyDir", "medium") == "Memory"), {}
-    )
-    size, store = str(dig(shared, "emptyDir", "sizeLimit") or ""), str(told.get("object-store-memory", ""))
+    if not container.get("readinessProbe"):
+        message = f"group {group.get('groupName')}: without readinessProbe the command may start before its workers"
+        yield Finding("probes", loaded.where, message)
+    folders = [volume.get("emptyDir") or {} for volume in dig(group, "template", "spec", "volumes") or []]
+    size = next((str(folder.get("sizeLimit")) for folder in folders if folder.get("medium") == "Memory"), "")
+    store = str(told.get("object-store-memory", ""))
     if size.endswith("Gi") and store.isdecimal() and int(store) > int(size.removesuffix("Gi")) * GIB:
         message = f"group {group.get('groupName')}: an object store of {store} bytes, and shared memory of {size}"
         yield Finding("ray-resources", loaded.where, message)

@@ -16,6 +16,8 @@ RAY_ANNOTATION = "boresight/ray-version"
 WEEK = 7 * 24 * 3600
 ENDED = 3600
 """Seconds that a job which has ended is kept to be looked at."""
+AGENT_PORT = 52365
+"""Where Ray listens on every node unless told otherwise."""
 HEAD_GIB, HEAD_STORE_GIB, HEAD_CPUS = 8, 1, 2
 """Ray's own processes and the command, which waits for the trainer; no actor is there."""
 
@@ -114,6 +116,8 @@ def _head(pipeline: Pipeline, cluster: Cluster) -> Manifest:
 
 
 def _worker(pipeline: Pipeline, cluster: Cluster, sizes: Sizes) -> Manifest:
+    # Answers without the token, and only once the worker is part of the cluster.
+    health = {"httpGet": {"path": "/api/local_raylet_healthz", "port": "agent"}, "timeoutSeconds": 10}
     return container(
         "ray-worker",
         cluster,
@@ -123,6 +127,10 @@ def _worker(pipeline: Pipeline, cluster: Cluster, sizes: Sizes) -> Manifest:
         gpus=cluster.gpus,
         threads=max(1, cluster.cpus // actors_a_pod(cluster)),
         environment=environment(pipeline, cluster),
+        ports=[{"name": "agent", "containerPort": AGENT_PORT}],
+        # KubeRay submits the command once all pods are ready. Its own probes may need wget, which our image has not.
+        readinessProbe={**health, "periodSeconds": 5},
+        livenessProbe={**health, "initialDelaySeconds": 60, "periodSeconds": 30, "failureThreshold": 10},
     )
 
 
