@@ -212,12 +212,23 @@ def test_a_planted_mistake_is_found(tmp_path: Path, right: dict[bool, Path], fil
     assert any(one.rule == rule and one.where.startswith(where.get(rule, file)) for one in found)
 
 
-def test_an_address_without_a_policy_is_found(tmp_path: Path, right: dict[bool, Path]) -> None:
+@pytest.mark.parametrize(
+    ("policy", "open_to_all"),
+    [
+        (GUARD, "database-service.yaml: Service boresight-postgres"),
+        (DOOR, "annotation-service.yaml: Service boresight-label"),
+        ("reward-network.yaml", "reward-service.yaml: Service boresight-reward"),
+        ("training-network.yaml", "jobset.yaml: JobSet tiny"),
+    ],
+)
+def test_what_listens_without_a_policy_is_found(
+    tmp_path: Path, right: dict[bool, Path], policy: str, open_to_all: str
+) -> None:
     folder = Path(shutil.copytree(right[False], tmp_path / "out"))
-    (folder / GUARD).unlink()
-    (folder / INDEX).write_text((folder / INDEX).read_text().replace(f"- {GUARD}\n", ""))
+    (folder / policy).unlink()
+    (folder / INDEX).write_text((folder / INDEX).read_text().replace(f"- {policy}\n", ""))
     (found,) = lint(folder)
-    assert found.rule == "network" and found.where == "database-service.yaml: Service boresight-postgres"
+    assert found.rule == "network" and found.where == open_to_all
 
 
 def test_a_secret_in_a_file_is_found(tmp_path: Path, work: Path) -> None:

@@ -133,6 +133,20 @@ def jobset(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequen
     }
 
 
+def network_policy(cluster: Cluster) -> Manifest:
+    """Processes that train together may ask each other: whoever else could would need no password to join them."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "boresight-training", "namespace": cluster.namespace, "labels": labels("training")},
+        "spec": {
+            "podSelector": {"matchLabels": labels("training")},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [{"podSelector": {"matchLabels": labels("training")}}]}],
+        },
+    }
+
+
 def metadata(name: str, cluster: Cluster) -> dict[str, Any]:
     """Name, namespace and labels of an object."""
     queued = {QUEUE_LABEL: cluster.queue} if cluster.queue else {}

@@ -15,7 +15,13 @@ def lint_network(objects: list[Loaded]) -> Iterator[Finding]:
     policies = [one for one in objects if one.kind == "NetworkPolicy"]
     for loaded in objects:
         if loaded.kind == "Service":
-            yield from _guarded(loaded, pods, policies)
+            selector = dig(loaded.body, "spec", "selector") or {}
+            yield from _guarded(loaded, [one for one in pods if selector.items() <= one.items()], policies)
+        elif loaded.kind == "JobSet":
+            listening = [pod for pod in pods_of(loaded) if any(one.get("ports") for one in pod.containers)]
+            yield from _guarded(
+                loaded, [dict(dig(pod.template, "metadata", "labels") or {}) for pod in listening], policies
+            )
         elif loaded.kind == "NetworkPolicy":
             yield from _let_in(loaded, pods)
         elif loaded.kind == "Ingress":
@@ -23,16 +29,13 @@ def lint_network(objects: list[Loaded]) -> Iterator[Finding]:
     yield from _sites(objects)
 
 
-def _guarded(service: Loaded, pods: list[dict[str, Any]], policies: list[Loaded]) -> Iterator[Finding]:
-    """Pods that have an address are open to the whole cluster until a policy says otherwise."""
-    selector = dig(service.body, "spec", "selector") or {}
+def _guarded(loaded: Loaded, pods: list[dict[str, Any]], policies: list[Loaded]) -> Iterator[Finding]:
+    """Pods that listen are open to the whole cluster until a policy says otherwise."""
     for labels in pods:
-        if not selector.items() <= labels.items():
-            continue
         guards = [one for one in policies if _selects(dig(one.body, "spec", "podSelector"), labels)]
         if not any("Ingress" in (dig(one.body, "spec", "policyTypes") or []) for one in guards):
             message = "every pod of the cluster reaches it; expected a NetworkPolicy that selects its pods"
-            yield Finding("network", service.where, message)
+            yield Finding("network", loaded.where, message)
 
 
 def _let_in(policy: Loaded, pods: list[dict[str, Any]]) -> Iterator[Finding]:

@@ -60,9 +60,10 @@ def manifests(
             "reward-autoscaler.yaml": reward.autoscaler(cluster),
             "reward-network.yaml": reward.network_policy(cluster),
         }
-    ray = cluster.engine == "ray"
-    make = rayjob.rayjob if ray else jobs.jobset
-    return {**found, "rayjob.yaml" if ray else "jobset.yaml": make(pipeline, cluster, size, overrides)}
+    if cluster.engine == "ray":  # its operator has to reach it, wherever that is; what guards it is the token
+        return {**found, "rayjob.yaml": rayjob.rayjob(pipeline, cluster, size, overrides)}
+    found["training-network.yaml"] = jobs.network_policy(cluster)
+    return {**found, "jobset.yaml": jobs.jobset(pipeline, cluster, size, overrides)}
 
 
 def write_manifests(files: dict[str, str], folder: Path) -> None:
