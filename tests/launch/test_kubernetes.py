@@ -29,7 +29,7 @@ BOTH = pytest.mark.parametrize(
         {"reward_scale_on": "held", "reward_model": "m"},
         LABELS,
         {"annotation": Annotation()},
-        {"annotation": Annotation(database_secret="ours"), "engine": "ray"},
+        {"annotation": Annotation(database_secret="ours")},
     ],
 )
 

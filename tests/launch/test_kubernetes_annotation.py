@@ -129,7 +129,7 @@ def client_script(manifests: Path, file: str, server: int, folder: Path, **more:
 
 
 def test_the_app_starts_is_probed_backed_up_and_brought_back(
-    manifests: Path, server: int, app: tuple[httpx.Client, str], tmp_path: Path
+    manifests: Path, server: int, app: tuple[httpx.Client, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, link = app
     host = LABELS["annotation"].host
@@ -161,8 +161,10 @@ def test_the_app_starts_is_probed_backed_up_and_brought_back(
     client_script(manifests, "database-backup.yaml", server, tmp_path / "backups")
     (dump,) = (tmp_path / "backups").iterdir()
     assert re.fullmatch(r"labels-[1-7]\.dump", dump.name)
-    password = SECRETS["password"].replace("'", "%27")
-    store = open_store(f"postgresql://{database.ROLE}:{password}@127.0.0.1:{server}/{database.DATABASE}")
+    elsewhere = {"PGHOST": "127.0.0.1", "PGPORT": str(server), "PGUSER": database.ROLE, "PGDATABASE": database.DATABASE}
+    for name, value in {**elsewhere, "PGPASSWORD": SECRETS["password"]}.items():  # as of --database-secret
+        monkeypatch.setenv(name, value)
+    store = open_store("postgresql://")
     with store.write() as connection:
         connection.exec_driver_sql("UPDATE people SET name = 'gone'")
     assert "restored: labels-" in client_script(manifests, "database-restore.yaml", server, tmp_path / "backups")
