@@ -25,6 +25,7 @@ from .rendered import LABELS, write
 
 SECRETS = {"password": "people's", "admin-password": "ours alone"}
 DEADLINE = 60
+SCRATCH = "/tmp/"
 
 
 def free_port() -> int:
@@ -124,10 +125,12 @@ def client_script(manifests: Path, file: str, server: int, folder: Path, **more:
     shell, option, script = made["command"]
     around = {**environment(made), "PGHOST": "127.0.0.1", "PGPORT": str(server), **more}
     around["PATH"] = f"{PROGRAMS[-1]}:/usr/bin:/bin"
-    command = [shell, option, script.replace("/backups", str(folder))]
+    script = script.replace("/backups", f"{SCRATCH}backups").replace(SCRATCH, f"{folder.parent}/")
+    command = [shell, option, script]
     return subprocess.run(command, env=around, capture_output=True, text=True, check=True, timeout=DEADLINE).stdout
 
 
+@pytest.mark.slow
 def test_the_app_starts_is_probed_backed_up_and_brought_back(
     manifests: Path, server: int, app: tuple[httpx.Client, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,8 +170,11 @@ def test_the_app_starts_is_probed_backed_up_and_brought_back(
     store = open_store("postgresql://")
     with store.write() as connection:
         connection.exec_driver_sql("UPDATE people SET name = 'gone'")
-    assert "restored: labels-" in client_script(manifests, "database-restore.yaml", server, tmp_path / "backups")
+        connection.exec_driver_sql("CREATE TABLE of_a_later_version ()")
+    restored = client_script(manifests, "database-restore.yaml", server, tmp_path / "backups", BACKUP=dump.name)
+    assert restored == f"restored: {dump.name}\n"
     with store.read() as connection:
+        assert connection.exec_driver_sql("SELECT to_regclass('of_a_later_version')").scalar() is None
         assert connection.exec_driver_sql("SELECT name FROM people").scalars().all() == ["ada"]
         assert connection.exec_driver_sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'boresight'").scalar() is False
     assert store.engine.pool.size() + store.engine.pool._max_overflow == database.APP_CONNECTIONS

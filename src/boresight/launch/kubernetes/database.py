@@ -45,9 +45,12 @@ BRING_BACK = """\
 set -eu
 cd /backups
 file="${BACKUP:-$(ls -t labels-*.dump | head -n 1)}"
-pg_restore --dbname="$PGDATABASE" --clean --if-exists --no-owner --single-transaction "$file"
+pg_restore --no-owner --file=/tmp/restore.sql "$file"
+psql --quiet --single-transaction --set=ON_ERROR_STOP=1 --output=/dev/null \\
+  --command='DROP OWNED BY CURRENT_USER' --file=/tmp/restore.sql
 echo "restored: $file"
 """
+"""All that is there goes, also tables that the dump's version did not know, or nothing changes."""
 
 
 def manifests(cluster: Cluster, annotation: Annotation) -> dict[str, Manifest]:
