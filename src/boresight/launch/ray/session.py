@@ -19,6 +19,7 @@ from boresight.launch.ray.layout import Layout, refuse_unless_it_fits
 from boresight.launch.ray.trainer import Trainer
 from boresight.launch.ray.worker import RoleWorker
 
+AUTO, ADDRESS_VARIABLE = "auto", "RAY_ADDRESS"
 RESTARTS = 3
 """Of each actor, and of each question that killed one."""
 OBJECT_STORE = 256 * 2**20
@@ -47,6 +48,8 @@ def connected(address: str | None, cpus: int | None) -> Iterator[None]:
         yield
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves the cluster
+    if address == AUTO:
+        address = told_by_ray()
     if address:
         knock(address)
     own = {} if address else {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
@@ -60,6 +63,17 @@ def connected(address: str | None, cpus: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def told_by_ray() -> str:
+    """The address of the cluster that this process is a job of. Raises ClusterError where it is none's."""
+    address = os.environ.get(ADDRESS_VARIABLE, "")
+    if not address:
+        raise ClusterError(
+            f"--address {AUTO}: {ADDRESS_VARIABLE} is not set; expected HOST:PORT there, as Ray sets it for the "
+            "commands of its jobs. Give the address, or leave the option out for a cluster on this machine."
+        )
+    return address
 
 
 def knock(address: str) -> None:
