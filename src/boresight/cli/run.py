@@ -44,12 +44,11 @@ def command(
       boresight run pipeline.yaml
       boresight run pipeline.yaml --set stages.ppo.kl_coefficient=0.1 --out runs/more-kl
       boresight run pipeline.yaml --from scorer      # the reward model anew, and what rests on it
-      torchrun --nproc-per-node 2 -m boresight run pipeline.yaml
     """
     from boresight.api.pipelines import load_pipeline
     from boresight.api.running import default_folder
     from boresight.api.running import run as run_stages
-    from boresight.launch.torchrun import joined
+    from boresight.launch.torchrun.group import joined
     from boresight.pipeline.run import follow_run
 
     loaded = load_pipeline(pipeline, overrides=overrides or (), quick=quick)

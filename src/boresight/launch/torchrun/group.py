@@ -24,6 +24,22 @@ def joined() -> Iterator[Processes]:
     device = default_device()
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cuda:nccl,cpu:gloo" if device == "cuda" else "gloo", timeout=PATIENCE)
+    backend = "cuda:nccl,cpu:gloo" if device == "cuda" else "gloo"
+    if (store := _store_of_attempt()) is None:
+        dist.init_process_group(backend, timeout=PATIENCE)
+    else:
+        rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     yield ProcessGroup(device)
     dist.destroy_process_group()  # after a fault torchrun ends the others, who could not answer
+
+
+def _store_of_attempt() -> dist.Store | None:
+    """Of the store of torchrun's own process on this machine, which lives through restarts, the part of this attempt:
+    in the whole of it are the addresses of the processes that died. None where processes have a store of their own, or
+    where other machines may count their attempts otherwise."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or os.environ["GROUP_WORLD_SIZE"] != "1":
+        return None
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore(address, port, is_master=False, timeout=PATIENCE)
+    return dist.PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)

@@ -1,0 +1,167 @@
+"""What a process tells the launcher of its end, in the file that torch gives it for that, and what the launcher makes of
+the ends of all of them.
+
+torch looks at exit codes and would start everything again whatever went wrong. Here what a person has to mend is final.
+"""
+
+import os
+import signal
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, LogsDest
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+from boresight import errors
+from boresight.errors import BoresightError, ClusterError, ConfigError
+from boresight.pipeline.run import Outcome
+from boresight.storage import as_storage_error, read_json, write_json
+
+FILE = "TORCHELASTIC_ERROR_FILE"
+MET = "met"
+FAULT = 1
+TAKEN = "address already in use"
+"""Said where another program has taken the port between its choice and its use; the next attempt has another port."""
+CRASHES = (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+"""Signals that come first where several processes ended: the others' ends follow from such a death."""
+Told = dict[str, Any]
+
+
+class EndedError(ClusterError):
+    """A run whose processes ended otherwise than with a result or a message; `exit_code` is that of the launcher."""
+
+    label = "ended"
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def say_met() -> None:
+    """Leave word that all processes have found each other."""
+    Path(os.environ[FILE]).with_name(MET).touch()
+
+
+def report_outcome(outcome: Outcome) -> None:
+    told = {"folder": str(outcome.folder), "built": outcome.built, "reused": outcome.reused, "gates": outcome.gates}
+    _report("outcome", told)
+
+
+def report_error(error: Exception) -> int:
+    """Leave an error for the launcher to tell; returns the exit code to leave with."""
+    known = error if isinstance(error, BoresightError) else as_storage_error(error)
+    if known is None:
+        _report("fault", {"traceback": "".join(traceback.format_exception(error)).strip()})
+        return FAULT
+    _report("error", as_told(known))
+    return 2
+
+
+def _report(kind: str, told: Told) -> None:
+    # torch itself reads `message` and `timestamp`.
+    head = {"message": kind, "timestamp": int(time.time()), "kind": kind, "nanoseconds": time.time_ns()}
+    write_json(Path(os.environ[FILE]), head | told)
+
+
+def as_told(error: BoresightError) -> Told:
+    """An error in words that another process can make it from."""
+    problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+    known = (EndedError, *(family for family in vars(errors).values() if isinstance(family, type)))
+    family = next(family for family in type(error).__mro__ if family in known)
+    return {"family": family.__name__, "problems": problems, "exit_code": getattr(error, "exit_code", 2)}
+
+
+def from_told(told: Told) -> BoresightError:
+    """The error again, of its own family."""
+    if told["family"] == EndedError.__name__:
+        return EndedError(told["problems"][0], told["exit_code"])
+    family = getattr(errors, told["family"])
+    error: BoresightError = family(told["problems"] if family is ConfigError else "\n".join(told["problems"]))
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why the processes of an attempt ended: what to raise, and whether another attempt could come to anything."""
+
+    error: BoresightError
+    final: bool
+    line: str = ""
+    """The same in short, to be told before another attempt."""
+
+
+class Reports(DefaultLogsSpecs):
+    """The files of the processes of one machine, of their last attempt."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        super().__init__(log_dir=str(folder))
+        self._environment = environment
+        self._files: dict[int, Path] = {}
+        self._count = 0
+
+    def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
+        """Called by torch before each attempt, with what it would add to each process's environment."""
+        destinations = super().reify(envs)
+        self._files = {rank: Path(file) for rank, file in destinations.error_files.items()}
+        for env in envs.values():
+            self._count = int(env["WORLD_SIZE"])
+            env.update(self._environment)
+        return destinations
+
+    @property
+    def met(self) -> bool:
+        """Whether the processes of this machine have found all others."""
+        return all(file.with_name(MET).exists() for file in self._files.values())
+
+    def outcome(self) -> Outcome:
+        """Of a run that came to its end; every process tells the same."""
+        told = read_json(self._files[0])
+        return Outcome(Path(told["folder"]), tuple(told["built"]), tuple(told["reused"]), told["gates"])
+
+    def ending(self, failures: Mapping[int, ProcessFailure]) -> Ending:
+        """What was at the bottom of it, where processes (by number) failed: the others fall with the first."""
+        told = sorted(
+            (read_json(file) | {"local_rank": rank} for rank, file in self._files.items() if file.exists()),
+            key=lambda report: int(report["nanoseconds"]),
+        )
+        for report in told:
+            if report["kind"] == "error":
+                return Ending(from_told(report), final=True)
+        crashes = {rank: failure for rank, failure in failures.items() if -failure.exitcode in CRASHES}
+        faults = {} if crashes else {report["local_rank"]: report for report in told if report["kind"] == "fault"}
+        chosen = crashes or {r: f for r, f in failures.items() if f.local_rank in faults} or failures
+        rank, failure = next(iter(chosen.items()))
+        who = f"process {rank} of {self._count} (id {failure.pid})"
+        how, code = _how(failure)
+        fault = faults.get(failure.local_rank)
+        if fault is not None:
+            how, code = f"failed: {fault['traceback'].splitlines()[-1]}", FAULT
+        if not self.met and TAKEN not in how.lower():
+            return Ending(EndedError(f"{who} {how}{_at_start(failure)}", code), final=True)
+        detail = (
+            f"{fault['traceback']}\n{who} failed with this, which is a fault of the program"
+            if fault
+            else f"{who} {how}"
+        )
+        kept = "The last checkpoint is kept, and the same command goes on from it."
+        return Ending(EndedError(f"{detail}. {kept}", code), final=False, line=f"{who} {how}")
+
+
+def _how(failure: ProcessFailure) -> tuple[str, int]:
+    """How a process ended that told nothing, and the exit code that a shell would give for it."""
+    if failure.exitcode < 0:
+        return f"was killed by {failure.signal_name()}", 128 - failure.exitcode
+    return f"left with exit code {failure.exitcode} and no message", FAULT
+
+
+def _at_start(failure: ProcessFailure) -> str:
+    cause = (
+        "too little memory for so many processes is the usual cause: take fewer (--processes), or a smaller model"
+        if -failure.exitcode == signal.SIGKILL
+        else "what it wrote stands above"
+    )
+    return f" before the processes had found each other; {cause}. Nothing was trained, and it is not tried again."

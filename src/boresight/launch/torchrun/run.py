@@ -1,0 +1,225 @@
+"""A pipeline by several processes that torch's elastic agent starts, watches, and starts again."""
+
+import logging
+import os
+import pickle
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.distributed.elastic.agent.server import WorkerSpec
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.rendezvous import (
+    RendezvousClosedError,
+    RendezvousError,
+    RendezvousHandler,
+    RendezvousParameters,
+    RendezvousTimeoutError,
+)
+from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
+
+from boresight.config.pipeline import Pipeline
+from boresight.errors import BoresightError, ClusterError
+from boresight.launch.torchrun.agent import Agent
+from boresight.launch.torchrun.layout import (
+    Layout,
+    notes,
+    place_of,
+    refuse_what_cannot_be_met,
+    refuse_what_is_for_one,
+)
+from boresight.launch.torchrun.reports import EndedError, Reports
+from boresight.launch.torchrun.worker import Job
+from boresight.pipeline.run import Outcome
+
+LOOPBACK = "127.0.0.1"
+OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
+"""Processes meet in a store of their own, new at each attempt. In the agent's, which torch shares with them otherwise,
+they would find the addresses of those that died."""
+KNOCK, ANSWERED_WITHIN = 2.0, 10.0  # seconds
+ASKING = "asking at the rendezvous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchrunRun:
+    """Builds pipelines as `boresight.pipeline.run.run_pipeline` does, by several processes."""
+
+    layout: Layout
+
+    def __call__(
+        self,
+        pipeline: Pipeline,
+        out: Path,
+        *,
+        only: str | None = None,
+        start: str | None = None,
+        say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    ) -> Outcome:
+        """Raises ConfigError, PlanError or ClusterError before anything is started; then what a stage raises, and
+        EndedError where processes die too often or a signal ends this one."""
+        refuse_what_cannot_be_met(self.layout, torch.cuda.device_count())
+        refuse_what_is_for_one(pipeline, self.layout, only)
+        for note in notes(pipeline, self.layout, only):
+            say(note)
+        with tempfile.TemporaryDirectory(prefix="boresight-") as name, _quiet(), _signals_given_back():
+            folder = Path(name)
+            alone = self.layout.rendezvous is None
+            job = Job(
+                pipeline=pipeline, out=out.absolute(), only=only, start=start, begun=folder / "begun" if alone else None
+            )
+            (folder / "job").write_bytes(pickle.dumps(job))
+            return self._launched(pipeline.name, folder, say)
+
+    def _launched(self, name: str, folder: Path, say: Callable[[str], None]) -> Outcome:
+        layout = self.layout
+        handler = _rendezvous(layout, name, say)
+        reports = Reports(folder / "reports", _environment(layout.processes))
+        spec = WorkerSpec(
+            role="boresight",
+            local_world_size=layout.processes,
+            entrypoint=sys.executable,
+            args=("-P", "-m", "boresight.launch.torchrun.worker", str(folder / "job")),
+            rdzv_handler=handler,
+            max_restarts=layout.restarts,
+            local_addr=LOOPBACK if layout.rendezvous is None else None,
+        )
+        agent = Agent(spec, reports, layout.join_within, say)
+        os.environ[OWN_STORE] = "1"
+        try:
+            with _ending_with_us():
+                agent.run()
+        except SignalException as received:
+            raise _ended_by(received.sigval) from None
+        except RendezvousError as error:
+            raise agent.told_elsewhere() or _not_met(layout, error) from error
+        except BaseException:
+            handler.shutdown()
+            raise
+        handler.shutdown()
+        return reports.outcome()
+
+
+def _rendezvous(layout: Layout, name: str, say: Callable[[str], None]) -> RendezvousHandler:
+    """Where the machines of the run meet; ClusterError where that place cannot be reached or is not one."""
+    if layout.rendezvous is None:
+        return get_rendezvous_handler(_parameters(layout, f"{LOOPBACK}:0", str(uuid.uuid4())))
+    place = place_of(layout.rendezvous)
+    parameters = _parameters(layout, layout.rendezvous, f"boresight-{name}")
+    with suppress(OSError):
+        socket.create_connection(place, KNOCK).close()
+        return _answering(parameters, layout.rendezvous)
+    say(f"rendezvous at {layout.rendezvous}: waiting for machines, {layout.join_within} seconds at most")
+    try:
+        return get_rendezvous_handler(parameters)
+    except RendezvousError as error:
+        raise _not_met(layout, error) from error
+
+
+def _parameters(layout: Layout, endpoint: str, name: str) -> RendezvousParameters:
+    least, most = layout.nodes
+    patience = {"timeout": layout.join_within, "join_timeout": layout.join_within, "read_timeout": layout.join_within}
+    local = LOOPBACK if layout.rendezvous is None else None
+    return RendezvousParameters("c10d", endpoint, name, least, most, local_addr=local, **patience)
+
+
+def _answering(parameters: RendezvousParameters, place: str) -> RendezvousHandler:
+    """The rendezvous at a place where somebody listens; torch would wait forever for an answer of another program."""
+    found: list[RendezvousHandler] = []
+
+    def ask() -> None:
+        with suppress(RendezvousError):
+            found.append(get_rendezvous_handler(parameters))
+
+    asking = threading.Thread(target=ask, name=ASKING, daemon=True)
+    asking.start()
+    asking.join(ANSWERED_WITHIN)
+    if not found:
+        raise ClusterError(
+            f"--rendezvous {place}: another program listens there, or a run that has ended. Nothing was started. Choose "
+            "a port that is free on that machine, the same for all machines."
+        )
+    return found[0]
+
+
+def _not_met(layout: Layout, error: RendezvousError) -> ClusterError:
+    where = f"--rendezvous {layout.rendezvous}"
+    if isinstance(error, RendezvousClosedError):
+        return ClusterError(f"{where}: another machine has ended the run; what it was stands there.")
+    if isinstance(error, RendezvousTimeoutError):
+        return ClusterError(
+            f"{where}: fewer than {layout.nodes[0]} machines came within {layout.join_within} seconds. Start the same "
+            "command on each of them, or ask for fewer (--nodes MIN:MAX). The last checkpoint is kept."
+        )
+    return ClusterError(
+        f"{where}: cannot be reached, or not any more. The machine of that name holds the rendezvous: see that the command "
+        "runs there and that no firewall is between. The last checkpoint is kept."
+    )
+
+
+def _ended_by(received: signal.Signals) -> BaseException:
+    if received is signal.SIGINT:
+        return KeyboardInterrupt()
+    return EndedError(
+        f"by {received.name}; so are all processes. The same command goes on from the last checkpoint.", 128 + received
+    )
+
+
+def _environment(processes: int) -> dict[str, str]:
+    """What each process is given: an even share of the processors, unless that is decided already."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = (
+        {} if "OMP_NUM_THREADS" in os.environ or processes == 1 else {"OMP_NUM_THREADS": str(cores // processes or 1)}
+    )
+    return {**threads, "TORCH_CPP_LOG_LEVEL": "ERROR"}
+
+
+@contextmanager
+def _ending_with_us() -> Iterator[None]:
+    """What is started within has a pipe as its standard input, whose other end is held here alone: it ends with this
+    process, however that ends. See `boresight.launch.torchrun.worker.end_with_launcher`."""
+    reading, writing = os.pipe()
+    before = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        yield
+    finally:
+        os.dup2(before, 0)
+        for descriptor in (reading, writing, before):
+            os.close(descriptor)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's launcher tells in its log what is told here in a sentence."""
+    loggers = [
+        logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith("torch.distributed")
+    ]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _signals_given_back() -> Iterator[None]:
+    """torch's agent takes over the signals that end a process, where it runs in the main thread."""
+    names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+    before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None)) is not None}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
