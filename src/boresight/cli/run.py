@@ -44,6 +44,7 @@ def command(
       boresight run pipeline.yaml
       boresight run pipeline.yaml --set stages.ppo.kl_coefficient=0.1 --out runs/more-kl
       boresight run pipeline.yaml --from scorer      # the reward model anew, and what rests on it
+      boresight launch torchrun pipeline.yaml --processes 2
     """
     from boresight.api.pipelines import load_pipeline
     from boresight.api.running import default_folder

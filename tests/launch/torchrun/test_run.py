@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from boresight.errors import ClusterError
-from boresight.launch.torchrun import run as launcher
+from boresight.launch.torchrun import rendezvous
 from boresight.launch.torchrun.layout import Layout
 from boresight.launch.torchrun.reports import EndedError
 from boresight.launch.torchrun.run import TorchrunRun
@@ -164,13 +164,13 @@ def test_a_process_that_dies_at_its_start_is_told_and_not_tried_again(tmp_path: 
 
 
 def test_a_port_that_another_program_holds_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launcher, "ANSWERED_WITHIN", 0.2)
+    monkeypatch.setattr(rendezvous, "ANSWERED_WITHIN", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as other:
         place = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(ClusterError, match="another program listens there"):
             launch(tmp_path, Layout(nodes=(2, 2), rendezvous=place, join_within=1), [])
     for thread in threading.enumerate():
-        if thread.name == launcher.ASKING:
+        if thread.name == rendezvous.ASKING:
             thread.join(DEADLINE)
 
 

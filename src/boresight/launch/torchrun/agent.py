@@ -13,7 +13,7 @@ from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElas
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from boresight.errors import BoresightError
-from boresight.launch.torchrun.reports import EndedError, Ending, Reports, as_told, from_told
+from boresight.launch.torchrun.reports import EndedError, Reports, as_told, from_told
 
 ENDED = "boresight/ended"
 HEARD = "boresight/heard"

@@ -1,19 +1,17 @@
-"""How many processes run on how many machines, and what of a pipeline cannot be theirs together: told before any starts."""
+"""How many processes on how many machines, and what of a pipeline cannot be theirs together; told before any starts."""
 
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from boresight.config.pipeline import Pipeline
-from boresight.errors import ClusterError, ConfigError, PlanError
+from boresight.errors import ConfigError, PlanError
 from boresight.pipeline.run import SHARED
 from boresight.pipeline.trained_models import FOR_ONE_PROCESS
 
 RESTARTS = 3
 JOIN_WITHIN = 600
-LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +53,6 @@ def nodes_of(text: str) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-def place_of(rendezvous: str) -> tuple[str, int]:
-    """HOST and PORT. Raises ConfigError where it is neither, ClusterError for a host whose name nobody knows."""
-    host, _, port = rendezvous.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or not 1 <= int(port) <= LAST_PORT:
-        raise ConfigError(f"--rendezvous {rendezvous}: expected HOST:PORT, as node0.example:29500.")
-    try:
-        socket.getaddrinfo(host, int(port))
-    except OSError as error:
-        raise ClusterError(
-            f"--rendezvous {rendezvous}: the name {host} is not known here ({error.strerror or error}). Expected one of "
-            "the machines of the run, by a name or an address that all of them know. Nothing was started."
-        ) from error
-    return host, int(port)
-
-
 def refuse_what_cannot_be_met(layout: Layout, gpus: int) -> None:
     """What is asked of the machine and of the others, held against what there is.
 
@@ -93,8 +76,8 @@ def refuse_what_is_for_one(pipeline: Pipeline, layout: Layout, only: str | None)
     if layout.most == 1:
         return
     problems = [
-        f"{pipeline.path}: stages.{name}.{field}: {value} is for one process, and {layout.most} are to share the stage. "
-        "Take the setting out, or take `boresight run`."
+        f"{pipeline.path}: stages.{name}.{field}: {value} is for one process, and {layout.most} are to share the "
+        "stage. Take the setting out, or take `boresight run`."
         for name, stage in pipeline.stages.items()
         if stage.kind in SHARED and only in (None, name)
         for field in FOR_ONE_PROCESS

@@ -1,5 +1,4 @@
-"""What a process tells the launcher of its end, in the file that torch gives it for that, and what the launcher makes of
-the ends of all of them.
+"""What a process tells the launcher of its end, in the file that torch gives it for that, and what is made of it there.
 
 torch looks at exit codes and would start everything again whatever went wrong. Here what a person has to mend is final.
 """

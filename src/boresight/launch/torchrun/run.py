@@ -4,48 +4,35 @@ import logging
 import os
 import pickle
 import signal
-import socket
 import sys
 import tempfile
 import threading
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.distributed.elastic.agent.server import WorkerSpec
 from torch.distributed.elastic.multiprocessing import SignalException
-from torch.distributed.elastic.rendezvous import (
-    RendezvousClosedError,
-    RendezvousError,
-    RendezvousHandler,
-    RendezvousParameters,
-    RendezvousTimeoutError,
-)
-from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
+from torch.distributed.elastic.rendezvous import RendezvousError
 
 from boresight.config.pipeline import Pipeline
-from boresight.errors import BoresightError, ClusterError
 from boresight.launch.torchrun.agent import Agent
 from boresight.launch.torchrun.layout import (
     Layout,
     notes,
-    place_of,
     refuse_what_cannot_be_met,
     refuse_what_is_for_one,
 )
+from boresight.launch.torchrun.rendezvous import LOOPBACK, meeting_place, not_met
 from boresight.launch.torchrun.reports import EndedError, Reports
 from boresight.launch.torchrun.worker import Job
 from boresight.pipeline.run import Outcome
 
-LOOPBACK = "127.0.0.1"
 OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 """Processes meet in a store of their own, new at each attempt. In the agent's, which torch shares with them otherwise,
 they would find the addresses of those that died."""
-KNOCK, ANSWERED_WITHIN = 2.0, 10.0  # seconds
-ASKING = "asking at the rendezvous"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +67,7 @@ class TorchrunRun:
 
     def _launched(self, name: str, folder: Path, say: Callable[[str], None]) -> Outcome:
         layout = self.layout
-        handler = _rendezvous(layout, name, say)
+        handler = meeting_place(layout, name, say)
         reports = Reports(folder / "reports", _environment(layout.processes))
         spec = WorkerSpec(
             role="boresight",
@@ -99,69 +86,12 @@ class TorchrunRun:
         except SignalException as received:
             raise _ended_by(received.sigval) from None
         except RendezvousError as error:
-            raise agent.told_elsewhere() or _not_met(layout, error) from error
+            raise agent.told_elsewhere() or not_met(layout, error) from error
         except BaseException:
             handler.shutdown()
             raise
         handler.shutdown()
         return reports.outcome()
-
-
-def _rendezvous(layout: Layout, name: str, say: Callable[[str], None]) -> RendezvousHandler:
-    """Where the machines of the run meet; ClusterError where that place cannot be reached or is not one."""
-    if layout.rendezvous is None:
-        return get_rendezvous_handler(_parameters(layout, f"{LOOPBACK}:0", str(uuid.uuid4())))
-    place = place_of(layout.rendezvous)
-    parameters = _parameters(layout, layout.rendezvous, f"boresight-{name}")
-    with suppress(OSError):
-        socket.create_connection(place, KNOCK).close()
-        return _answering(parameters, layout.rendezvous)
-    say(f"rendezvous at {layout.rendezvous}: waiting for machines, {layout.join_within} seconds at most")
-    try:
-        return get_rendezvous_handler(parameters)
-    except RendezvousError as error:
-        raise _not_met(layout, error) from error
-
-
-def _parameters(layout: Layout, endpoint: str, name: str) -> RendezvousParameters:
-    least, most = layout.nodes
-    patience = {"timeout": layout.join_within, "join_timeout": layout.join_within, "read_timeout": layout.join_within}
-    local = LOOPBACK if layout.rendezvous is None else None
-    return RendezvousParameters("c10d", endpoint, name, least, most, local_addr=local, **patience)
-
-
-def _answering(parameters: RendezvousParameters, place: str) -> RendezvousHandler:
-    """The rendezvous at a place where somebody listens; torch would wait forever for an answer of another program."""
-    found: list[RendezvousHandler] = []
-
-    def ask() -> None:
-        with suppress(RendezvousError):
-            found.append(get_rendezvous_handler(parameters))
-
-    asking = threading.Thread(target=ask, name=ASKING, daemon=True)
-    asking.start()
-    asking.join(ANSWERED_WITHIN)
-    if not found:
-        raise ClusterError(
-            f"--rendezvous {place}: another program listens there, or a run that has ended. Nothing was started. Choose "
-            "a port that is free on that machine, the same for all machines."
-        )
-    return found[0]
-
-
-def _not_met(layout: Layout, error: RendezvousError) -> ClusterError:
-    where = f"--rendezvous {layout.rendezvous}"
-    if isinstance(error, RendezvousClosedError):
-        return ClusterError(f"{where}: another machine has ended the run; what it was stands there.")
-    if isinstance(error, RendezvousTimeoutError):
-        return ClusterError(
-            f"{where}: fewer than {layout.nodes[0]} machines came within {layout.join_within} seconds. Start the same "
-            "command on each of them, or ask for fewer (--nodes MIN:MAX). The last checkpoint is kept."
-        )
-    return ClusterError(
-        f"{where}: cannot be reached, or not any more. The machine of that name holds the rendezvous: see that the command "
-        "runs there and that no firewall is between. The last checkpoint is kept."
-    )
 
 
 def _ended_by(received: signal.Signals) -> BaseException:

@@ -1,8 +1,8 @@
 """Loaded by every Python that starts with this folder on its path: ends, or stops, one of torchrun's processes.
 
-HALTING names what which process does in which attempt: `1:0=die@demo:2` lets process 1 kill itself in step 2 of the stage
-demo, in the first attempt; `0:1=halt@demo:5` lets process 0 tell its number and stop in the second. Without a place, or
-with `exit`, it happens before anything is loaded.
+HALTING names what which process does in which attempt: `1:0=die@demo:2` lets process 1 kill itself in step 2 of the
+stage demo, in the first attempt; `0:1=halt@demo:5` lets process 0 tell its number and stop, in the second. Without a
+place it happens before anything is loaded.
 """
 
 import os
