@@ -44,7 +44,7 @@ def together(folder: Path, jobs: list[tuple[str, Path, int | None]], count: int)
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders ONE, TWO (whole runs), ONE-TWO and TWO-ONE (interrupted, and brought to an end by the other number), MOVED."""
+    """Folders ONE, TWO (whole runs), ONE-TWO, TWO-ONE (interrupted, ended by the other number of processes), MOVED."""
     folder = tmp_path_factory.mktemp("runs")
     for name in LOOPS:
         train(name, folder / name / "one", ALONE, None)

@@ -3,12 +3,12 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from torch.distributed import Store
-from torch.distributed.elastic.agent.server import WorkerGroup, WorkerSpec, WorkerState
-from torch.distributed.elastic.agent.server.api import RunResult
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup, WorkerSpec, WorkerState
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
@@ -30,18 +30,16 @@ class Agent(LocalElasticAgent):
         self._say = say
         self._restarts = 0
         self._started = time.monotonic()
-        self._group: WorkerGroup | None = None
 
     def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
-        self._group = worker_group
         self._started = time.monotonic()
         started: dict[int, Any] = super()._start_workers(worker_group)
         return started
 
     def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
-        if worker_group.group_world_size > 1 and (error := self.told_elsewhere()) is not None:
+        if (error := self.told_elsewhere()) is not None:
             raise error
-        result = super()._monitor_workers(worker_group)
+        result: RunResult = super()._monitor_workers(worker_group)
         if result.state is WorkerState.HEALTHY:
             self._refuse_waiting_forever()
         elif result.is_failed():
@@ -50,11 +48,21 @@ class Agent(LocalElasticAgent):
 
     def told_elsewhere(self) -> BoresightError | None:
         """What another machine ended the run with."""
-        group = self._group
-        if group is None or group.store is None or not group.store.check([ENDED]):
+        group = self._worker_group
+        if (store := self._shared_store()) is None:
             return None
-        group.store.set(f"{HEARD}/{group.group_rank}", "")
-        return from_told(json.loads(group.store.get(ENDED)))
+        try:
+            if not store.check([ENDED]):
+                return None
+            store.set(f"{HEARD}/{group.group_rank}", "")
+            return from_told(json.loads(store.get(ENDED)))
+        except RuntimeError:  # the machine that holds the store is gone, which the agent finds out by itself
+            return None
+
+    def _shared_store(self) -> Store | None:
+        """Of the machines that met last; None where this one is alone."""
+        group = self._worker_group
+        return group.store if (group.group_world_size or 1) > 1 else None
 
     def _consider(self, failures: Mapping[int, ProcessFailure]) -> None:
         """Raise what the processes ended with, or say that they start again."""
@@ -78,17 +86,12 @@ class Agent(LocalElasticAgent):
             )
 
     def _told_to_all(self, error: BoresightError) -> BoresightError:
-        """Leave word for the other machines, and wait a little until they have it."""
+        """Leave word for the other machines, let none of them wait for this one, and stay until they have heard."""
         group = self._worker_group
-        if group.group_world_size > 1 and group.store is not None:
-            others = [f"{HEARD}/{rank}" for rank in range(group.group_world_size) if rank != group.group_rank]
-            _tell(group.store, json.dumps(as_told(error)), others)
+        if (store := self._shared_store()) is not None:
+            others = [f"{HEARD}/{rank}" for rank in range(group.group_world_size or 1) if rank != group.group_rank]
+            with suppress(RuntimeError, ValueError):  # what is gone hears nothing: the error itself is what counts
+                store.set(ENDED, json.dumps(as_told(error)))
+                group.spec.rdzv_handler.set_closed()  # type: ignore[no-untyped-call]  # of torch
+                store.wait(others, HEARD_WITHIN)
         return error
-
-
-def _tell(store: Store, text: str, heard: list[str]) -> None:
-    try:
-        store.set(ENDED, text)
-        store.wait(heard, HEARD_WITHIN)
-    except (RuntimeError, ValueError):  # a machine that is gone hears nothing: the error itself is what counts
-        pass

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from boresight.models.loading import default_device
 from boresight.training.process_group import ProcessGroup
@@ -25,21 +27,15 @@ def joined() -> Iterator[Processes]:
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     backend = "cuda:nccl,cpu:gloo" if device == "cuda" else "gloo"
-    if (store := _store_of_attempt()) is None:
-        dist.init_process_group(backend, timeout=PATIENCE)
-    else:
-        rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+    dist.init_process_group(backend, store=_of_attempt(store), rank=rank, world_size=count, timeout=PATIENCE)
     yield ProcessGroup(device)
     dist.destroy_process_group()  # after a fault torchrun ends the others, who could not answer
 
 
-def _store_of_attempt() -> dist.Store | None:
-    """Of the store of torchrun's own process on this machine, which lives through restarts, the part of this attempt:
-    in the whole of it are the addresses of the processes that died. None where processes have a store of their own, or
-    where other machines may count their attempts otherwise."""
+def _of_attempt(store: Store) -> Store:
+    """Of a store that torchrun's own process holds, the part of this attempt: it lives through restarts, and the whole
+    of it has the addresses of processes that died. Not where other machines may count their attempts otherwise."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or os.environ["GROUP_WORLD_SIZE"] != "1":
-        return None
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = dist.TCPStore(address, port, is_master=False, timeout=PATIENCE)
-    return dist.PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+        return store
+    return PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)

@@ -82,7 +82,7 @@ def _answering(parameters: RendezvousParameters, place: str) -> RendezvousHandle
 
 
 def not_met(layout: Layout, error: RendezvousError) -> ClusterError:
-    where = f"--rendezvous {layout.rendezvous}"
+    where = "the rendezvous on this machine" if layout.rendezvous is None else f"--rendezvous {layout.rendezvous}"
     if isinstance(error, RendezvousClosedError):
         return ClusterError(f"{where}: another machine has ended the run; what it was stands there.")
     if isinstance(error, RendezvousTimeoutError):

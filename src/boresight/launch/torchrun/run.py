@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.distributed.elastic.agent.server import WorkerSpec
+from torch.distributed.elastic.agent.server.api import WorkerSpec
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.rendezvous import RendezvousError
 
@@ -29,10 +29,6 @@ from boresight.launch.torchrun.rendezvous import LOOPBACK, meeting_place, not_me
 from boresight.launch.torchrun.reports import EndedError, Reports
 from boresight.launch.torchrun.worker import Job
 from boresight.pipeline.run import Outcome
-
-OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
-"""Processes meet in a store of their own, new at each attempt. In the agent's, which torch shares with them otherwise,
-they would find the addresses of those that died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +75,17 @@ class TorchrunRun:
             local_addr=LOOPBACK if layout.rendezvous is None else None,
         )
         agent = Agent(spec, reports, layout.join_within, say)
-        os.environ[OWN_STORE] = "1"
         try:
-            with _ending_with_us():
+            with _own_store(), _ending_with_us():
                 agent.run()
         except SignalException as received:
+            if layout.rendezvous is None:  # else the other machines may go on without this one
+                handler.shutdown()
             raise _ended_by(received.sigval) from None
         except RendezvousError as error:
-            raise agent.told_elsewhere() or not_met(layout, error) from error
+            told = agent.told_elsewhere() or not_met(layout, error)
+            handler.shutdown()
+            raise told from error
         except BaseException:
             handler.shutdown()
             raise
@@ -109,6 +108,21 @@ def _environment(processes: int) -> dict[str, str]:
         {} if "OMP_NUM_THREADS" in os.environ or processes == 1 else {"OMP_NUM_THREADS": str(cores // processes or 1)}
     )
     return {**threads, "TORCH_CPP_LOG_LEVEL": "ERROR"}
+
+
+@contextmanager
+def _own_store() -> Iterator[None]:
+    """Processes meet in a store of their own, new at each attempt. In the agent's, which torch would share with them, they
+    find the addresses of those that died."""
+    name = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 @contextmanager
