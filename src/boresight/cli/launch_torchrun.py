@@ -3,60 +3,50 @@
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from boresight.cli.completing import pipeline_files, stage_names
+from boresight.cli.run_options import AsJson, Check, From, Only, Out, Overrides, PipelineFile, Quick
+
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Processes on this machine.  [default: one for each GPU; 1 without]"),
+]
+Nodes = Annotated[str, typer.Option(metavar="N|MIN:MAX", help="Machines; each runs this same command.")]
+Rendezvous = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Where machines meet: one of them, and a free port of it.")
+]
+MaxRestarts = Annotated[
+    int, typer.Option(min=0, metavar="K", help="How often all start again, from the last checkpoint, after a death.")
+]
+JoinWithin = Annotated[
+    int, typer.Option(min=1, metavar="SECONDS", help="How long machines and processes wait for each other.")
+]
 
 
 def torchrun(
-    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.", autocompletion=pipeline_files)],
-    processes: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Processes on this machine.  [default: one for each GPU; 1 without]"),
-    ] = None,
-    nodes: Annotated[str, typer.Option(metavar="N|MIN:MAX", help="Machines; each runs this same command.")] = "1",
-    rendezvous: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where machines meet: one of them, and a free port of it.")
-    ] = None,
-    max_restarts: Annotated[
-        int,
-        typer.Option(min=0, metavar="K", help="How often all start again, from the last checkpoint, after a death."),
-    ] = 3,
-    join_within: Annotated[
-        int, typer.Option(min=1, metavar="SECONDS", help="How long machines and processes wait for each other.")
-    ] = 600,
-    only: Annotated[
-        str | None, typer.Option(metavar="STAGE", help="Run this stage alone.", autocompletion=stage_names)
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="STAGE",
-            help="Build this stage anew, and all that rest on it.",
-            autocompletion=stage_names,
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be given often.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the run.  [default: runs/NAME]")] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A smoke test: apply the file's quick section, into runs/NAME-quick.")
-    ] = False,
-    check: Annotated[bool, typer.Option(help="Look for mistakes before anything is started.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    pipeline: PipelineFile,
+    processes: Processes = None,
+    nodes: Nodes = "1",
+    rendezvous: Rendezvous = None,
+    max_restarts: MaxRestarts = 3,
+    join_within: JoinWithin = 600,
+    only: Only = None,
+    start: From = None,
+    overrides: Overrides = None,
+    out: Out = None,
+    quick: Quick = False,
+    check: Check = True,
+    as_json: AsJson = False,
 ) -> None:
     """Run a pipeline file by several processes.
 
     torch's elastic launcher starts them. They share every batch and the weights of the stages that docs/scale.md
     names; the first builds all others while the rest wait. When one dies, all start again from the last checkpoint. A
     mistake of file or data, and a gate that does not hold, end the run at once, told once, with exit code 2 or 1.
-    128 + N: signal N ended this command, or its processes too often. The run folder is that of `boresight run`; all
-    machines must see it, and the data, under the same names.
+    128 + N: signal N ended this command, or its processes too often. 75: other machines did not come, or are gone. The
+    run folder is that of `boresight run`; all machines must see it, and the data, under the same names.
 
     \b
     Example:
@@ -70,7 +60,6 @@ def torchrun(
     from boresight.launch.torchrun.reports import EndedError
     from boresight.launch.torchrun.run import TorchrunRun
 
-    loaded = load_pipeline(pipeline, overrides=overrides or (), quick=quick)
     layout = Layout(
         processes=processes or processes_here(lambda line: print(line, file=sys.stderr)),
         nodes=nodes_of(nodes),
@@ -78,15 +67,11 @@ def torchrun(
         restarts=max_restarts,
         join_within=join_within,
     )
+    loaded = load_pipeline(pipeline, overrides=overrides or (), quick=quick)
+    folder = out or default_folder(loaded.name, quick)
+    build = TorchrunRun(layout=layout)
     try:
-        done = run(
-            loaded,
-            out=out or default_folder(loaded.name, quick),
-            only=only,
-            start=start,
-            check_first=check,
-            build=TorchrunRun(layout=layout),
-        )
+        done = run(loaded, out=folder, only=only, start=start, check_first=check, build=build)
     except EndedError as ended:
         print(f"{ended.label}: {ended}", file=sys.stderr)
         raise typer.Exit(ended.exit_code) from None

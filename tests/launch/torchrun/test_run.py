@@ -180,8 +180,9 @@ def test_machines_that_do_not_come_are_told_of(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         place = f"127.0.0.1:{free.getsockname()[1]}"
     said: list[str] = []
-    with pytest.raises(ClusterError, match="fewer than 2 machines came within 1 seconds"):
+    with pytest.raises(EndedError, match="fewer than 2 machines came within 1 seconds") as raised:
         launch(tmp_path, Layout(nodes=(2, 2), rendezvous=place, join_within=1), said)
+    assert raised.value.exit_code == 75
     assert any("waiting for machines" in line for line in said)
 
 

@@ -37,7 +37,7 @@ def meeting_place(layout: Layout, name: str, say: Callable[[str], None]) -> Rend
     try:
         return get_rendezvous_handler(parameters)
     except RendezvousError as error:
-        raise not_met(layout, error) from error
+        raise ClusterError(not_met(layout, error)) from error
 
 
 def place_of(rendezvous: str) -> tuple[str, int]:
@@ -81,16 +81,17 @@ def _answering(parameters: RendezvousParameters, place: str) -> RendezvousHandle
     return found[0]
 
 
-def not_met(layout: Layout, error: RendezvousError) -> ClusterError:
+def not_met(layout: Layout, error: RendezvousError) -> str:
+    """The same in words: closed by another machine, too few came, or out of reach."""
     where = "the rendezvous on this machine" if layout.rendezvous is None else f"--rendezvous {layout.rendezvous}"
     if isinstance(error, RendezvousClosedError):
-        return ClusterError(f"{where}: another machine has ended the run; what it was stands there.")
+        return f"{where}: another machine has ended the run; what it was stands there."
     if isinstance(error, RendezvousTimeoutError):
-        return ClusterError(
+        return (
             f"{where}: fewer than {layout.nodes[0]} machines came within {layout.join_within} seconds. Start the same "
             "command on each of them, or ask for fewer (--nodes MIN:MAX). The last checkpoint is kept."
         )
-    return ClusterError(
+    return (
         f"{where}: cannot be reached, or not any more. The machine of that name holds the rendezvous: see that the "
         "command runs there and that no firewall is between. The last checkpoint is kept."
     )

@@ -46,6 +46,7 @@ def say_met() -> None:
 
 
 def report_outcome(outcome: Outcome) -> None:
+    """Leave what the run came to."""
     told = {"folder": str(outcome.folder), "built": outcome.built, "reused": outcome.reused, "gates": outcome.gates}
     _report("outcome", told)
 

@@ -30,6 +30,9 @@ from boresight.launch.torchrun.reports import EndedError, Reports
 from boresight.launch.torchrun.worker import Job
 from boresight.pipeline.run import Outcome
 
+TRY_AGAIN = 75
+"""Exit code where other machines did not come, or are gone: EX_TEMPFAIL of sysexits.h."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorchrunRun:
@@ -83,7 +86,7 @@ class TorchrunRun:
                 handler.shutdown()
             raise _ended_by(received.sigval) from None
         except RendezvousError as error:
-            told = agent.told_elsewhere() or not_met(layout, error)
+            told = agent.told_elsewhere() or EndedError(not_met(layout, error), TRY_AGAIN)
             handler.shutdown()
             raise told from error
         except BaseException:
@@ -112,8 +115,8 @@ def _environment(processes: int) -> dict[str, str]:
 
 @contextmanager
 def _own_store() -> Iterator[None]:
-    """Processes meet in a store of their own, new at each attempt. In the agent's, which torch would share with them, they
-    find the addresses of those that died."""
+    """Processes meet in a store of their own, new at each attempt. In the agent's, which torch would share with them,
+    they find the addresses of those that died."""
     name = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
     before = os.environ.get(name)
     os.environ[name] = "1"
