@@ -70,6 +70,7 @@ def torchrun(
     loaded = load_pipeline(pipeline, overrides=overrides or (), quick=quick)
     folder = out or default_folder(loaded.name, quick)
     build = TorchrunRun(layout=layout)
+    build.refuse(loaded, only, start)  # before data are looked at
     try:
         done = run(loaded, out=folder, only=only, start=start, check_first=check, build=build)
     except EndedError as ended:

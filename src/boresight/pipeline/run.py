@@ -207,7 +207,7 @@ def _say_stage(say: Callable[[str], None], title: str, text: str) -> None:
 def _chosen(pipeline: Pipeline, runs: RunFolder, only: str | None) -> Sequence[str]:
     if only is None:
         return list(pipeline.stages)
-    _require_stage(pipeline, only, "--only")
+    require_stage(pipeline, only, "--only")
     missing = [name for name in pipeline.stage_inputs(only) if runs.built_key(name) is None]
     if missing:
         raise ConfigError(
@@ -218,11 +218,12 @@ def _chosen(pipeline: Pipeline, runs: RunFolder, only: str | None) -> Sequence[s
 
 
 def _resting_on(pipeline: Pipeline, start: str) -> set[str]:
-    _require_stage(pipeline, start, "--from")
+    require_stage(pipeline, start, "--from")
     return {name for name in pipeline.stages if name == start or start in pipeline.ancestors(name)}
 
 
-def _require_stage(pipeline: Pipeline, name: str, option: str) -> None:
+def require_stage(pipeline: Pipeline, name: str, option: str) -> None:
+    """ConfigError where the pipeline has no stage of that name."""
     if name not in pipeline.stages:
         raise ConfigError(
             f"{option} {name}: no such stage; the stages are {', '.join(pipeline.stages)}. Name one of these."

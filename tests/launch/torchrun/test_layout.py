@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from boresight.config.pipeline import Pipeline
-from boresight.errors import ConfigError, PlanError
+from boresight.errors import ClusterError, ConfigError, PlanError
 from boresight.launch.torchrun.layout import (
     Layout,
     nodes_of,
@@ -13,6 +13,8 @@ from boresight.launch.torchrun.layout import (
     refuse_what_cannot_be_met,
     refuse_what_is_for_one,
 )
+from boresight.launch.torchrun.rendezvous import place_of
+from boresight.launch.torchrun.run import TorchrunRun
 from tests.pipeline import tiny_pipeline as tiny
 
 TWO = Layout(processes=2)
@@ -26,6 +28,17 @@ def pipeline(tmp_path: Path) -> Pipeline:
 
 def test_machines_are_a_number_or_a_range() -> None:
     assert nodes_of("2") == (2, 2) and nodes_of("1:4") == (1, 4)
+
+
+@pytest.mark.parametrize("text", ["node0", "node0:", ":29500", "node0:0", "node0:99999", "node0:x"])
+def test_a_place_to_meet_is_a_host_and_a_port(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--rendezvous .*: expected HOST:PORT"):
+        place_of(text)
+
+
+def test_a_host_that_nobody_knows_is_told_at_once() -> None:
+    with pytest.raises(ClusterError, match=r"the name nowhere\.invalid is not known here .* Nothing was started"):
+        place_of("nowhere.invalid:29500")
 
 
 @pytest.mark.parametrize("text", ["", "0", "x", "4:2", "1:", ":2", "1:2:3", "-1", "٣"])
@@ -62,3 +75,11 @@ def test_stages_that_the_first_process_builds_alone_are_named(pipeline: Pipeline
     assert notes(pipeline, TWO, "demo") == notes(pipeline, Layout(), None) == []
     (warning,) = notes(pipeline, TWO, "base")
     assert warning.startswith("warning: none of the stages is shared")
+
+
+@pytest.mark.parametrize(("only", "start"), [("nope", None), (None, "nope")])
+def test_a_stage_that_there_is_not_is_told_before_anything_else(
+    only: str | None, start: str | None, pipeline: Pipeline
+) -> None:
+    with pytest.raises(ConfigError, match="nope: no such stage; the stages are base, demo"):
+        TorchrunRun(layout=TWO).refuse(pipeline, only, start)

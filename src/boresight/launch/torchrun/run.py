@@ -25,10 +25,10 @@ from boresight.launch.torchrun.layout import (
     refuse_what_cannot_be_met,
     refuse_what_is_for_one,
 )
-from boresight.launch.torchrun.rendezvous import LOOPBACK, meeting_place, not_met
+from boresight.launch.torchrun.rendezvous import LOOPBACK, meeting_place, not_met, place_of
 from boresight.launch.torchrun.reports import EndedError, Reports
 from boresight.launch.torchrun.worker import Job
-from boresight.pipeline.run import Outcome
+from boresight.pipeline.run import Outcome, require_stage
 
 TRY_AGAIN = 75
 """Exit code where other machines did not come, or are gone: EX_TEMPFAIL of sysexits.h."""
@@ -51,8 +51,7 @@ class TorchrunRun:
     ) -> Outcome:
         """Raises ConfigError, PlanError or ClusterError before anything is started; then what a stage raises, and
         EndedError where processes die too often or a signal ends this one."""
-        refuse_what_cannot_be_met(self.layout, torch.cuda.device_count())
-        refuse_what_is_for_one(pipeline, self.layout, only)
+        self.refuse(pipeline, only, start)
         for note in notes(pipeline, self.layout, only):
             say(note)
         with tempfile.TemporaryDirectory(prefix="boresight-") as name, _quiet(), _signals_given_back():
@@ -63,6 +62,16 @@ class TorchrunRun:
             )
             (folder / "job").write_bytes(pickle.dumps(job))
             return self._launched(pipeline.name, folder, say)
+
+    def refuse(self, pipeline: Pipeline, only: str | None, start: str | None) -> None:
+        """What can be told without looking at data or models: options, hardware, and settings that cannot be shared."""
+        for option, name in (("--only", only), ("--from", start)):
+            if name is not None:
+                require_stage(pipeline, name, option)
+        refuse_what_cannot_be_met(self.layout, torch.cuda.device_count())
+        if self.layout.rendezvous is not None:
+            place_of(self.layout.rendezvous)
+        refuse_what_is_for_one(pipeline, self.layout, only)
 
     def _launched(self, name: str, folder: Path, say: Callable[[str], None]) -> Outcome:
         layout = self.layout
@@ -132,8 +141,12 @@ def _own_store() -> Iterator[None]:
 def _ending_with_us() -> Iterator[None]:
     """What is started within has a pipe as its standard input, whose other end is held here alone: it ends with this
     process, however that ends. See `boresight.launch.torchrun.worker.end_with_launcher`."""
+    try:
+        before = os.dup(0)
+    except OSError:  # closed: what is opened next takes its number
+        os.open(os.devnull, os.O_RDONLY)
+        before = os.dup(0)
     reading, writing = os.pipe()
-    before = os.dup(0)
     os.dup2(reading, 0)
     try:
         yield

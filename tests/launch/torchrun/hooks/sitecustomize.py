@@ -29,7 +29,7 @@ def act_in_step(deed: str, stage: str, step: int) -> None:
     log = Run.log
 
     def logged(self: Run, now: int, metrics: Any, split: str = "train") -> None:
-        if self._title == stage and now == step and split == "train":
+        if self._title == stage and now >= step and split == "train":
             act(deed)
         log(self, now, metrics, split)
 
