@@ -94,6 +94,24 @@ def test_a_fault_of_the_program_is_told_with_its_traceback(attempt: Attempt) -> 
     assert "KeyError: 'x'\nprocess 1 of 2 (id 101) failed with this" in str(ending.error)
 
 
+def test_of_several_faults_the_first_is_told_wherever_it_was(attempt: Attempt) -> None:
+    attempt.meet()
+    attempt.of(1, failed(KeyError("x")))
+    attempt.of(0, failed(CONNECTION))
+    assert attempt.ending({0: 1, 1: 1}).line.startswith("process 1 of 2")
+
+
+def test_a_process_that_left_by_itself_comes_before_one_that_was_then_ended(attempt: Attempt) -> None:
+    ending = attempt.ending({0: -signal.SIGTERM, 1: 3})
+    assert ending.final and str(ending.error).startswith("process 1 of 2 (id 101) left with exit code 3")
+
+
+def test_a_fault_on_the_way_to_the_others_is_final_and_told_with_its_traceback(attempt: Attempt) -> None:
+    attempt.of(0, failed(RuntimeError("no device")))
+    ending = attempt.ending({0: 1})
+    assert ending.final and "RuntimeError: no device\nprocess 0 of 2" in str(ending.error)
+
+
 def test_a_process_killed_before_all_have_met_is_final(attempt: Attempt) -> None:
     attempt.of(0, say_met)
     ending = attempt.ending({1: -signal.SIGKILL})

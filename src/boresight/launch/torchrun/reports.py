@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,31 +124,39 @@ class Reports(DefaultLogsSpecs):
 
     def ending(self, failures: Mapping[int, ProcessFailure]) -> Ending:
         """What was at the bottom of it, where processes (by number) failed: the others fall with the first."""
-        told = sorted(
-            (read_json(file) | {"local_rank": rank} for rank, file in self._files.items() if file.exists()),
-            key=lambda report: int(report["nanoseconds"]),
-        )
-        for report in told:
-            if report["kind"] == "error":
-                return Ending(from_told(report), final=True)
-        crashes = {rank: failure for rank, failure in failures.items() if -failure.exitcode in CRASHES}
-        faults = {} if crashes else {report["local_rank"]: report for report in told if report["kind"] == "fault"}
-        chosen = crashes or {r: f for r, f in failures.items() if f.local_rank in faults} or failures
-        rank, failure = next(iter(chosen.items()))
+        reports = self._in_order()
+        told = [report for report in reports if report["kind"] == "error"]
+        if told:
+            return Ending(from_told(told[0]), final=True)
+        rank, failure, traceback = _at_the_bottom(failures, reports)
         who = f"process {rank} of {self._count} (id {failure.pid})"
-        how, code = _how(failure)
-        fault = faults.get(failure.local_rank)
-        if fault is not None:
-            how, code = f"failed: {fault['traceback'].splitlines()[-1]}", FAULT
-        if not self.met and TAKEN not in how.lower():
-            return Ending(EndedError(f"{who} {how}{_at_start(failure)}", code), final=True)
-        detail = (
-            f"{fault['traceback']}\n{who} failed with this, which is a fault of the program"
-            if fault
-            else f"{who} {how}"
-        )
+        how, code = _how(failure) if traceback is None else (f"failed: {traceback.splitlines()[-1]}", FAULT)
+        line = f"{who} {how}"
+        detail = line if traceback is None else f"{traceback}\n{who} failed with this"
+        if not self.met and TAKEN not in line.lower():
+            return Ending(EndedError(f"{detail}{_at_start(failure, traceback)}", code), final=True)
         kept = "The last checkpoint is kept, and the same command goes on from it."
-        return Ending(EndedError(f"{detail}. {kept}", code), final=False, line=f"{who} {how}")
+        return Ending(EndedError(f"{detail}. {kept}", code), final=False, line=line)
+
+    def _in_order(self) -> list[Told]:
+        """What the processes have told, the first first."""
+        told = [read_json(file) | {"local_rank": rank} for rank, file in self._files.items() if file.exists()]
+        return sorted(told, key=lambda report: int(report["nanoseconds"]))
+
+
+def _at_the_bottom(
+    failures: Mapping[int, ProcessFailure], reports: Sequence[Told]
+) -> tuple[int, ProcessFailure, str | None]:
+    """The process that fell first, with its traceback if it has left one. torch ends those that remain with SIGTERM."""
+    for rank, failure in failures.items():
+        if -failure.exitcode in CRASHES:
+            return rank, failure, None
+    for report in reports:
+        for rank, failure in failures.items():
+            if report["kind"] == "fault" and report["local_rank"] == failure.local_rank:
+                return rank, failure, report["traceback"]
+    rank, failure = min(failures.items(), key=lambda item: item[1].exitcode == -signal.SIGTERM)
+    return rank, failure, None
 
 
 def _how(failure: ProcessFailure) -> tuple[str, int]:
@@ -158,10 +166,10 @@ def _how(failure: ProcessFailure) -> tuple[str, int]:
     return f"left with exit code {failure.exitcode} and no message", FAULT
 
 
-def _at_start(failure: ProcessFailure) -> str:
-    cause = (
-        "too little memory for so many processes is the usual cause: take fewer (--processes), or a smaller model"
-        if -failure.exitcode == signal.SIGKILL
-        else "what it wrote stands above"
-    )
-    return f" before the processes had found each other; {cause}. Nothing was trained, and it is not tried again."
+def _at_start(failure: ProcessFailure, traceback: str | None) -> str:
+    cause = "; what it wrote stands above" if traceback is None else ""
+    if -failure.exitcode == signal.SIGKILL:
+        cause = (
+            "; too little memory for so many processes is the usual cause: take fewer (--processes), or a smaller model"
+        )
+    return f" before the processes had found each other{cause}. Nothing was trained, and it is not tried again."
