@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, LogsDest
@@ -23,6 +24,7 @@ from boresight.storage import as_storage_error, read_json, write_json
 FILE = "TORCHELASTIC_ERROR_FILE"
 MET = "met"
 FAULT = 1
+SHORT = 160  # characters of an error that are told before another attempt
 TAKEN = "address already in use"
 """Said where another program has taken the port between its choice and its use; the next attempt has another port."""
 CRASHES = (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
@@ -130,10 +132,10 @@ class Reports(DefaultLogsSpecs):
             return Ending(from_told(told[0]), final=True)
         rank, failure, traceback = _at_the_bottom(failures, reports)
         who = f"process {rank} of {self._count} (id {failure.pid})"
-        how, code = _how(failure) if traceback is None else (f"failed: {traceback.splitlines()[-1]}", FAULT)
+        how, code = _how(failure) if traceback is None else (f"failed: {_in_short(traceback)}", FAULT)
         line = f"{who} {how}"
         detail = line if traceback is None else f"{traceback}\n{who} failed with this"
-        if not self.met and TAKEN not in line.lower():
+        if not self.met and TAKEN not in detail.lower():
             return Ending(EndedError(f"{detail}{_at_start(failure, traceback)}", code), final=True)
         kept = "The last checkpoint is kept, and the same command goes on from it."
         return Ending(EndedError(f"{detail}. {kept}", code), final=False, line=line)
@@ -164,6 +166,10 @@ def _how(failure: ProcessFailure) -> tuple[str, int]:
     if failure.exitcode < 0:
         return f"was killed by {failure.signal_name()}", 128 - failure.exitcode
     return f"left with exit code {failure.exitcode} and no message", FAULT
+
+
+def _in_short(traceback: str) -> str:
+    return shorten(traceback.splitlines()[-1], SHORT, placeholder=" …")
 
 
 def _at_start(failure: ProcessFailure, traceback: str | None) -> str:
