@@ -176,6 +176,14 @@ def test_a_port_that_another_program_holds_is_told_at_once(tmp_path: Path, monke
             thread.join(DEADLINE)
 
 
+def test_a_place_that_is_not_there_is_told_at_once_and_waited_for(tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(EndedError, match="cannot be reached") as raised:
+        launch(tmp_path, Layout(nodes=(2, 2), rendezvous="nowhere.invalid:29500", join_within=1), said)
+    assert said[-1].startswith("rendezvous at nowhere.invalid:29500: that name is not known here")
+    assert raised.value.exit_code == 75
+
+
 def test_machines_that_do_not_come_are_told_of(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         place = f"127.0.0.1:{free.getsockname()[1]}"

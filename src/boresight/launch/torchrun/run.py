@@ -30,9 +30,6 @@ from boresight.launch.torchrun.reports import EndedError, Reports
 from boresight.launch.torchrun.worker import Job
 from boresight.pipeline.run import Outcome, require_stage
 
-TRY_AGAIN = 75
-"""Exit code where other machines did not come, or are gone: EX_TEMPFAIL of sysexits.h."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorchrunRun:
@@ -50,7 +47,7 @@ class TorchrunRun:
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     ) -> Outcome:
         """Raises ConfigError, PlanError or ClusterError before anything is started; then what a stage raises, and
-        EndedError where processes die too often or a signal ends this one."""
+        EndedError where processes die too often, other machines do not come, or a signal ends this one."""
         self.refuse(pipeline, only, start)
         for note in notes(pipeline, self.layout, only):
             say(note)
@@ -95,7 +92,7 @@ class TorchrunRun:
                 handler.shutdown()
             raise _ended_by(received.sigval) from None
         except RendezvousError as error:
-            told = agent.told_elsewhere() or EndedError(not_met(layout, error), TRY_AGAIN)
+            told = agent.told_elsewhere() or not_met(layout, error)
             handler.shutdown()
             raise told from error
         except BaseException:
