@@ -72,7 +72,7 @@ def refuse_what_cannot_be_spread(pipeline: Pipeline) -> None:
         kinds = ", ".join(dict.fromkeys(stage.kind for stage in pipeline.stages.values()))
         raise ConfigError(
             f"{pipeline.path}: stages: none of kind ppo or rloo (found {kinds}), so that Ray has no role to spread. "
-            "Take `boresight run`, or torchrun (docs/scale.md)."
+            "Take `boresight run`, or `boresight launch torchrun` (docs/scale.md)."
         )
     why = {
         "lora": "its roles are adapters in one base, which is in one process",
