@@ -94,6 +94,7 @@ class Pipeline:
         return [name for name in self.stages if name in needed]
 
     def stage_seed(self, stage: str) -> int:
+        """The seed of a stage: of the run's seed and the stage's name, so that other stages do not move it."""
         return stage_seed(self.seed, stage)
 
     @cached_property

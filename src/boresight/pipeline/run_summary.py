@@ -28,6 +28,7 @@ class Summary:
         return all(self.gates.values())
 
     def result(self, stage: str) -> Json:
+        """The `result.json` of a stage."""
         found: Json = read_json(self.folder / "stages" / stage / "result.json")
         return found
 

@@ -58,6 +58,8 @@ class ProgressBar:
             self._bar.stop()
 
     def advance(self, count: int = 1, figures: Mapping[str, float] | None = None) -> None:
+        """So many more are done. On a terminal the bar moves; elsewhere a line is written once in a while, and at the
+        end."""
         self._done += count
         shown = "  ".join(f"{name.split('/')[-1]} {value:.3g}" for name, value in (figures or {}).items())
         if self._bar is not None:
