@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from boresight.config.load import load_pipeline
 from boresight.config.reward_sections import Reward
 from boresight.feedback.rubric import load_rubric
-from tests.docs.blocks import REASONS, ROOT, Block, blocks_in, blocks_of, pages
+from tests.docs.blocks import REASONS, ROOT, Block, blocks_in, blocks_of, pages, unfenced
 from tests.docs.commands import Shell, commands, reads
 from tests.docs.world import build_world
 from tests.feedback.judge_server import JudgeServer
@@ -76,6 +76,8 @@ def run_yaml(block: Block, shell: Shell) -> None:
         (shell.folder / "own.yaml").write_text(text)
         assert load_rubric("own.yaml", shell.folder).name == read["name"]
         return
+    if "run" not in read and "stages" in read:
+        read = read["stages"]
     if "stages" not in read:
         stages = STAND_INS | {name: stage for name, stage in read.items() if name not in ("run", "model", "data")}
         read = {"run": {"name": "page"}, "model": {"path": "models/base"}} | {
@@ -148,6 +150,29 @@ def test_every_block_of_the_page_runs(page: Path, shell: Shell) -> None:
         else:
             language = block.language or "no language"
             pytest.fail(f"{block.place}: no way to run a block of {language}; name its language or mark it")
+
+
+def test_what_can_run_is_fenced() -> None:
+    assert {str(page.relative_to(ROOT)): found for page in pages() if (found := unfenced(page.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("Then:\n\n    boresight run a.yaml\n", True),
+        ("Then:\n\n    stages:\n      a: 1\n", True),
+        ("So:\n\n    run: {name: a}\n", True),
+        ("1. So:\n\n       kubectl get pods\n", True),
+        ("So:\n\n    one = bs.load('a')\n", True),
+        ("By:\n\n    data error: a\n", True),
+        ("By:\n\n    loss = - log sigmoid(beta d)\n", False),
+        ("By:\n\n    P(m wins) = sigmoid(strength)\n", False),
+        ("```console\n\n    boresight run a.yaml\n```\n", False),
+        ("- one line,\n    boresight run\n", False),
+    ],
+)
+def test_commands_are_told_from_formulas(text: str, seen: bool) -> None:
+    assert bool(unfenced(text)) == seen
 
 
 def test_blocks_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
