@@ -127,7 +127,7 @@ def test_convert_says_what_is_lost_and_where_skipped_rows_are(call: Call, tmp_pa
     assert told.endswith("--on-error skip.")
     ended = call("data", "convert", path, "--to", "openai", "--out", out, "--on-error", "skip")
     side = tmp_path / "o.jsonl.skipped.jsonl"
-    assert ended.code == 0 and "lost in 1 records: id" in ended.out and str(side) in ended.out
+    assert ended.code == 0 and "lost in 1 record: id" in ended.out and str(side) in ended.out
     assert [json.loads(line)["line"] for line in side.read_text().splitlines()] == [2]
 
 
