@@ -42,6 +42,8 @@ class Pipeline:
 
     path: Path
     sections: PipelineSections
+    quick: bool = False
+    """Shrunk to a smoke test by the file's `quick` section."""
 
     @property
     def name(self) -> str:
