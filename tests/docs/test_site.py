@@ -34,16 +34,16 @@ def browser() -> Iterator[Any]:
 
 
 @needs_builder
-def test_a_dead_link_or_anchor_ends_the_build(tmp_path: Path) -> None:
+@pytest.mark.parametrize("link", ["absent.md", "index.md#absent"])
+def test_a_dead_link_or_anchor_ends_the_build(tmp_path: Path, link: str) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "mkdocs.yml").write_text(
         "site_name: s\ntheme: {name: material, font: false}\nplugins: [search, offline]\n"
     )
-    (tmp_path / "docs/index.md").write_text("# Start\n\n[there](absent.md)\n\n[and there](index.md#absent)\n")
+    (tmp_path / "docs/index.md").write_text(f"# Start\n\n[there]({link})\n")
     command = [str(BUILDER), "build", "--strict", "--clean"]
     dead = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    told = dead.stdout + dead.stderr
-    assert dead.returncode != 0 and told.count("does not exist") == 2, told
+    assert dead.returncode != 0 and "does not exist" in dead.stdout + dead.stderr
     (tmp_path / "docs/index.md").write_text("# Start\n\n[there](index.md#start)\n")
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
 
