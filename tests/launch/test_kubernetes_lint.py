@@ -255,4 +255,4 @@ def test_the_command_exits_with_1_where_something_is_found(tmp_path: Path, work:
     text = (folder / "jobset.yaml").read_text()
     (folder / "jobset.yaml").write_text(text.replace("runAsNonRoot: true", "runAsNonRoot: false"))
     ended = CliRunner().invoke(app, ["launch", "kubernetes", "--check", str(folder)])
-    assert ended.exit_code == 1 and "may run as root" in ended.stdout and "1 findings" in ended.stdout
+    assert ended.exit_code == 1 and "may run as root" in ended.stdout and "1 finding" in ended.stdout

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from boresight.cli import launch_kubernetes_options as o
+from boresight.data.wording import counted
 
 
 def kubernetes(
@@ -81,6 +82,8 @@ def _tell(folder: Path, crds: Path | None, as_json: bool) -> None:
         findings = [finding._asdict() for finding in found]
         print(json.dumps({"folder": str(folder), "files": files, "by_schema": by_schema, "findings": findings}))
     else:
-        print("\n".join([*map(str, found), f"{folder}: {len(files)} files, {len(found)} findings"]))
+        print(
+            "\n".join([*map(str, found), f"{folder}: {counted(len(files), 'file')}, {counted(len(found), 'finding')}"])
+        )
     if found:
         raise typer.Exit(1)

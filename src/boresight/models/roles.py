@@ -69,7 +69,7 @@ class Policy:
         return device
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
-        """Response log-probabilities with gradient; see `boresight.models.response_logps`."""
+        """Response log-probabilities of (rows, tokens) with gradient; see `boresight.models.response_logps`."""
         return response_logps(self.model, input_ids, response_mask, **options)  # type: ignore[arg-type]
 
     def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
@@ -98,7 +98,7 @@ class FrozenPolicy:
 
     @torch.no_grad()
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
-        """Response log-probabilities without gradient."""
+        """Response log-probabilities of (rows, tokens) without gradient."""
         return response_logps(self.model, input_ids, response_mask, **options)  # type: ignore[arg-type]
 
     def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
@@ -120,7 +120,7 @@ class UnadaptedPolicy(FrozenPolicy):
         self._adapter = adapter
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
-        """Response log-probabilities with the adapter switched off, without gradient."""
+        """Response log-probabilities of (rows, tokens) with the adapter switched off, without gradient."""
         with self._adapter.off():
             return super().logps(input_ids, response_mask, **options)
 
@@ -143,7 +143,7 @@ class StartingPolicy(FrozenPolicy):
         self.chat = policy.chat
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
-        """Response log-probabilities in eval mode, without gradient; the policy keeps its mode."""
+        """Response log-probabilities of (rows, tokens) in eval mode, without gradient; the policy keeps its mode."""
         was_training = self.model.training
         self.model.eval()
         try:

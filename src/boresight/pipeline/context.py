@@ -28,9 +28,13 @@ class RemoteRoles(Protocol):
         """Who writes the responses of `policy`, which starts as the model in the folder."""
         ...
 
-    def reference(self, stage: str, path: str, template: str) -> FrozenPolicy: ...
+    def reference(self, stage: str, path: str, template: str) -> FrozenPolicy:
+        """The frozen model in the folder, with the chat template named."""
+        ...
 
-    def reward_model(self, stage: str, path: str) -> RewardModel: ...
+    def reward_model(self, stage: str, path: str) -> RewardModel:
+        """The reward model in the folder."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class StageContext:
         return self.pipeline.sections.model.chat_template if reference == BASE_MODEL else "tokenizer"
 
     def stage_file(self, reference: str, name: str) -> Path:
+        """A file in the folder of a stage that this one refers to."""
         return self.runs.stage(reference) / name
 
     def run(self) -> Run:

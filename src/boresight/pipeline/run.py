@@ -197,6 +197,8 @@ def write_summary(pipeline: Pipeline, runs: RunFolder) -> None:
     summary = {"name": pipeline.name, "seed": pipeline.seed, "stages": stages}
     if pipeline.sections.run.cost_per_hour is not None:
         summary["cost_per_hour"] = pipeline.sections.run.cost_per_hour
+    if pipeline.quick:
+        summary["quick"] = True
     write_json(runs.root / "run.json", summary)
 
 

@@ -26,6 +26,7 @@ class Range(NamedTuple):
         return f"at least {self.low:g}" if self.high is None else f"{self.low:g} to {self.high:g}"
 
     def holds(self, value: float) -> bool:
+        """Whether a value lies within, bounds included."""
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
 

@@ -110,7 +110,8 @@ def check_starts_at_reference(experience: Experience) -> None:
 
 
 def check_starts_on_policy(ratio: Tensor, step: int) -> None:
-    """Before the first update of a batch the policy is the one that sampled: every ratio is 1 (also under the mask)."""
+    """Raise TrainingError unless every ratio is 1 (any shape, also under the mask): before the first update of a batch
+    the policy is the one that sampled."""
     gap = float((ratio - 1.0).abs().max())
     if gap > (LOWERED_TOLERANCE if is_lowered(ratio.device.type) else RATIO_AT_START_TOLERANCE):
         raise TrainingError(
@@ -172,8 +173,8 @@ def importance_weights(config: PolicyStage, experience: Experience, *, whole_res
 
 
 def logged_samples(config: PolicyStage, experience: Experience, shaped: Tensor) -> list[dict[str, Any]]:
-    """Some responses of a batch as records: what was asked, what was answered, what it was paid. Of each prompt one
-    before any has a second one."""
+    """Some responses of a batch as records: what was asked, what was answered, what it was paid: `shaped`, (responses,
+    tokens). Of each prompt one before any has a second one."""
     rollout, paid = experience.rollout, shaped.sum(dim=1)
     each = config.responses_per_prompt
     order = [row for place in range(each) for row in range(place, len(rollout.texts), each)]
@@ -214,6 +215,7 @@ class KLCoefficient:
         self._horizon = horizon
 
     def adapt(self, experience: Experience) -> None:
+        """Take a step towards the target by the KL of a batch; a fixed coefficient stays."""
         if self._target is not None:
             self.value = adapt_kl_coefficient(
                 self.value,
@@ -231,13 +233,13 @@ class KLCoefficient:
 
 
 def minibatch_rows(responses: int, minibatches: int, generator: torch.Generator) -> list[Tensor]:
-    """A random cut of the batch into equal parts (the config checks that it divides), each in the batch's order: what
-    answers one prompt stays together."""
+    """A random cut of the batch into equal parts (the config checks that it divides), each (responses / minibatches,)
+    row numbers in the batch's order: what answers one prompt stays together."""
     return [rows.sort().values for rows in torch.randperm(responses, generator=generator).chunk(minibatches)]
 
 
 def rollout_pieces(config: PolicyStage, rollout: Rollout, rows: Tensor) -> list[Tensor]:
-    """A minibatch cut into what goes through the model at once."""
+    """The rows (n,) of a minibatch, cut into what goes through the model at once."""
     tokens = rollout.row_tokens[rows].tolist()
     pieces = micro_batches(rows.tolist(), size=None, tokens=tokens, budget=config.micro_batch_tokens)
     return [torch.tensor(piece) for piece in pieces]

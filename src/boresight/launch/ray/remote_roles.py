@@ -133,7 +133,7 @@ class RemoteRewardModel(RewardModel):
         return torch.cat(list(answers(asked)))
 
     def fingerprint(self) -> str:
-        """Of every copy: they must be one."""
+        """Of every copy; TrainingError unless they are one."""
         found = set(answers([actor.fingerprint.remote(self._source) for actor in self._actors]))
         if len(found) != 1:
             raise TrainingError(f"{self._source.path}: {len(found)} different reward models stand behind the actors")

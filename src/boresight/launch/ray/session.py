@@ -102,7 +102,7 @@ def refusal(address: str | None, error: Exception) -> str:
 
 @contextmanager
 def placed(layout: Layout, dtype: str, threads: int | None) -> Iterator[Actors]:
-    """All actors of a run, in one placement group: together, or none of them. They end with the block."""
+    """All actors of a run, in one placement group: together, or none of them (PlanError). They end with the block."""
     refuse_unless_it_fits(layout, [node["Resources"] for node in ray.nodes() if node["Alive"]])
     group = placement_group([dict(bundle) for bundle in layout.bundles], strategy="PACK")
     started: list[Any] = []

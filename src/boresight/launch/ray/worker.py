@@ -58,7 +58,8 @@ class RoleWorker:
         options: dict[str, Any],
     ) -> tuple[int, list[Generation]]:  # fmt: skip
         """Responses to a part of a batch, by the policy that has these weights (None: those of the folder), and their
-        version. Of the random numbers of the generator in `state` the first `skip` are those of the part before."""
+        version. Of the random numbers of the generator in `state` (bytes,) the first `skip` are those of the part
+        before."""
         model = self._policy(source).model
         version = 0 if weights is None else self._load(source, weights)
         generator = torch.Generator()
@@ -68,7 +69,7 @@ class RoleWorker:
             return version, generate(model, prompts, generator=generator, **options)
 
     def logps(self, source: Source, ids: Tensor, mask: Tensor, options: dict[str, Any]) -> ResponseLogps:
-        """Response log-probabilities of a frozen policy, on the CPU."""
+        """Response log-probabilities of (rows, tokens) by a frozen policy, on the CPU."""
         with arithmetic(self._dtype, self._device):
             found = self._policy(source).logps(ids.to(self._device), mask.to(self._device), **options)
         return ResponseLogps(*(None if grid is None else grid.cpu() for grid in found))  # type: ignore[arg-type]
