@@ -4,6 +4,7 @@ stays in eval mode and runs without gradient, so it cannot reach an optimizer by
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +62,10 @@ class Policy:
         self.trained: nn.Module = model if adapter is None else adapter.weights(OWN)
         self.sampler: Callable[..., list[Generation]] | None = None
         """Who writes responses in place of our own decoder."""
+        self.begin_elsewhere: Callable[..., Callable[[], list[Generation]]] | None = None
+        """Who begins to write them without being waited for."""
+        self.version = 0
+        """Steps that it has been trained, as its loop says."""
 
     @property
     def device(self) -> torch.device:
@@ -77,6 +82,14 @@ class Policy:
         if self.sampler is not None:
             return self.sampler(prompts, **options)
         return generate(self.model, prompts, **options)
+
+    def begin(self, prompts: Sequence[Sequence[int]], **options: Any) -> Callable[[], list[Generation]]:
+        """What `generate` gives with the weights as they are now, to be had later, each with their version. Who writes
+        elsewhere is at it meanwhile; here it is done at once."""
+        if self.begin_elsewhere is not None:
+            return self.begin_elsewhere(prompts, **options)
+        written = [replace(one, version=self.version) for one in self.generate(prompts, **options)]
+        return lambda: written
 
     def parameters(self) -> Iterator[Parameter]:
         return iter(self.model.parameters())

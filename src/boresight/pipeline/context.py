@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from boresight.config.pipeline import Pipeline
-from boresight.config.sections import Stage
+from boresight.config.sections import LoRASection, Stage
 from boresight.data.refusals import RowsAside
 from boresight.models.generate import Generation
 from boresight.models.roles import FrozenPolicy, Policy, RewardModel
@@ -24,8 +24,10 @@ BASE_MODEL = "base_model"
 class RemoteRoles(Protocol):
     """Where roles of a policy stage are when they are not in this process; `path` is the folder of a model."""
 
-    def sampler(self, stage: str, path: str, template: str, policy: Policy) -> Callable[..., list[Generation]]:
-        """Who writes the responses of `policy`, which starts as the model in the folder."""
+    def begin_rollouts(
+        self, stage: str, path: str, template: str, lora: LoRASection | None, policy: Policy
+    ) -> Callable[..., Callable[[], list[Generation]]]:
+        """Who begins to write responses of `policy`, which starts as the model in the folder, with `lora` adapters."""
         ...
 
     def reference(self, stage: str, path: str, template: str) -> FrozenPolicy:

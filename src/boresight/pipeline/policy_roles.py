@@ -60,8 +60,8 @@ def load_policy_roles(context: StageContext, config: PolicyStage, prompts: Seque
         policy.sampler = vllm_sampler(config.sampler, policy)
         said["sampler"] = f"vLLM at {config.sampler.url}"
     if context.remote is not None:
-        policy.sampler = context.remote.sampler(
-            context.identity.key, context.model_path(base), context.chat_template(base), policy
+        policy.begin_elsewhere = context.remote.begin_rollouts(
+            context.identity.key, context.model_path(base), context.chat_template(base), config.lora, policy
         )
         said["sampler"] = "actors of their own"
     if policy.adapter is not None and base != config.policy:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boresight.config.pipeline import Pipeline
-from boresight.launch.ray.answers import answers
+from boresight.launch.ray.answers import Question
 from boresight.launch.ray.layout import Layout, refuse_what_cannot_be_spread
 from boresight.launch.ray.session import connected, placed, processes
 from boresight.launch.ray.trainer import RayRoles
@@ -40,9 +40,12 @@ class RayRun:
             connected(self.address, self.local_cpus),
             placed(self.layout, sections.model.dtype, sections.run.threads) as actors,
         ):
-            for line in processes(self.layout, actors):
+            for line in processes(actors):
                 say(line)
             remote = RayRoles(actors.rollout, actors.scorer, actors.reference)
-            (outcome,) = answers([actors.trainer.run.remote(pipeline, out.absolute(), only, start, remote)])
+            outcome = Question(
+                actors.trainer, "run", pipeline, out.absolute(), only, start, remote,
+                about="to run the pipeline, from its last checkpoint on",
+            ).answer(say)  # fmt: skip
         assert isinstance(outcome, Outcome)
         return outcome
