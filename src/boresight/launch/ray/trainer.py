@@ -8,13 +8,19 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from boresight.config.pipeline import Pipeline
 from boresight.launch.ray.remote_roles import RaySampler, RemoteReference, RemoteRewardModel
 from boresight.launch.ray.worker import Source
-from boresight.models.roles import Policy
+from boresight.models.roles import Policy, RewardModel
 from boresight.pipeline.run import Outcome, run_pipeline
+
+
+class ReplicatedScoring(Protocol):
+    """What `boresight.launch.ray.scoring_service` makes; by its shape, so that runs without it load no Ray Serve."""
+
+    def reward_model(self, source: Source) -> RewardModel: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,8 @@ class RayRoles:
     rollouts: Sequence[Any]
     scorers: Sequence[Any]
     references: Sequence[Any]
+    scoring: ReplicatedScoring | None = None
+    """Replicas in place of `scorers`."""
 
     def sampler(self, stage: str, path: str, template: str, policy: Policy) -> RaySampler:
         return RaySampler(self.rollouts, Source(stage, path, template), policy)
@@ -31,8 +39,9 @@ class RayRoles:
     def reference(self, stage: str, path: str, template: str) -> RemoteReference:
         return RemoteReference(self.references, Source(stage, path, template))
 
-    def reward_model(self, stage: str, path: str) -> RemoteRewardModel:
-        return RemoteRewardModel(self.scorers, Source(stage, path, None))
+    def reward_model(self, stage: str, path: str) -> RewardModel:
+        source = Source(stage, path, None)
+        return RemoteRewardModel(self.scorers, source) if self.scoring is None else self.scoring.reward_model(source)
 
 
 class Trainer:
