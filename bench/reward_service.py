@@ -9,7 +9,8 @@ keeps so many requests under way, each with one response or more, over connectio
 responses, which come one after another, as a policy samples them. Rounds of the two take turns. Before that, answers of
 both are held against in-process scores. A rate is of processor seconds of the service, tokenizing and HTTP included,
 since other work takes part of the machine; seconds on the clock are told beside. A ratio is of one round; above 1
-batching is the faster.
+batching is the faster. What batching can give at most is measured in process: the model's forward alone, on the same
+rows in the service's own batches against one by one, without HTTP, tokenizing or waiting.
 """
 
 import argparse
@@ -35,6 +36,9 @@ from work import SHAPES, make_model, make_pairs, make_tokenizer
 from boresight.models.loading import start_reward_model
 from boresight.models.roles import build_reward_model
 from boresight.records import Message
+from boresight.web.reward_service.batching import Waiting, cut
+from boresight.web.reward_service.limits import Limits
+from boresight.web.reward_service.model import load_served_model
 
 START_SECONDS = 300.0
 
@@ -112,6 +116,31 @@ def differences(model: Path, services: dict[str, Service], asked: list[tuple[str
     return found
 
 
+def of_the_model_alone(model: Path, asked: list[tuple[str, str]]) -> dict[str, float]:
+    """Responses that forward passes by themselves score in a processor second, in the service's batches and singly."""
+    torch.set_num_threads(1)
+    served = load_served_model(model, "cpu")
+    rows = served.rows([(Message("user", prompt),) for prompt, _ in asked], [response for _, response in asked])
+    loop = asyncio.new_event_loop()
+    batches_of_all = cut([Waiting(row, 0.0, loop.create_future()) for row in rows], Limits())
+    loop.close()
+    ways = {
+        "one_by_one": [[row] for row in rows],
+        "batched": [[waiting.row for waiting in batch] for batch in batches_of_all],
+    }
+    rates = {}
+    for name, batches in ways.items():
+        served.scores(batches[0])
+        took = []
+        for _ in range(2):
+            began = time.process_time()
+            for batch in batches:
+                served.scores(batch)
+            took.append(time.process_time() - began)
+        rates[name] = len(rows) / min(took)
+    return rates
+
+
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         model = make_reward_model(given.shape, Path(folder))
@@ -121,6 +150,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             "one_by_one": stack.enter_context(service(model, "--batch-responses", "1")),
         }
         apart = differences(model, services, asked[:64])
+        alone = of_the_model_alone(model, asked[:256])
         rates: dict[str, list[float]] = {name: [] for name in services}
         clocked: dict[str, list[float]] = {name: [] for name in services}
         for number in range(given.rounds):
@@ -146,6 +176,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "responses_per_prompt": given.per_prompt,
         "responses_per_processor_second": {name: statistics.median(values) for name, values in rates.items()},
         "responses_per_second_on_the_clock": {name: statistics.median(values) for name, values in clocked.items()},
+        "model_alone": {**alone, "ratio": alone["batched"] / alone["one_by_one"]},
         "ratio": {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)},
         "largest_difference": apart,
     }

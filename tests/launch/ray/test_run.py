@@ -31,7 +31,10 @@ from boresight.launch.ray.scoring_service import scoring_service
 from boresight.launch.ray.session import connected
 from boresight.launch.ray.worker import RoleWorker, Source
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:DeprecationWarning"),  # nothing else is as quick
+]
 DEADLINE = 240.0  # seconds; on an idle core all of it takes forty
 KILLED_AT = {"rollout": ("ppo", 1), "scorer": ("ppo", 2), "reference": ("rloo", 1), "trainer": ("rloo", 2)}
 """Role -> stage, and how many of its steps are logged when the role's process is killed."""

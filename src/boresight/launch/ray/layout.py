@@ -57,10 +57,11 @@ class Scaling:
 
     questions: float = 2.0
     """Questions under way for each replica, on average over `look_back`, above which there are to be more."""
-    look_back: float = 20.0
-    up_after: float = 5.0
+    look_back: float = 30.0
+    up_after: float = 10.0
     down_after: float = 60.0
-    measured_every: float = 1.0
+    measured_every: float | None = None
+    """None: as often as Serve does by itself."""
 
 
 AS_NEEDED = Scaling()

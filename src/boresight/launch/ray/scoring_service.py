@@ -52,6 +52,7 @@ class ScoringService:
     handle: Any
 
     def reward_model(self, source: Source) -> "ServedRewardModel":
+        quieten()
         return ServedRewardModel(self.handle, source)
 
     def where(self) -> tuple[int, str]:
@@ -103,6 +104,11 @@ class ServedRewardModel(RewardModel):
             )
 
 
+def quieten() -> None:
+    """No line of Serve for every question whose replica died: it is asked again, and told if that does not help."""
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+
+
 def told(handle: Any, asked: Sequence[tuple[Any, ...]]) -> list[Any]:
     """What replicas answered to questions (method, arguments...), in order; all are asked before the first is awaited.
 
@@ -147,7 +153,7 @@ def scoring_service(
     Raises PlanError where the cluster has no room for the most of them, ClusterError where they do not start.
     """
     assert layout.most_scorers is not None
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    quieten()
     with reserved(layout.replicas) as group, _serve_running():
         name = f"boresight-{uuid.uuid4().hex[:12]}"
         try:
@@ -188,8 +194,8 @@ def _deployed(name: str, layout: Layout, group: PlacementGroup, arguments: tuple
             "look_back_period_s": scaling.look_back,
             "upscale_delay_s": scaling.up_after,
             "downscale_delay_s": scaling.down_after,
-            "metrics_interval_s": scaling.measured_every,
-        },
+        }
+        | ({} if scaling.measured_every is None else {"metrics_interval_s": scaling.measured_every}),
     )
     try:
         return serve.run(deployment.bind(*arguments), name=name, route_prefix=None)
