@@ -22,6 +22,7 @@ def reward_service_page() -> str:
         "in batches",
         "ratio",
         "on the clock",
+        "the model alone",
     )
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for found in read_json(SERVICE).values():
@@ -36,6 +37,7 @@ def reward_service_page() -> str:
             f"{rates['batched']:.1f}",
             f"{ratio['median']:.1f} ({ratio['lowest']:.1f} to {ratio['highest']:.1f})",
             f"{clock['batched'] / clock['one_by_one']:.1f}",
+            f"{found['model_alone']['ratio']:.1f}" if "model_alone" in found else "",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     batched, single = (
