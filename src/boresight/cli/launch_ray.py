@@ -51,17 +51,15 @@ def ray(
     from boresight.errors import ConfigError
 
     try:
-        from boresight.launch.ray.layout import Layout, scorers_of
+        from boresight.launch.ray.layout import layout_of
         from boresight.launch.ray.run import RayRun
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "ray":
             raise
         raise ConfigError("launch ray: Ray is not installed; pip install 'boresight[dist]'") from error
 
-    fewest, most = scorers_of(scorers)
-    layout = Layout(rollouts=rollouts, scorers=fewest, most_scorers=most, cpus=1.0 if cpus is None else cpus, gpus=gpus)
-    if cpus is None and address is None:
-        layout = layout.sharing(os.cpu_count() or 1)
+    processors = (os.cpu_count() or 1) if address is None else None
+    layout = layout_of(rollouts=rollouts, scorers=scorers, cpus=cpus, gpus=gpus, processors=processors)
     done = run(
         load_pipeline(pipeline, overrides=overrides or ()),
         out=out,

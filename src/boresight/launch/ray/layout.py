@@ -79,6 +79,14 @@ def scorers_of(text: str) -> tuple[int, int | None]:
     return int(fewest), int(most) if colon else None
 
 
+def layout_of(*, rollouts: int, scorers: str, cpus: float | None, gpus: float, processors: int | None) -> Layout:
+    """What is asked for on the command line; `processors` are those of the one machine that the actors share where it
+    is not said how many each of them has, None on a cluster. Raises ConfigError as `scorers_of`."""
+    fewest, most = scorers_of(scorers)
+    layout = Layout(rollouts=rollouts, scorers=fewest, most_scorers=most, cpus=cpus or 1.0, gpus=gpus)
+    return layout if cpus or processors is None else layout.sharing(processors)
+
+
 def refuse_unless_it_fits(layout: Layout, nodes: Sequence[Mapping[str, float]]) -> None:
     """PlanError, with the shortfall, where `nodes` (what each of them has) cannot hold all actors at the same time."""
     bundles = layout.bundles + layout.replicas

@@ -9,6 +9,7 @@ from pathlib import Path
 from boresight.config.pipeline import Pipeline
 from boresight.launch.ray.answers import answers
 from boresight.launch.ray.layout import AS_NEEDED, Layout, Scaling, refuse_what_cannot_be_spread
+from boresight.launch.ray.scoring_service import scoring_service
 from boresight.launch.ray.session import connected, placed, processes
 from boresight.launch.ray.trainer import RayRoles, ReplicatedScoring
 from boresight.pipeline.run import Outcome
@@ -58,8 +59,6 @@ class RayRun:
         """Replicas until the stack is left, where the layout has them."""
         if self.layout.most_scorers is None:
             return None
-        from boresight.launch.ray.scoring_service import scoring_service  # Ray Serve, which few runs need
-
         service = stack.enter_context(scoring_service(self.layout, dtype, threads, self.scaling))
         process, node = service.where()
         say(f"ray: scorer: process {process} on {node}; {self.layout.scorers} to {self.layout.most_scorers} as needed")

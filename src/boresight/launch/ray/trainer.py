@@ -18,7 +18,7 @@ from boresight.pipeline.run import Outcome, run_pipeline
 
 
 class ReplicatedScoring(Protocol):
-    """What `boresight.launch.ray.scoring_service` makes; by its shape, so that runs without it load no Ray Serve."""
+    """What `boresight.launch.ray.scoring_service` makes; by shape, so that a trainer without it loads no Serve."""
 
     def reward_model(self, source: Source) -> RewardModel: ...
 
