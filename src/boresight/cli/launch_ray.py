@@ -14,10 +14,7 @@ def ray(
         str | None, typer.Option(metavar="HOST:PORT", help="Cluster to join.  [default: one here, for this run]")
     ] = None,
     rollouts: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that write responses.")] = 1,
-    scorers: Annotated[
-        str,
-        typer.Option(metavar="N|MIN:MAX", help="Actors that score them; MIN:MAX: replicas of Ray Serve, as needed."),
-    ] = "1",
+    scorers: Annotated[str, typer.Option(metavar="N|MIN:MAX", help="Actors that score; or replicas, as needed.")] = "1",
     cpus: Annotated[
         float | None,
         typer.Option(min=0.01, metavar="N", help="Processors of each actor.  [default: 1; without --address a share]"),

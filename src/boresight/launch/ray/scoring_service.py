@@ -4,7 +4,6 @@ The replicas live in a placement group of their own that holds room for the most
 for others, and are asked by handle: no port is opened. A question whose replica died is asked again.
 """
 
-import contextlib
 import logging
 import uuid
 from collections.abc import Iterator, Sequence
@@ -165,8 +164,7 @@ def scoring_service(
 @contextmanager
 def _serve_running() -> Iterator[None]:
     """Serve without a proxy, so without a port. One that others started on the cluster is theirs to end."""
-    with contextlib.suppress(ValueError):
-        ray.get_actor(*CONTROLLER)
+    if _runs_already():
         yield
         return
     serve.start(proxy_location="Disabled", logging_config=QUIET)
@@ -176,6 +174,14 @@ def _serve_running() -> Iterator[None]:
         others = [app for app in serve.status().applications.values() if app.status != ApplicationStatus.DELETING]
         if not others:
             serve.shutdown()
+
+
+def _runs_already() -> bool:
+    try:
+        ray.get_actor(*CONTROLLER)
+    except ValueError:  # no actor of that name
+        return False
+    return True
 
 
 def _deployed(name: str, layout: Layout, group: PlacementGroup, arguments: tuple[Any, ...], scaling: Scaling) -> Any:

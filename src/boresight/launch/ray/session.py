@@ -122,7 +122,7 @@ def reserved(bundles: Sequence[Bundle]) -> Iterator[PlacementGroup]:
             raise PlanError(
                 f"the cluster did not place {len(bundles)} actors together within {PLACED_WITHIN:g} seconds, "
                 f"though it is large enough: others hold it ({free.get('CPU', 0.0):g} CPUs and "
-                f"{free.get('GPU', 0.0):g} GPUs are free). Nothing was started; try again later, or take fewer actors."
+                f"{free.get('GPU', 0.0):g} GPUs are free). Nothing of the run was begun; try again later or take fewer."
             )
         yield group
     finally:
