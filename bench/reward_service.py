@@ -1,6 +1,6 @@
 """The reward service under load: all requests in batches against one by one, on this machine.
 
-    python bench/reward_service.py --json docs/figures/reward_service.json
+    python bench/reward_service.py --documented --json docs/figures/reward_service.json
     python bench/reward_service.py --responses 60 --rounds 1                # a short look
 
 `boresight serve reward` runs as a process of its own, once with its defaults and once with `--batch-responses 1`, on
@@ -41,6 +41,15 @@ from boresight.web.reward_service.limits import Limits
 from boresight.web.reward_service.model import load_served_model
 
 START_SECONDS = 300.0
+DOCUMENTED = (
+    {"shape": "example", "tokens": 12, "per_prompt": 8, "together": 16, "at_once": 32, "responses": 768},
+    {"shape": "example", "tokens": 24, "per_prompt": 4, "together": 1, "at_once": 256, "responses": 768},
+    {"shape": "example", "tokens": 24, "per_prompt": 4, "together": 16, "at_once": 32, "responses": 768},
+    {"shape": "example", "tokens": 24, "per_prompt": 8, "together": 16, "at_once": 32, "responses": 768},
+    {"shape": "tiny", "tokens": 24, "per_prompt": 4, "together": 16, "at_once": 32, "responses": 512},
+    {"shape": "tiny", "tokens": None, "per_prompt": 4, "together": 16, "at_once": 16, "responses": 192},
+)
+"""The rows of docs/reward_service.md."""
 
 
 class Service(NamedTuple):
@@ -191,16 +200,17 @@ def main() -> None:
     parser.add_argument("--per-prompt", type=int, default=4, help="Responses to each prompt.")
     parser.add_argument("--at-once", type=int, default=128, help="Requests under way.")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--documented", action="store_true", help="All rows of docs/reward_service.md, one by one.")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    found = measure(given)
-    if given.json is not None:
-        known = json.loads(given.json.read_text()) if given.json.exists() else {}
-        name = (
-            f"{given.shape}, {given.tokens or 'real'} tokens, {given.per_prompt} a prompt, {given.together} a request"
-        )
-        given.json.write_text(json.dumps(known | {name: found}, indent=1, sort_keys=True) + "\n")
-    print(json.dumps(found))
+    for changed in DOCUMENTED if given.documented else ({},):
+        one = argparse.Namespace(**{**vars(given), **changed})
+        found = measure(one)
+        if given.json is not None:
+            known = json.loads(given.json.read_text()) if given.json.exists() else {}
+            name = f"{one.shape}, {one.tokens or 'real'} tokens, {one.per_prompt} a prompt, {one.together} a request"
+            given.json.write_text(json.dumps(known | {name: found}, indent=1, sort_keys=True) + "\n")
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def built_before_ppo(pipeline: Pipeline, run: Path) -> None:
 
 def means(run: Path, warm_up: int) -> dict[str, float]:
     """Seconds of a step by part."""
-    log = read_metrics(run / "stages" / "ppo" / "metrics.jsonl")
+    log = read_metrics(run / "stages" / "ppo")
     return {
         part: statistics.fmean(row.value for row in log.series(f"time/{part}_seconds", "train") if row.step >= warm_up)
         for part in PARTS
@@ -120,8 +120,10 @@ def predicted(half: float, alone: dict[str, float]) -> dict[str, float]:
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     overrides = ["run.threads=1", f"stages.ppo.steps={given.steps}", f"stages.ppo.prompts_per_step={given.prompts}"]
     pipeline = load_pipeline(EXAMPLE, overrides=overrides, quick=True)
-    built_before_ppo(pipeline, folder / "alone")
-    shutil.copytree(folder / "alone", folder / "ray")
+    built_before_ppo(pipeline, folder / "built")
+    for name in ("alone", "ray"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        shutil.copytree(folder / "built", folder / name)
     halves = Halves()
     run_pipeline(pipeline, folder / "alone", only="ppo", say=quiet, remote=halves)
     alone = means(folder / "alone", given.warm_up)
@@ -150,10 +152,11 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=14)
     parser.add_argument("--warm-up", type=int, default=4, help="Steps left out.")
     parser.add_argument("--prompts", type=int, default=64, help="Prompts of a step.")
+    parser.add_argument("--work", type=Path, help="folder for the runs; what was built before PPO is there next time")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(given, Path(folder))
+        found = measure(given, given.work or Path(folder))
     print(json.dumps(found, indent=1))
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
