@@ -44,5 +44,7 @@ def reward_service_page() -> str:
         max(found["largest_difference"][name] for found in read_json(SERVICE).values())
         for name in ("batched", "one_by_one")
     )
+    if any("model_alone" not in found for found in read_json(SERVICE).values()):
+        lines.append("\nRows without the last column were measured on an earlier version of the service.")
     lines.append(f"\nLargest difference from in-process scores: {batched:.1e} in batches, {single:g} one by one.\n")
     return f"{before}{begin}{chr(10).join(lines)}{end}{rest.split(end)[1]}"
