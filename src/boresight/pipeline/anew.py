@@ -29,6 +29,7 @@ class Anew:
             self._keep()
 
     def done(self, name: str) -> None:
+        """Remember a stage that is built: it is not begun again by a process that starts anew."""
         if name in self:
             self._done.add(name)
             self._keep()
