@@ -4,7 +4,9 @@ path, in a process for each rank, with `rank`, `count`, `meeting` (a file to fin
 
 import datetime
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +15,29 @@ import torch.distributed as dist
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from boresight.config.sections import LoRASection
+from boresight.config.sections import LoRASection, PPOStage
 from boresight.models.activation_checkpointing import checkpoint_activations
 from boresight.models.adapters import add_adapter
+from boresight.models.backbone import AdaptedValueModel
+from boresight.models.generate import generate
 from boresight.models.loading import scalar_head, start_reward_model
+from boresight.records import Messages
 from boresight.training.dpo import train_dpo
+from boresight.training.experience import RewardScale
 from boresight.training.orpo import train_orpo
+from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.process_group import ProcessGroup
 from boresight.training.processes import Processes
 from boresight.training.reward_model import train_reward_model
+from boresight.training.rloo import RLOORoles, train_rloo
 from boresight.training.run import Run
 from boresight.training.sft import train_sft
+from boresight.training.shares import SharedPolicy, Shares
 from tests.training import tiny_world as tiny
 
 # In each loop the last batch of an epoch has one row: a process goes without.
 ROWS, BATCH = 17, 8
+POLICY_SETTINGS: dict[str, Any] = {"steps": 4, "learning_rate": 3e-3, "on_finding": "note"}
 
 
 def sft(run: Run, folder: Path) -> torch.nn.Module:
@@ -88,9 +98,95 @@ def orpo(run: Run, folder: Path) -> torch.nn.Module:
     return policy.model
 
 
+class Plainness:
+    """A reward source that tells even what a model without training writes apart: the share of plain characters."""
+
+    def score(self, prompts: Sequence[Messages], responses: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([sum(map(str.isascii, text)) / max(1, len(text)) for text in responses])
+
+
+def ppo_config(**changes: Any) -> PPOStage:
+    """Minibatches of three responses, so that a process has one and another two; in the second epoch there are pieces
+    of one response alone."""
+    return tiny.ppo_config(**{"prompts_per_step": 6, "micro_batch_tokens": 30, **POLICY_SETTINGS, **changes})
+
+
+def ppo(run: Run, folder: Path) -> torch.nn.Module:
+    """Four models; the adaptive KL coefficient, entropy, and updates that end early."""
+    model = tiny.fresh_model()
+    policy, value, reference = tiny.policy_of(model), tiny.value_of(model), tiny.reference_of(model)
+    run.processes.shard_policy(policy.model)
+    run.processes.shard_policy(reference.model)
+    run.processes.shard_value_model(value.model.body, value.model.head)
+    shared = SharedPolicy(reference, Shares(run.processes, reference.model))
+    config = ppo_config(
+        target_kl_per_sequence=0.05, kl_horizon=20.0, entropy_coefficient=0.01, whiten_rewards=True,
+        stop_update_above_kl=3e-4, reward_scale="running", loss_aggregation="sequence_mean",
+    )  # fmt: skip
+    return trained_by_ppo(config, PPORoles(policy, value, shared, Plainness()), run)
+
+
+def ppo_shared(run: Run, folder: Path) -> torch.nn.Module:
+    """Adapters of policy and value model on one base, and the reference under them."""
+    roles = tiny.shared_roles(tiny.fresh_model())
+    run.processes.shard_policy(roles.policy.model)
+    assert isinstance(roles.value, AdaptedValueModel)
+    run.processes.shard_head(roles.value.model.head)
+    return trained_by_ppo(ppo_config(lora=tiny.LORA, value_warmup_steps=1), as_shared(roles, run), run)
+
+
+def ppo_on_one_trunk(run: Run, folder: Path, adapted: bool = True) -> torch.nn.Module:
+    roles = tiny.trunk_roles(tiny.fresh_model(), adapted)
+    run.processes.shard_policy(roles.policy.model)
+    run.processes.shard_head(roles.value.trained)
+    if not adapted:
+        run.processes.shard_policy(roles.reference.model)
+    lora = {"lora": tiny.LORA} if adapted else {}
+    return trained_by_ppo(ppo_config(roles="one_trunk", **lora), as_shared(roles, run), run)
+
+
+def ppo_on_one_whole_trunk(run: Run, folder: Path) -> torch.nn.Module:
+    return ppo_on_one_trunk(run, folder, adapted=False)
+
+
+def rloo(run: Run, folder: Path, adapted: bool = False) -> torch.nn.Module:
+    model = tiny.fresh_model()
+    policy = tiny.adapted_policy_of(model) if adapted else tiny.policy_of(model)
+    reference = tiny.reference_under(policy) if adapted else tiny.reference_of(model)
+    run.processes.shard_policy(policy.model)
+    if not adapted:
+        run.processes.shard_policy(reference.model)
+    policy.sampler = partial(Shares(run.processes, policy.model).generations, partial(generate, policy.model))
+    shared = SharedPolicy(reference, Shares(run.processes, reference.model))
+    roles = RLOORoles(policy, shared, Plainness())
+    config = tiny.rloo_config(rloo_epochs=2, prompts_per_step=3, importance_correction="truncated", **POLICY_SETTINGS)
+    train_rloo(config, roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+    return policy.model
+
+
+def rloo_adapted(run: Run, folder: Path) -> torch.nn.Module:
+    return rloo(run, folder, adapted=True)
+
+
+def as_shared(roles: PPORoles, run: Run) -> PPORoles:
+    shares = Shares(run.processes, roles.reference.model)
+    return replace(roles, reference=SharedPolicy(roles.reference, shares), reward=Plainness())
+
+
+def trained_by_ppo(config: PPOStage, roles: PPORoles, run: Run) -> torch.nn.Module:
+    policy = roles.policy
+    policy.sampler = partial(Shares(run.processes, policy.model).generations, partial(generate, policy.model))
+    before = roles.reference.fingerprint()
+    train_ppo(config, roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+    assert roles.reference.fingerprint() == before
+    return policy.model
+
+
 LOOPS: dict[str, Callable[[Run, Path], torch.nn.Module]] = {
     "sft": sft, "sft with adapters, recomputing": sft_sparing_memory, "reward model": reward_model,
     "reward model with adapters": reward_model_adapted, "dpo": dpo, "dpo with adapters": dpo_adapted, "orpo": orpo,
+    "ppo": ppo, "ppo with adapters on one base": ppo_shared, "ppo on one trunk of adapters": ppo_on_one_trunk,
+    "ppo on one whole trunk": ppo_on_one_whole_trunk, "rloo": rloo, "rloo with adapters": rloo_adapted,
 }  # fmt: skip
 
 
