@@ -102,7 +102,8 @@ def test_more_gpus_are_faster_until_weights_take_longer_to_travel() -> None:
     assert travelling is not None and travelling.seconds > 10 * eight
 
 
-def test_kinds_that_share_are_those_that_are_run_by_several_processes() -> None:
+def test_kinds_that_share_are_run_by_several_processes() -> None:
+    """Those that sample from their policy are planned for one device, whatever has them built by more."""
     from boresight.pipeline.run import SHARED
 
-    assert SHARED_KINDS == SHARED
+    assert set(SHARED) - set(SHARED_KINDS) == {"ppo", "rloo"} and set(SHARED_KINDS) < set(SHARED)

@@ -37,7 +37,7 @@ from tests.training import tiny_world as tiny
 
 # In each loop the last batch of an epoch has one row: a process goes without.
 ROWS, BATCH = 17, 8
-POLICY_SETTINGS: dict[str, Any] = {"steps": 4, "learning_rate": 3e-3, "on_finding": "note"}
+POLICY_SETTINGS: dict[str, Any] = {"steps": 3, "learning_rate": 3e-3, "on_finding": "note"}
 
 
 def sft(run: Run, folder: Path) -> torch.nn.Module:
@@ -106,8 +106,7 @@ class Plainness:
 
 
 def ppo_config(**changes: Any) -> PPOStage:
-    """Minibatches of three responses, so that a process has one and another two; in the second epoch there are pieces
-    of one response alone."""
+    """Minibatches of three responses: one process has two of them, in one piece or two, and the other has one."""
     return tiny.ppo_config(**{"prompts_per_step": 6, "micro_batch_tokens": 30, **POLICY_SETTINGS, **changes})
 
 
@@ -135,37 +134,23 @@ def ppo_shared(run: Run, folder: Path) -> torch.nn.Module:
     return trained_by_ppo(ppo_config(lora=tiny.LORA, value_warmup_steps=1), as_shared(roles, run), run)
 
 
-def ppo_on_one_trunk(run: Run, folder: Path, adapted: bool = True) -> torch.nn.Module:
-    roles = tiny.trunk_roles(tiny.fresh_model(), adapted)
+def ppo_on_one_trunk(run: Run, folder: Path) -> torch.nn.Module:
+    roles = tiny.trunk_roles(tiny.fresh_model(), adapted=False)
     run.processes.shard_policy(roles.policy.model)
     run.processes.shard_head(roles.value.trained)
-    if not adapted:
-        run.processes.shard_policy(roles.reference.model)
-    lora = {"lora": tiny.LORA} if adapted else {}
-    return trained_by_ppo(ppo_config(roles="one_trunk", **lora), as_shared(roles, run), run)
+    run.processes.shard_policy(roles.reference.model)
+    return trained_by_ppo(ppo_config(roles="one_trunk"), as_shared(roles, run), run)
 
 
-def ppo_on_one_whole_trunk(run: Run, folder: Path) -> torch.nn.Module:
-    return ppo_on_one_trunk(run, folder, adapted=False)
-
-
-def rloo(run: Run, folder: Path, adapted: bool = False) -> torch.nn.Module:
-    model = tiny.fresh_model()
-    policy = tiny.adapted_policy_of(model) if adapted else tiny.policy_of(model)
-    reference = tiny.reference_under(policy) if adapted else tiny.reference_of(model)
+def rloo(run: Run, folder: Path) -> torch.nn.Module:
+    """With adapters, and the reference under them."""
+    policy = tiny.adapted_policy_of(tiny.fresh_model())
     run.processes.shard_policy(policy.model)
-    if not adapted:
-        run.processes.shard_policy(reference.model)
     policy.sampler = partial(Shares(run.processes, policy.model).generations, partial(generate, policy.model))
-    shared = SharedPolicy(reference, Shares(run.processes, reference.model))
-    roles = RLOORoles(policy, shared, Plainness())
+    reference = SharedPolicy(tiny.reference_under(policy), Shares(run.processes, policy.model))
     config = tiny.rloo_config(rloo_epochs=2, prompts_per_step=3, importance_correction="truncated", **POLICY_SETTINGS)
-    train_rloo(config, roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+    train_rloo(config, RLOORoles(policy, reference, Plainness()), RewardScale(0.0, 1.0), tiny.PROMPTS, run)
     return policy.model
-
-
-def rloo_adapted(run: Run, folder: Path) -> torch.nn.Module:
-    return rloo(run, folder, adapted=True)
 
 
 def as_shared(roles: PPORoles, run: Run) -> PPORoles:
@@ -185,8 +170,7 @@ def trained_by_ppo(config: PPOStage, roles: PPORoles, run: Run) -> torch.nn.Modu
 LOOPS: dict[str, Callable[[Run, Path], torch.nn.Module]] = {
     "sft": sft, "sft with adapters, recomputing": sft_sparing_memory, "reward model": reward_model,
     "reward model with adapters": reward_model_adapted, "dpo": dpo, "dpo with adapters": dpo_adapted, "orpo": orpo,
-    "ppo": ppo, "ppo with adapters on one base": ppo_shared, "ppo on one trunk of adapters": ppo_on_one_trunk,
-    "ppo on one whole trunk": ppo_on_one_whole_trunk, "rloo": rloo, "rloo with adapters": rloo_adapted,
+    "ppo": ppo, "ppo on one trunk": ppo_on_one_trunk, "ppo with adapters": ppo_shared, "rloo": rloo,
 }  # fmt: skip
 
 

@@ -13,6 +13,9 @@ def ray(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Cluster to join.  [default: one here, for this run]")
     ] = None,
+    trainers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Trainers that divide batches and weights (FSDP2).")
+    ] = 1,
     rollouts: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that write responses.")] = 1,
     scorers: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that score them.")] = 1,
     cpus: Annotated[
@@ -40,6 +43,7 @@ def ray(
     \b
     Example:
       boresight launch ray pipeline.yaml --rollouts 2
+      boresight launch ray pipeline.yaml --trainers 2
       boresight launch ray pipeline.yaml --address 10.0.0.1:6379 --rollouts 8 --scorers 2 --gpus 1
     """
     from boresight.api.pipelines import load_pipeline
@@ -54,7 +58,8 @@ def ray(
             raise
         raise ConfigError("launch ray: Ray is not installed; pip install 'boresight[dist]'") from error
 
-    layout = Layout(rollouts=rollouts, scorers=scorers, cpus=1.0 if cpus is None else cpus, gpus=gpus)
+    each = 1.0 if cpus is None else cpus
+    layout = Layout(trainers=trainers, rollouts=rollouts, scorers=scorers, cpus=each, gpus=gpus)
     if cpus is None and address is None:
         layout = layout.sharing(os.cpu_count() or 1)
     done = run(

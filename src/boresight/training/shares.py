@@ -52,9 +52,7 @@ class Shares:
         """As `ask(input_ids, response_mask)`, (rows, response tokens), without gradient."""
         if self._processes.count == 1:
             return ask(input_ids, response_mask)
-        found = self._each(
-            len(input_ids), lambda part: ask(*_trimmed(input_ids[part], response_mask[part])).cpu()
-        )
+        found = self._each(len(input_ids), lambda part: ask(*_trimmed(input_ids[part], response_mask[part])).cpu())
         return _joined(found, left_edge_mask(response_mask))
 
     def generations(

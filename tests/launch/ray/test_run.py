@@ -51,16 +51,22 @@ class Killer:
         self._thread.join(DEADLINE)
 
     def _work(self) -> None:
-        tick, ends = threading.Event(), time.monotonic() + DEADLINE
         for role, (stage, steps) in KILLED_AT.items():
-            while self._steps(stage) < steps and time.monotonic() < ends:
-                tick.wait(0.01)
-            os.kill(self._processes[role], signal.SIGKILL)
+            kill_once_logged(self._run, stage, steps, self._processes[role])
             self.killed.append(role)
 
-    def _steps(self, stage: str) -> int:
-        files = [file for file in self._run.glob("stages/**/metrics.jsonl") if stage in file.parent.name]
-        return max((file.read_text().count('"loss/policy"') for file in files), default=0)
+
+def kill_once_logged(run: Path, stage: str, steps: int, process: int) -> None:
+    """Kill a process when a stage has logged so many steps."""
+    tick, ends = threading.Event(), time.monotonic() + DEADLINE
+    while steps_logged(run, stage) < steps and time.monotonic() < ends:
+        tick.wait(0.01)
+    os.kill(process, signal.SIGKILL)
+
+
+def steps_logged(run: Path, stage: str) -> int:
+    files = [file for file in run.glob("stages/**/metrics.jsonl") if stage in file.parent.name]
+    return max((file.read_text().count('"loss/policy"') for file in files), default=0)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +133,31 @@ def test_each_role_killed_in_turn_costs_no_step_and_no_bit(alone: Path, cluster:
 def test_more_actors_draw_the_same_responses(alone: Path, cluster: None) -> None:
     run = before_stages(alone, "many")
     RayRun(layout=Layout(rollouts=2, cpus=0.25))(pipelines.load(alone / "data"), run, only="ppo", say=lambda line: None)
+    found, expected = pipelines.logged(run, "ppo"), pipelines.logged(alone / "run", "ppo")
+    assert set(found) == set(expected)
+    assert found["rollout/length_tokens"] == expected["rollout/length_tokens"]
+    for name, series in expected.items():
+        assert [v for _, v in found[name]] == pytest.approx([v for _, v in series], rel=1e-3, abs=1e-5), name
+
+
+def test_a_group_of_trainers_learns_what_one_does_though_one_of_them_is_killed(alone: Path, cluster: None) -> None:
+    run = before_stages(alone, "group")
+    processes, killed = [], []
+
+    def kill() -> None:
+        kill_once_logged(run, "ppo", 2, processes[1])  # the second trainer
+        killed.append(processes[1])
+
+    killer = threading.Thread(target=kill, daemon=True)
+
+    def hear(line: str) -> None:
+        processes.append(int(line.split(": ")[2].split()[1]))
+        if "ray: reference" in line:  # the last
+            killer.start()
+
+    RayRun(layout=Layout(trainers=2, cpus=0.25))(pipelines.load(alone / "data"), run, only="ppo", say=hear)
+    killer.join(DEADLINE)
+    assert killed
     found, expected = pipelines.logged(run, "ppo"), pipelines.logged(alone / "run", "ppo")
     assert set(found) == set(expected)
     assert found["rollout/length_tokens"] == expected["rollout/length_tokens"]

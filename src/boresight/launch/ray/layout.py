@@ -14,8 +14,9 @@ Bundle = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Actors of a run: one trainer, one for the reference, and as many of the other two as are asked for."""
+    """Actors of a run: one for the reference, and as many of the others as are asked for."""
 
+    trainers: int = 1
     rollouts: int = 1
     scorers: int = 1
     cpus: float = 1.0
@@ -25,7 +26,7 @@ class Layout:
     @property
     def actors(self) -> list[str]:
         """The role of each actor, in the order of the bundles."""
-        counts = {"trainer": 1, "rollout": self.rollouts, "scorer": self.scorers, "reference": 1}
+        counts = {"trainer": self.trainers, "rollout": self.rollouts, "scorer": self.scorers, "reference": 1}
         return [role for role in ROLES for _ in range(counts[role])]
 
     @property
@@ -54,10 +55,14 @@ def refuse_unless_it_fits(layout: Layout, nodes: Sequence[Mapping[str, float]]) 
         one = " and ".join(f"{amount:g} {kind}" for kind, amount in layout.bundles[0].items())
         short = [f"room for {len(layout.bundles)} actors of {one}, each on one of {len(nodes)} nodes: {placed} fit"]
     raise PlanError(
-        f"the cluster cannot hold the run: {len(layout.actors)} actors (1 trainer, {layout.rollouts} for rollouts, "
-        f"{layout.scorers} for scores, 1 for the reference) need {'; '.join(short)}. Nothing was started. Take fewer "
-        "actors (--rollouts, --scorers), smaller ones (--cpus, --gpus), or a larger cluster."
+        f"the cluster cannot hold the run: {len(layout.actors)} actors ({_trainers(layout)}, {layout.rollouts} for "
+        f"rollouts, {layout.scorers} for scores, 1 for the reference) need {'; '.join(short)}. Nothing was started. "
+        "Take fewer actors (--trainers, --rollouts, --scorers), smaller ones (--cpus, --gpus), or a larger cluster."
     )
+
+
+def _trainers(layout: Layout) -> str:
+    return "1 trainer" if layout.trainers == 1 else f"{layout.trainers} trainers"
 
 
 def _held(node: Mapping[str, float], bundle: Bundle) -> int:

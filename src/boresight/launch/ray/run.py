@@ -8,8 +8,9 @@ from pathlib import Path
 from boresight.config.pipeline import Pipeline
 from boresight.launch.ray.answers import answers
 from boresight.launch.ray.layout import Layout, refuse_what_cannot_be_spread
-from boresight.launch.ray.session import connected, placed, processes
+from boresight.launch.ray.session import RESTARTS, connected, placed, processes
 from boresight.launch.ray.trainer import RayRoles
+from boresight.launch.ray.trainer_group import run_together
 from boresight.pipeline.run import Outcome
 
 
@@ -43,6 +44,8 @@ class RayRun:
             for line in processes(self.layout, actors):
                 say(line)
             remote = RayRoles(actors.rollout, actors.scorer, actors.reference)
-            (outcome,) = answers([actors.trainer.run.remote(pipeline, out.absolute(), only, start, remote)])
+            if self.layout.trainers > 1:
+                return run_together(actors.trainers, pipeline, out.absolute(), only, start, remote, restarts=RESTARTS)
+            (outcome,) = answers([actors.trainers[0].run.remote(pipeline, out.absolute(), only, start, remote)])
         assert isinstance(outcome, Outcome)
         return outcome

@@ -15,7 +15,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from boresight.errors import ClusterError, PlanError
 from boresight.launch.ray.answers import answers
-from boresight.launch.ray.layout import Layout, refuse_unless_it_fits
+from boresight.launch.ray.layout import ROLES, Layout, refuse_unless_it_fits
 from boresight.launch.ray.trainer import Trainer
 from boresight.launch.ray.worker import RoleWorker
 
@@ -30,7 +30,7 @@ KNOCK, PLACED_WITHIN, STARTED_WITHIN = 5.0, 60.0, 300.0  # seconds
 class Actors:
     """Handles by role; the first of a role that has one is it."""
 
-    trainer: Any
+    trainers: Sequence[Any]
     rollout: Sequence[Any]
     scorer: Sequence[Any]
     reference: Sequence[Any]
@@ -110,10 +110,9 @@ def placed(layout: Layout, dtype: str, threads: int | None) -> Iterator[Actors]:
             )
             started.append(made.remote(str(Path.cwd())) if role == "trainer" else made.remote(dtype, threads))
         by_role = {
-            role: [actor for actor, its in zip(started, layout.actors, strict=True) if its == role]
-            for role in ("rollout", "scorer", "reference")
+            role: [actor for actor, its in zip(started, layout.actors, strict=True) if its == role] for role in ROLES
         }
-        yield Actors(started[0], **by_role)
+        yield Actors(by_role["trainer"], by_role["rollout"], by_role["scorer"], by_role["reference"])
     finally:
         for actor in started:
             ray.kill(actor)
@@ -122,7 +121,7 @@ def placed(layout: Layout, dtype: str, threads: int | None) -> Iterator[Actors]:
 
 def processes(layout: Layout, actors: Actors) -> list[str]:
     """A line for each actor, once all have started: role, process, machine."""
-    every = [actors.trainer, *actors.rollout, *actors.scorer, *actors.reference]
+    every = [*actors.trainers, *actors.rollout, *actors.scorer, *actors.reference]
     found = answers([actor.where.remote() for actor in every], STARTED_WITHIN)
     return [
         f"ray: {role}: process {process} on {node}" for role, (process, node) in zip(layout.actors, found, strict=True)
