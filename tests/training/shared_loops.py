@@ -16,6 +16,7 @@ import torch.distributed as dist
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from boresight.config.sections import LoRASection, PPOStage
+from boresight.errors import ServiceError
 from boresight.models.activation_checkpointing import checkpoint_activations
 from boresight.models.adapters import add_adapter
 from boresight.models.backbone import AdaptedValueModel
@@ -32,7 +33,7 @@ from boresight.training.reward_model import train_reward_model
 from boresight.training.rloo import RLOORoles, train_rloo
 from boresight.training.run import Run
 from boresight.training.sft import train_sft
-from boresight.training.shares import SharedPolicy, Shares
+from boresight.training.shares import SharedPolicy, Shares, ToldSource
 from tests.training import tiny_world as tiny
 
 # In each loop the last batch of an epoch has one row: a process goes without.
@@ -105,6 +106,19 @@ class Plainness:
         return torch.tensor([sum(map(str.isascii, text)) / max(1, len(text)) for text in responses])
 
 
+class Outage(Plainness):
+    """The same from a service that is out of reach once it has scored so many batches; 0: never."""
+
+    def __init__(self, after: int) -> None:
+        self._left = float(after or "inf")
+
+    def score(self, prompts: Sequence[Messages], responses: Sequence[str]) -> torch.Tensor:
+        self._left -= len(responses) > 1  # one alone is asked for by a check
+        if self._left < 0:
+            raise ServiceError("out of reach")
+        return super().score(prompts, responses)
+
+
 def ppo_config(**changes: Any) -> PPOStage:
     """Minibatches of three responses: one process has two of them, in one piece or two, and the other has one."""
     return tiny.ppo_config(**{"prompts_per_step": 6, "micro_batch_tokens": 30, **POLICY_SETTINGS, **changes})
@@ -143,13 +157,16 @@ def ppo_on_one_trunk(run: Run, folder: Path) -> torch.nn.Module:
 
 
 def rloo(run: Run, folder: Path) -> torch.nn.Module:
-    """With adapters, and the reference under them."""
+    """With adapters, and the reference under them. Interrupted by a service that the first process alone asks."""
+    assert isinstance(run, tiny.InterruptedRun)
+    outage, run.stop_after = Outage(run.stop_after), 0
+    reward = ToldSource(outage if run.processes.first else None, run.processes)
     policy = tiny.adapted_policy_of(tiny.fresh_model())
     run.processes.shard_policy(policy.model)
     policy.sampler = partial(Shares(run.processes, policy.model).generations, partial(generate, policy.model))
     reference = SharedPolicy(tiny.reference_under(policy), Shares(run.processes, policy.model))
     config = tiny.rloo_config(rloo_epochs=2, prompts_per_step=3, importance_correction="truncated", **POLICY_SETTINGS)
-    train_rloo(config, RLOORoles(policy, reference, Plainness()), RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+    train_rloo(config, RLOORoles(policy, reference, reward), RewardScale(0.0, 1.0), tiny.PROMPTS, run)
     return policy.model
 
 
@@ -180,7 +197,7 @@ def train(name: str, folder: Path, processes: Processes, stop_after: int | None)
     run.stop_after = stop_after or 0
     try:
         model = LOOPS[name](run, folder.parent / "start")
-    except tiny.Interrupted:
+    except (tiny.Interrupted, ServiceError):
         return
     weights: dict[str, Any] = processes.whole_state(model) or model.state_dict()
     if processes.first:

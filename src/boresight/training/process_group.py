@@ -69,9 +69,9 @@ class ProcessGroup(Processes):
             own = None, error
         every: list[Any] = [None] * self.count
         dist.all_gather_object(every, own)
-        for _, error in every:
-            if error is not None:
-                raise error
+        for _, fault in every:
+            if fault is not None:
+                raise fault
         return [found for found, _ in every]
 
     @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is public, and not marked so
 
 from boresight.config.pipeline import Pipeline
 from boresight.launch.ray.remote_roles import RaySampler, RemoteReference, RemoteRewardModel

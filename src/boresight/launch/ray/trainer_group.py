@@ -16,6 +16,7 @@ import ray
 import torch
 import torch.distributed as dist
 from ray.exceptions import RayActorError, RayTaskError
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is public, and not marked so
 
 from boresight.config.pipeline import Pipeline
 from boresight.errors import BoresightError, ClusterError
@@ -30,13 +31,13 @@ DEATH_IS_TOLD_WITHIN = 20.0  # seconds; Ray notices a process that has ended in 
 LOOK_EVERY = 0.1  # seconds, while actors are being killed
 
 
-def meeting_point() -> dist.TCPStore:
+def meeting_point() -> TCPStore:
     """Where the trainers find each other: here, at a free port."""
-    return dist.TCPStore(ray.util.get_node_ip_address(), 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+    return TCPStore(ray.util.get_node_ip_address(), 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
 
 
 @contextmanager
-def joined(store: dist.TCPStore, rank: int, count: int) -> Iterator[ProcessGroup]:
+def joined(store: TCPStore, rank: int, count: int) -> Iterator[ProcessGroup]:
     """This process as one of several: gloo on CPUs, NCCL on GPUs, of which Ray shows each its own."""
     device = default_device()
     if device == "cuda":
@@ -103,7 +104,7 @@ def _dead(asked: Sequence[Any]) -> list[Any]:
         try:
             ray.get(done[0])
         except RayActorError:
-            return done
+            return [*done]
         except RayTaskError as error:
             if isinstance(error.cause, BoresightError):
                 raise error.cause from None
