@@ -13,9 +13,7 @@ def ray(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Cluster to join.  [default: one here, for this run]")
     ] = None,
-    trainers: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Trainers that divide batches and weights (FSDP2).")
-    ] = 1,
+    trainers: Annotated[int, typer.Option(min=1, metavar="N", help="Trainers that divide batches and weights.")] = 1,
     rollouts: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that write responses.")] = 1,
     scorers: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that score them.")] = 1,
     cpus: Annotated[
@@ -43,8 +41,7 @@ def ray(
     \b
     Example:
       boresight launch ray pipeline.yaml --rollouts 2
-      boresight launch ray pipeline.yaml --trainers 2
-      boresight launch ray pipeline.yaml --address 10.0.0.1:6379 --rollouts 8 --scorers 2 --gpus 1
+      boresight launch ray pipeline.yaml --address 10.0.0.1:6379 --trainers 2 --rollouts 8 --gpus 1
     """
     from boresight.api.pipelines import load_pipeline
     from boresight.api.running import run
@@ -57,9 +54,7 @@ def ray(
         if error.name is None or error.name.partition(".")[0] != "ray":
             raise
         raise ConfigError("launch ray: Ray is not installed; pip install 'boresight[dist]'") from error
-
-    each = 1.0 if cpus is None else cpus
-    layout = Layout(trainers=trainers, rollouts=rollouts, scorers=scorers, cpus=each, gpus=gpus)
+    layout = Layout(trainers=trainers, rollouts=rollouts, scorers=scorers, cpus=cpus or 1.0, gpus=gpus)
     if cpus is None and address is None:
         layout = layout.sharing(os.cpu_count() or 1)
     done = run(
