@@ -26,6 +26,12 @@ def test_a_shortfall_is_told_in_numbers(nodes: list[dict[str, float]], said: str
         refuse_unless_it_fits(Layout(gpus=1.0), nodes)
 
 
+def test_trainers_are_counted_as_other_actors_are() -> None:
+    assert Layout(trainers=2).actors == ["trainer", "trainer", "rollout", "scorer", "reference"]
+    with pytest.raises(PlanError, match=r"5 actors \(2 trainers, .* need 5 CPUs, and it has 3: short by 2"):
+        refuse_unless_it_fits(Layout(trainers=2), [{"CPU": 3.0}])
+
+
 def test_stages_that_cannot_be_taken_apart_are_named_with_their_settings(tmp_path: Path) -> None:
     pipeline = pipelines.load(tmp_path, "stages.ppo.lora.rank=2", "stages.rloo.roles=shared", "stages.rloo.lora.rank=2")
     with pytest.raises(ConfigError) as refused:
