@@ -40,7 +40,9 @@ setup:
 	    'install one, or name it: make setup PYTHON=/path/to/python3.12' >&2; exit 2; fi; \
 	if ! test -x $(BIN)/python; then "$$chosen" -m venv $(VENV); fi; \
 	echo "setting up $(VENV) with $$($(BIN)/python --version)"; \
+	echo '  1/2 PyTorch, the largest part: minutes, nothing is printed meanwhile'; \
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet '$(TORCH)'; \
+	echo '  2/2 Boresight with all that its tests and pages need: minutes again'; \
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[dev]'; \
 	$(BIN)/boresight --version; \
 	echo "$$key" > $(STAMP)

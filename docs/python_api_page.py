@@ -4,6 +4,7 @@ import ast
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import boresight
 
@@ -107,5 +108,6 @@ def _members(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def _doc(node: ast.FunctionDef | ast.ClassDef) -> str:
-    """The docstring as Markdown: its indented blocks are code already."""
-    return inspect.cleandoc(ast.get_docstring(node) or "")
+    """The docstring as Markdown, its indented blocks fenced, so that the tests run them."""
+    paragraphs = inspect.cleandoc(ast.get_docstring(node) or "").split("\n\n")
+    return "\n\n".join(f"```python\n{dedent(one)}\n```" if one.startswith("    ") else one for one in paragraphs)

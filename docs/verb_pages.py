@@ -34,8 +34,9 @@ MORE = {
 
 ELSEWHERE = (
     ("postgresql://", "needs a network endpoint"),
-    ("torchrun ", "needs a cluster"),
+    ("--rendezvous", "needs a cluster"),
     ("--address", "needs a cluster"),
+    ("launch torchrun", "minutes of training"),
     ("launch ray", "minutes of training"),
     ("boresight demo", "minutes of training"),
     ("boresight run my-assistant", "minutes of training"),

@@ -3,14 +3,19 @@
 import importlib
 import json
 import math
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from boresight.models.loading import save_model
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
+from boresight.training import ppo
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 FIGURES = {"examples_per_s", "tokens_per_s", "wall_s", "cpu_s", "peak_rss_mb", "first_loss", "last_loss"}
@@ -26,13 +31,40 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+Measure = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Measure]:
+    """The one line of a script: of a process of its own, or run here without the seconds that loading torch takes."""
+    settings = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+
+    def measure(script: str, *words: str | Path, alone: bool) -> dict[str, Any]:
+        command = [str(BENCH / script), *map(str, words)]
+        if alone:
+            told = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True).stdout
+        else:
+            monkeypatch.syspath_prepend(str(BENCH))
+            monkeypatch.setattr(sys, "argv", command)
+            floor = importlib.import_module("floor")
+            monkeypatch.setattr(floor, "SHAPES", floor.SHAPES[:1])  # the others only make the figure exact
+            monkeypatch.setattr(ppo, "update", ppo.update)  # which the script replaces by a timed one
+            runpy.run_path(command[0], run_name="__main__")
+            told = capsys.readouterr().out
+        (line,) = told.splitlines()
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    yield measure
+    torch.set_num_threads(settings[0])
+    torch.use_deterministic_algorithms(settings[1])
+
+
 @pytest.mark.parametrize("method", ["sft", "reward_model", "orpo", "dpo"])
-def test_a_measured_run_ends_with_one_json_line(work: Path, method: str) -> None:
-    command = [sys.executable, BENCH / "train.py", "--method", method, "--model-dir", work / "model", "--json"]
-    command += ["--data", work / "pairs.jsonl", "--examples", "8", "--batch-size", "4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (line,) = done.stdout.splitlines()
-    figures = json.loads(line)
+def test_a_measured_run_ends_with_one_json_line(work: Path, measured: Measure, method: str) -> None:
+    words = ["--method", method, "--model-dir", work / "model", "--json"]
+    words += ["--data", work / "pairs.jsonl", "--examples", "8", "--batch-size", "4"]
+    figures = measured("train.py", *words, alone=method == "sft")
     assert set(figures) >= FIGURES and figures["examples"] == 8
     assert figures["wall_s"] > 0 and figures["peak_rss_mb"] > 0
     if method == "dpo":
@@ -62,13 +94,11 @@ def test_rollouts_are_measured_beside_transformers(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("roles", ["separate", "shared", "one_trunk"])
-def test_a_measured_ppo_run_tells_seconds_and_shares_of_its_phases(work: Path, roles: str) -> None:
-    command = [sys.executable, BENCH / "ppo.py", "--make-model", "tiny", "--tokenizer", work / "model", "--json"]
-    command += ["--data", work / "pairs.jsonl", "--examples", "4", "--batch-size", "2", "--roles", roles]
-    command += ["--response-length", "3", "--ppo-epochs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (line,) = done.stdout.splitlines()
-    figures = json.loads(line)
+def test_a_measured_ppo_run_tells_seconds_and_shares_of_its_phases(work: Path, measured: Measure, roles: str) -> None:
+    words = ["--make-model", "tiny", "--tokenizer", work / "model", "--json"]
+    words += ["--data", work / "pairs.jsonl", "--examples", "4", "--batch-size", "2", "--roles", roles]
+    words += ["--response-length", "3", "--ppo-epochs", "1"]
+    figures = measured("ppo.py", *words, alone=roles == "separate")
     assert set(figures) >= {"examples_per_s", "wall_s", "cpu_s", "peak_rss_mb"} and figures["roles"] == roles
     phases = ("generation", "scoring", "update")
     assert sum(figures[f"{phase}_share"] for phase in phases) == pytest.approx(1.0)

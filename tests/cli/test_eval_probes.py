@@ -11,7 +11,7 @@ import pytest
 from boresight.evaluation.probe_sets import own_probes
 from boresight.models.loading import save_model
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
-from tests.cli.conftest import Call, TinyRun, boresight
+from tests.cli.conftest import Call, TinyRun
 from tests.cli.test_eval import write_lines
 
 
@@ -76,7 +76,7 @@ def test_a_model_compared_with_itself_differs_nowhere(call: Call, tmp_path: Path
     assert again["measures"] == found["measures"]
 
 
-def test_fine_tuning_shows_against_the_base_model(tiny_run: TinyRun, tmp_path: Path) -> None:
+def test_fine_tuning_shows_against_the_base_model(tiny_run: TinyRun, call: Call, tmp_path: Path) -> None:
     """The SFT model of the tiny run has learnt four answers word for word, which its base has not."""
     rows = [
         {"id": f"t{n}", "kind": "choice", "prompt": question, "options": [right, "wrong"], "expect": {"right": [0]}}
@@ -84,13 +84,13 @@ def test_fine_tuning_shows_against_the_base_model(tiny_run: TinyRun, tmp_path: P
     ]
     asked = write_lines(tmp_path / "set.jsonl", rows)
     stages = tiny_run.folder / "stages"
-    ended = boresight("eval", "probes", stages / "demo", stages / "base", "--set", asked, "--json", cwd=tmp_path)
+    ended = call("eval", "probes", stages / "demo", stages / "base", "--set", asked, "--json")
     assert ended.code == 0, ended.err
     (brier,) = [block for block in json.loads(ended.out)["measures"] if block["measure"] == "choice_brier"]
     assert brier["candidate"] < 0.05 < brier["baseline"]
 
 
-def test_an_evaluate_stage_asks_probes_and_a_gate_bounds_them(tiny_run: TinyRun, tmp_path: Path) -> None:
+def test_an_evaluate_stage_asks_probes_and_a_gate_bounds_them(tiny_run: TinyRun, call: Call, tmp_path: Path) -> None:
     """Only evaluation and gate are built anew; the candidate knows what its base does not."""
     home = tmp_path / "home"
     shutil.copytree(tiny_run.pipeline.parent, home)
@@ -103,7 +103,7 @@ def test_an_evaluate_stage_asks_probes_and_a_gate_bounds_them(tiny_run: TinyRun,
     changes = ["stages.compare.probe_sets=probes.jsonl", "stages.gate.no_worse_probes=true"]
     changes.append("stages.gate.measures={choice_brier: {max: 0.05}}")
     sets = [word for change in changes for word in ("--set", change)]
-    ended = boresight("run", home / "pipeline.yaml", "--out", home / "runs/tiny", *sets, "--json", cwd=home)
+    ended = call("run", home / "pipeline.yaml", "--out", home / "runs/tiny", *sets, "--json")
     assert ended.code == 0, ended.err
     compared = json.loads((home / "runs/tiny/stages/compare/result.json").read_text())["probes"]["demo"]
     found = {block["measure"]: block for block in compared["measures"]}

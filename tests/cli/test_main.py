@@ -16,30 +16,28 @@ LIMIT_SECONDS = 0.4
 TRIES = 5
 
 
-def least_seconds(*arguments: str) -> tuple[float, float]:
-    """Wall-clock and CPU seconds of the command, each the least of some tries."""
-    wall, cpu = [], []
+def answers_at_once(*arguments: str, clock: str = "cpu") -> bool:
+    """Whether the command ends within the limit, once in some tries: others may have the machine meanwhile."""
     for _ in range(TRIES):
         started = time.perf_counter()
         process = subprocess.Popen([str(COMMAND), *arguments], stdout=subprocess.DEVNULL)
         _, status, used = os.wait4(process.pid, 0)
-        wall.append(time.perf_counter() - started)
+        took = {"wall": time.perf_counter() - started, "cpu": used.ru_utime + used.ru_stime}
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
-        cpu.append(used.ru_utime + used.ru_stime)
-    return min(wall), min(cpu)
+        if took[clock] < LIMIT_SECONDS:
+            return True
+    return False
 
 
 def test_help_answers_at_once() -> None:
-    wall, _ = least_seconds("--help")
-    assert wall < LIMIT_SECONDS
+    assert answers_at_once("--help", clock="wall")
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_help_of_a_verb_answers_at_once(verb: str) -> None:
     """Its CPU time is its wall-clock time on a machine that has nothing else to do."""
-    _, cpu = least_seconds(verb, "--help")
-    assert cpu < LIMIT_SECONDS
+    assert answers_at_once(verb, "--help")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in cli.VERBS)])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import COMMAND, ENVIRONMENT, WORDS, Call, TinyRun, boresight, write_lines, write_pipeline
+from tests.cli.conftest import COMMAND, ENVIRONMENT, WORDS, Call, TinyRun, write_lines, write_pipeline
 
 DEADLINE_SECONDS = 120
 
@@ -205,7 +205,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_same_command_goes_on(
     changes = {"stages.base.hidden_size": 192, "stages.base.steps": 2, "stages.base.layers": 3}
     pipeline = write_pipeline(tmp_path / "in", changes | {"stages.base.checkpoint_every": checkpoint_every})
     arguments = ("run", pipeline, "--out", small_disk / "run", "--set", "stages.demo.steps=1", "--no-check")
-    full = boresight(*arguments, cwd=tmp_path)
+    full = call(*arguments)
     assert full.code == 2, full.err
     assert full.told[-1].startswith("storage error: ") and "disk is full" in full.told[-1]
     assert half_written(small_disk) == []

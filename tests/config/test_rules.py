@@ -283,6 +283,12 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
             "18: stages.ppo.on_finding: adapt_kl, but kl_coefficient is 0, and no multiple of it is more; give it a "
             "value",
         ),
+        (
+            "kl_coefficient: 0.05",
+            "staleness: 1\n    importance_correction: none",
+            "18: stages.ppo.importance_correction: none, but with staleness 1 responses are written by older weights "
+            "than are trained, and their gradient is another one without it; take it out, or say truncated",
+        ),
     ],
 )
 def test_fields_must_fit_each_other(problems_of_change: Change, old: str, new: str, expected: str) -> None:

@@ -317,3 +317,11 @@ def test_grave_findings_come_first_and_ids_are_unique_in_the_table() -> None:
     gravity = [SEVERITIES.index(finding.severity) for finding in diagnosis.findings]
     assert gravity == sorted(gravity)
     assert len({rule.id for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize(("first", "found"), [(0.0, False), (0.2, True)])
+def test_a_gap_to_the_sampler_that_age_explains_is_no_mismatch(first: float, found: bool) -> None:
+    ahead = np.minimum(np.arange(ROWS), 2.0)
+    gaps = np.where(ahead > 0.0, 0.4, first)
+    ours = {"reward/score": ramp(0.0, 2.0, 0.3), "loss/policy": noise(0.01), "rollout/staleness": ahead}
+    assert ("logprob_mismatch" in ids(looked_at({**ours, "policy/sampler_kl": gaps}))) == found

@@ -20,6 +20,12 @@ FENCE = re.compile(
     r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=indent)(?P=ticks)[ ]*$",
     flags=re.MULTILINE | re.DOTALL,
 )
+INDENTED = re.compile(r"(?:\A|\n)[ ]*\n(?P<first> {4,}\S[^\n]*)")
+"""The first line of a block that is code by its indentation alone."""
+PLAIN = re.compile(
+    r"^ *(?:[$%] )?(?:[A-Z_]+=\S* )?(?:boresight|torchrun|kubectl|docker|curl|make|pip|python\d?|import|from)\b|"
+    r"^ *[\w.]+: |^ *\w+:$|^ *\w+ error: |^ *[\w.]+ = \w+[.(]|^ *\S+/$"
+)
 MARK = re.compile(r"<!-- not run: ([^\n]*?) -->\s*$")
 
 
@@ -66,3 +72,9 @@ def blocks_in(text: str, page: Path) -> list[Block]:
             )
         )
     return found
+
+
+def unfenced(text: str) -> list[str]:
+    """Commands, settings, Python and output that stand indented, where nothing runs them; formulas may stand so."""
+    without = FENCE.sub("", text)
+    return [found["first"].strip() for found in INDENTED.finditer(without) if PLAIN.match(found["first"])]

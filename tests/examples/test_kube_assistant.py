@@ -61,13 +61,13 @@ def generate(*arguments: str, hash_seed: str) -> subprocess.CompletedProcess[str
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("hash_seed", ["0", "1"])
-def test_the_committed_data_is_what_the_knowledge_base_gives(hash_seed: str) -> None:
-    done = generate("--check", hash_seed=hash_seed)
+def test_the_committed_data_is_what_the_knowledge_base_gives() -> None:
+    done = generate("--check", hash_seed="1")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_check_names_the_file_that_differs(tmp_path: Path) -> None:
+    """Under another hash seed than above: all files but these are the same to the byte, whatever the order of sets."""
     for file in DATA.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes() + (b"x" if file.name == "pairs.csv" else b""))
     (tmp_path / "stray.txt").write_text("left over")

@@ -11,15 +11,27 @@ import yaml
 from boresight.cli.launch_kubernetes import kubernetes
 from boresight.config.load import load_pipeline
 from boresight.errors import PlanError
+from boresight.launch.kubernetes.cluster import Annotation
 from boresight.launch.kubernetes.lint import lint
 from boresight.launch.kubernetes.render import render, write_manifests
 from boresight.launch.kubernetes.sizes import sizes
 from tests.pipeline import tiny_pipeline as tiny
 
-from .rendered import JOBSET, RAYJOB, cluster, pipeline, write
+from .rendered import JOBSET, LABELS, RAYJOB, cluster, pipeline, write
 
 CRDS = Path(__file__).parents[3] / "shared" / "data" / "kuberay"
-BOTH = pytest.mark.parametrize("choices", [JOBSET, RAYJOB, {}, {"reward_scale_on": "held", "reward_model": "m"}])
+BOTH = pytest.mark.parametrize(
+    "choices",
+    [
+        JOBSET,
+        RAYJOB,
+        {},
+        {"reward_scale_on": "held", "reward_model": "m"},
+        LABELS,
+        {"annotation": Annotation()},
+        {"annotation": Annotation(database_secret="ours")},
+    ],
+)
 
 
 def read(folder: Path, name: str) -> Any:
@@ -85,6 +97,8 @@ def test_jobset_starts_the_same_command_on_every_machine_and_they_meet_at_the_fi
     assert (spec["parallelism"], spec["completions"], spec["completionMode"]) == (2, 2, "Indexed")
     (training,) = containers(spec["template"])
     assert training["command"] == [
+        "sh", "-c",
+        'exec torchrun --rdzv-conf=is_host=$((JOB_COMPLETION_INDEX == 0)),read_timeout=900,join_timeout=1800 "$@"',
         "torchrun", "--nnodes=2", "--nproc-per-node=4", "--max-restarts=3", "--rdzv-backend=c10d",
         "--rdzv-endpoint=tiny-workers-0-0.tiny:29500", "--rdzv-id=tiny", "-m", "boresight", "run",
         "/etc/boresight/pipeline.yaml", "--set", "data.root=/artifacts/project", "--out", "/artifacts/runs/tiny",
@@ -92,6 +106,24 @@ def test_jobset_starts_the_same_command_on_every_machine_and_they_meet_at_the_fi
     assert training["resources"]["limits"] == training["resources"]["requests"]
     assert training["resources"]["limits"]["nvidia.com/gpu"] == 4
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus" and job["spec"]["suspend"] is True
+
+
+@pytest.mark.parametrize(("index", "hosts"), [("0", "1"), ("1", "0")])
+def test_the_first_pod_alone_is_the_meeting_place(tmp_path: Path, index: str, hosts: str) -> None:
+    job = read(write(tmp_path / "out", tmp_path / "work", **JOBSET), "jobset.yaml")
+    (training,) = containers(job["spec"]["replicatedJobs"][0]["template"]["spec"]["template"])
+    (tmp_path / "torchrun").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "torchrun").chmod(0o755)
+    around = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": index}
+    told = subprocess.run(training["command"], env=around, capture_output=True, text=True, check=True).stdout.split()
+    assert told[0] == f"--rdzv-conf=is_host={hosts},read_timeout=900,join_timeout=1800"
+    assert told[1:] == training["command"][4:]
+
+
+def test_several_gpus_of_one_machine_need_no_name_to_meet(tmp_path: Path) -> None:
+    job = read(write(tmp_path / "out", tmp_path / "work", gpus=4), "jobset.yaml")
+    (training,) = containers(job["spec"]["replicatedJobs"][0]["template"]["spec"]["template"])
+    assert training["command"][:4] == ["torchrun", "--standalone", "--nproc-per-node=4", "--max-restarts=3"]
 
 
 def test_one_machine_runs_the_command_itself_and_bad_input_is_not_tried_again(tmp_path: Path) -> None:
@@ -145,7 +177,13 @@ def test_a_stage_that_fits_no_gpu_is_refused_with_what_is_missing(tmp_path: Path
         ({"image": "r.example:5000/boresight"}, r"--image .* expected one tag"),
         ({"image": "r.example/boresight:latest"}, r"not `latest`"),
         ({"namespace": "My_Space"}, r"--namespace My_Space"),
-        ({"engine": "ray", "pods": 2}, r"not spread over Ray workers yet"),
+        ({"engine": "ray", "pods": 2}, r"--pods 2: how many machines there are follows from the actors"),
+        ({"rollouts": 2}, r"--rollouts 2 --scorers 1: are actors of Ray"),
+        ({"engine": "ray", "memory_gib": 4}, r"--memory 4: 4 GiB of it are shared memory"),
+        ({"annotation": Annotation(host="https://x.org")}, r"--annotation-host https://x.org: expected a name"),
+        ({"annotation": Annotation(storage="much")}, r"--annotation-storage much"),
+        ({"annotation": Annotation(postgres_image="postgres:17")}, r"--postgres-image postgres:17: .*minor version"),
+        ({"annotation": Annotation(database_secret="My_Db")}, r"--database-secret My_Db"),
         ({"reward_replicas": (3, 2)}, r"--reward-replicas 3:2: expected 1 <= MIN <= MAX"),
         ({"reward_model": "/etc"}, r"--reward-model /etc"),
         ({"storage": "much"}, r"--storage much"),
@@ -179,8 +217,12 @@ def test_a_folder_of_somebody_else_is_left_alone_and_one_of_ours_is_made_anew(tm
 
 
 def test_the_command_takes_a_pipeline_or_a_folder_to_check() -> None:
-    with pytest.raises(PlanError, match="give a PIPELINE with --out DIR, or --check DIR"):
+    with pytest.raises(PlanError, match=r"give a PIPELINE .*with --out DIR, or --check DIR"):
         kubernetes()
+    with pytest.raises(PlanError, match=r"--annotation-host, --database-secret: of the annotation app.*--annotation"):
+        kubernetes(check=Path("x"), annotation_host="x.org", database_secret="s")
+    with pytest.raises(PlanError, match="without a PIPELINE there is the annotation app alone"):
+        render(None, cluster())
 
 
 def test_keys_of_judges_come_from_a_secret_by_the_name_of_their_variable(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Mistakes planted in manifests that were right, each named by its rule."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from boresight.cli.main import app
 from boresight.errors import PlanError
 from boresight.launch.kubernetes.jobs import QUEUE_LABEL
 from boresight.launch.kubernetes.lint import lint
+from boresight.launch.kubernetes.manifests import LOADER
 
-from .rendered import JOBSET, RAYJOB, write
+from .rendered import JOBSET, LABELS, RAYJOB, write
 
 Edit = Callable[[Any], object]
 
@@ -50,6 +52,51 @@ def driver(job: Any) -> Any:
     return head(job)["template"]["spec"]["containers"][0]
 
 
+def group(job: Any) -> Any:
+    return ray(job)["workerGroupSpecs"][0]
+
+
+def raylet(job: Any) -> Any:
+    return group(job)["template"]["spec"]["containers"][0]
+
+
+def told(job: Any) -> Any:
+    return group(job)["rayStartParams"]
+
+
+def app_pod(deployment: Any) -> Any:
+    return deployment["spec"]["template"]["spec"]
+
+
+def dump(job: Any) -> Any:
+    return job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+def backend(ingress: Any) -> Any:
+    return ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+
+
+def without_key(deployment: Any) -> None:
+    app_pod(deployment)["volumes"][0] = {"name": "session-key", "emptyDir": {}}
+
+
+def rules(policy: Any) -> Any:
+    return policy["spec"]["ingress"]
+
+
+def asker(policy: Any) -> Any:
+    return rules(policy)[0]["from"][0]["podSelector"]
+
+
+def entrypoint(job: Any, right: str, wrong: str) -> None:
+    assert right in job["spec"]["entrypoint"]
+    job["spec"]["entrypoint"] = job["spec"]["entrypoint"].replace(right, wrong)
+
+
+def variable(deployment: Any, name: str) -> Any:
+    return next(one for one in scorer(deployment)["env"] if one["name"] == name)
+
+
 FIVE_OF_FOUR = [{"groupName": "workers", "template": {}, "minReplicas": 1, "replicas": 5, "maxReplicas": 4}]
 OPEN_SECRET = {"name": "HF_TOKEN", "value": "hf_x"}
 ROOT_FOLDER = {"name": "x", "hostPath": {"path": "/"}}
@@ -57,6 +104,15 @@ ROOT_FOLDER = {"name": "x", "hostPath": {"path": "/"}}
 
 JOB, REWARD, RAY = "jobset.yaml", "reward-deployment.yaml", "rayjob.yaml"
 SCALER = "reward-autoscaler.yaml"
+APP, DATABASE, BACKUP = "annotation-deployment.yaml", "database-statefulset.yaml", "database-backup.yaml"
+GUARD, DOOR, OUTSIDE = "database-network.yaml", "annotation-network.yaml", "annotation-ingress.yaml"
+INDEX = "kustomization.yaml"
+ADDRESS = "postgresql://b:hunter2@db/labels"
+LARGE = {"object-store-memory": str(2**40)}
+OTHER = "https://other.example.org"
+PLAIN = {"name": "PGPASSWORD", "value": "hunter2"}
+MADE = [{"name": "boresight-database", "literals": ["password=hunter2"]}]
+EVERYBODY = [{"ports": [{"port": 5432}]}]
 PLANTED: list[tuple[str, str, str, Edit]] = [
     ("a moving image", JOB, "image-tag", lambda o: trainer(o).update(image="r.example/boresight:latest")),
     ("an image without a tag", JOB, "image-tag", lambda o: trainer(o).update(image="r:5000/boresight")),
@@ -95,6 +151,36 @@ PLANTED: list[tuple[str, str, str, Edit]] = [
     ("a service of no pod", "reward-service.yaml", "reference", lambda o: o["spec"]["selector"].update(app="x")),
     ("an autoscaler of nothing", SCALER, "reference", lambda o: o["spec"]["scaleTargetRef"].update(name="x")),
     ("a forgotten file", "kustomization.yaml", "kustomization", lambda o: o["resources"].remove("reward-network.yaml")),
+    ("fewer workers than actors", RAY, "layout", lambda o: group(o).update(minReplicas=3, replicas=3)),
+    ("more actors than workers", RAY, "layout", lambda o: entrypoint(o, "--rollouts 3", "--rollouts=9")),
+    ("actors that no worker holds", RAY, "layout", lambda o: entrypoint(o, "--gpus 1", "--gpus 4")),
+    ("a cluster beside the cluster", RAY, "layout", lambda o: entrypoint(o, "--address auto", "")),
+    ("processors that the worker has not", RAY, "ray-resources", lambda o: told(o).update({"num-cpus": "64"})),
+    ("a worker that nobody waits for", RAY, "probes", lambda o: raylet(o).pop("readinessProbe")),
+    ("objects beyond shared memory", RAY, "ray-resources", lambda o: told(o).update(LARGE)),
+    ("an app without a probe", APP, "probes", lambda o: scorer(o).pop("readinessProbe")),
+    ("a password in plain text", APP, "secret-value", lambda o: scorer(o)["env"].append(PLAIN)),
+    ("a password in the app's address", APP, "secret-value", lambda o: scorer(o)["command"].append(ADDRESS)),
+    ("a password in a backup", BACKUP, "secret-value", lambda o: dump(o)["containers"][0]["env"].append(PLAIN)),
+    ("a secret made of a file", INDEX, "secret-value", lambda o: o.update(secretGenerator=MADE)),
+    ("sessions that end with the pod", APP, "session-key", without_key),
+    ("a key where nobody looks", APP, "session-key", lambda o: variable(o, "XDG_STATE_HOME").update(value="/x")),
+    ("a database without a volume", DATABASE, "volume", lambda o: o["spec"].pop("volumeClaimTemplates")),
+    ("data beside the volume", DATABASE, "volume", lambda o: variable(o, "PGDATA").update(value="/tmp/pgdata")),
+    ("a database that moves on", DATABASE, "image-tag", lambda o: scorer(o).update(image="postgres:17")),
+    ("backups by another version", DATABASE, "versions", lambda o: scorer(o).update(image="postgres:18.1-bookworm")),
+    ("a database as root", DATABASE, "non-root", lambda o: app_pod(o)["securityContext"].update(runAsUser=0)),
+    ("a database open to all", GUARD, "network", lambda o: o["spec"].update(ingress=EVERYBODY)),
+    ("a database open to every pod", GUARD, "network", lambda o: rules(o)[0]["from"].append({"podSelector": {}})),
+    ("a policy that shuts the app out", GUARD, "network", lambda o: asker(o)["matchLabels"].update(app="x")),
+    ("an app open to all", DOOR, "network", lambda o: rules(o)[0].pop("from")),
+    ("an Ingress without TLS", OUTSIDE, "tls", lambda o: o["spec"].pop("tls")),
+    ("a certificate of another name", OUTSIDE, "tls", lambda o: o["spec"]["tls"][0].update(hosts=["x.org"])),
+    ("an Ingress to nowhere", OUTSIDE, "reference", lambda o: backend(o).update(name="x")),
+    ("an Ingress to no port", OUTSIDE, "reference", lambda o: backend(o)["port"].update(name="x")),
+    ("a site that nobody serves", APP, "site", lambda o: scorer(o)["command"].__setitem__(6, OTHER)),
+    ("a server of no name", DATABASE, "reference", lambda o: o["spec"].update(serviceName="x")),
+    ("a backup that starts for ever", BACKUP, "restart", lambda o: dump(o).update(restartPolicy="Always")),
     ("the same name twice", "kustomization.yaml", "double", lambda o: o["resources"].append("volume.yaml")),
 ]  # fmt: skip
 
@@ -104,16 +190,45 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("work")
 
 
+@pytest.fixture(scope="module")
+def right(work: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """Folders without a mistake: with everything beside a JobSet, and (True) with a RayJob."""
+    folder = tmp_path_factory.mktemp("right")
+    return {
+        False: write(folder / "jobset", work, **LABELS, **JOBSET),
+        True: write(folder / "rayjob", work, **RAYJOB),
+    }
+
+
 @pytest.mark.parametrize(("file", "rule", "edit"), [one[1:] for one in PLANTED], ids=[one[0] for one in PLANTED])
-def test_a_planted_mistake_is_found(tmp_path: Path, work: Path, file: str, rule: str, edit: Edit) -> None:
-    folder = write(tmp_path / "out", work, **(RAYJOB if file == RAY else JOBSET))
-    body = yaml.safe_load((folder / file).read_text())
+def test_a_planted_mistake_is_found(tmp_path: Path, right: dict[bool, Path], file: str, rule: str, edit: Edit) -> None:
+    folder = Path(shutil.copytree(right[file == RAY], tmp_path / "out"))
+    body = yaml.load((folder / file).read_text(), LOADER)
     edit(body)
     (folder / file).write_text(yaml.safe_dump(body))
     found = lint(folder)
     assert rule in {one.rule for one in found}, found
     where = {"versions": "all pods", "double": "PersistentVolumeClaim", "kustomization": "reward-network.yaml"}
     assert any(one.rule == rule and one.where.startswith(where.get(rule, file)) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("policy", "open_to_all"),
+    [
+        (GUARD, "database-service.yaml: Service boresight-postgres"),
+        (DOOR, "annotation-service.yaml: Service boresight-label"),
+        ("reward-network.yaml", "reward-service.yaml: Service boresight-reward"),
+        ("training-network.yaml", "jobset.yaml: JobSet tiny"),
+    ],
+)
+def test_what_listens_without_a_policy_is_found(
+    tmp_path: Path, right: dict[bool, Path], policy: str, open_to_all: str
+) -> None:
+    folder = Path(shutil.copytree(right[False], tmp_path / "out"))
+    (folder / policy).unlink()
+    (folder / INDEX).write_text((folder / INDEX).read_text().replace(f"- {policy}\n", ""))
+    (found,) = lint(folder)
+    assert found.rule == "network" and found.where == open_to_all
 
 
 def test_a_secret_in_a_file_is_found(tmp_path: Path, work: Path) -> None:
@@ -140,4 +255,4 @@ def test_the_command_exits_with_1_where_something_is_found(tmp_path: Path, work:
     text = (folder / "jobset.yaml").read_text()
     (folder / "jobset.yaml").write_text(text.replace("runAsNonRoot: true", "runAsNonRoot: false"))
     ended = CliRunner().invoke(app, ["launch", "kubernetes", "--check", str(folder)])
-    assert ended.exit_code == 1 and "may run as root" in ended.stdout and "1 findings" in ended.stdout
+    assert ended.exit_code == 1 and "may run as root" in ended.stdout and "1 finding" in ended.stdout

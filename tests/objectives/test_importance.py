@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boresight.objectives.importance import sampler_gap, truncated_importance
+from boresight.objectives.importance import importance_shares, sampler_gap, truncated_importance
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -26,6 +26,7 @@ def test_weights_and_gap_by_hand() -> None:
         "mask": torch.ones(1, 3, dtype=torch.bool),
     }
     assert truncated_importance(**pair, cap=2.0).tolist() == [[pytest.approx(0.5), pytest.approx(1.0), 2.0]]
+    assert importance_shares(**pair, cap=2.0) == (pytest.approx(3.5 / 3), pytest.approx(1 / 3))
     gap = sampler_gap(**pair)
     # r - 1 - log r at each token, r the ratio of trainer to sampler.
     assert gap.kl.item() == pytest.approx(((0.5 - 1 + math.log(2)) + 0.0 + (4 - 1 - math.log(4))) / 3)
@@ -59,4 +60,5 @@ def test_nothing_under_the_mask_counts(seed: int) -> None:
     pair = random_pair(seed)
     broken = pair | {name: pair[name].where(pair["mask"], torch.nan) for name in ("policy_logp", "sampler_logp")}
     assert torch.equal(truncated_importance(**broken, cap=2.0), truncated_importance(**pair, cap=2.0))
+    assert importance_shares(**broken, cap=2.0) == importance_shares(**pair, cap=2.0)
     assert sampler_gap(**broken) == sampler_gap(**pair)

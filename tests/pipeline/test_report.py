@@ -415,11 +415,13 @@ def test_lineage_holds_full_hashes_and_versions_of_every_stage(run_folder: Path,
         assert all(f"{library} {version}" in page.text for library, version in manifest["versions"].items())
 
 
-def test_time_of_all_stages_is_told_and_its_cost_where_an_hour_has_one(copy: Path, page: Page) -> None:
-    assert "All together 35 s." in page.text
+def test_time_is_told_and_where_they_are_known_its_cost_and_that_it_was_a_smoke_test(copy: Path, page: Page) -> None:
+    assert "All together 35 s." in page.text and "smoke test" not in page.text
     summary = read_json(copy / "run.json")
-    write_json(copy / "run.json", summary | {"cost_per_hour": 7.2})
-    assert "All together 35 s, which at 7.2 an hour cost 0.0695." in read_page(copy).text  # 34.75 / 3600 * 7.2
+    write_json(copy / "run.json", summary | {"cost_per_hour": 7.2, "quick": True})
+    text = read_page(copy).text
+    assert "All together 35 s, which at 7.2 an hour cost 0.0695." in text  # 34.75 / 3600 * 7.2
+    assert "A smoke test (--quick): a few steps of each stage" in text
 
 
 def test_dropped_rows_are_shown_with_their_reason(page: Page) -> None:

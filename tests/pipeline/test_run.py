@@ -14,7 +14,7 @@ from boresight.pipeline import policy_roles, trained_models
 from boresight.pipeline.artifacts import RunFolder
 from boresight.pipeline.context import identify
 from boresight.pipeline.report import write_report
-from boresight.pipeline.run import Outcome, run_pipeline
+from boresight.pipeline.run import Outcome, run_pipeline, write_summary
 from boresight.records import PreferencePair, Response
 from boresight.runlog.reader import read_metrics
 from boresight.storage import canonical_json, hash_file, hash_text, hash_tree, read_json
@@ -244,9 +244,11 @@ def test_half_finished_stage_of_another_config_is_refused_until_its_folder_is_go
     assert "dpo" in run(copy / "data", copy / "run", "stages.dpo.beta=0.2", only="dpo").built
 
 
-def test_summary_names_the_stages_and_their_artifacts(built: Path) -> None:
+def test_summary_names_the_stages_and_their_artifacts(built: Path, copy: Path) -> None:
     summary = read_json(built / "run/run.json")
     assert (summary["name"], summary["seed"]) == ("tiny", 3)
+    write_summary(replace(tiny.load(copy / "data"), quick=True), RunFolder(copy / "run"))
+    assert read_json(copy / "run/run.json") == {**summary, "quick": True}
     assert [stage["name"] for stage in summary["stages"]] == list(STAGES)
     for stage in summary["stages"]:
         assert stage["key"] == read_json(built / "run/stages" / stage["name"] / "manifest.json")["key"]

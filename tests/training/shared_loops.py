@@ -125,7 +125,7 @@ def ppo_config(**changes: Any) -> PPOStage:
 
 
 def ppo(run: Run, folder: Path) -> torch.nn.Module:
-    """Four models; the adaptive KL coefficient, entropy, and updates that end early."""
+    """Four models; the adaptive KL coefficient, entropy, updates that end early, and rollouts written ahead."""
     model = tiny.fresh_model()
     policy, value, reference = tiny.policy_of(model), tiny.value_of(model), tiny.reference_of(model)
     run.processes.shard_policy(policy.model)
@@ -134,7 +134,7 @@ def ppo(run: Run, folder: Path) -> torch.nn.Module:
     shared = SharedPolicy(reference, Shares(run.processes, reference.model))
     config = ppo_config(
         target_kl_per_sequence=0.05, kl_horizon=20.0, entropy_coefficient=0.01, whiten_rewards=True,
-        stop_update_above_kl=3e-4, reward_scale="running", loss_aggregation="sequence_mean",
+        stop_update_above_kl=3e-4, reward_scale="running", loss_aggregation="sequence_mean", staleness=1,
     )  # fmt: skip
     return trained_by_ppo(config, PPORoles(policy, value, shared, Plainness()), run)
 

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from boresight.errors import TrainingError
 from boresight.runlog.reader import MetricTable, read_metrics
 from boresight.training.canary import rank_correlation
-from boresight.training.experience import RewardScale, gather_experience, logged_samples
+from boresight.training.experience import RewardScale, Rollouts, gather_experience, logged_samples
 from boresight.training.reward_sources import AnySource
 from boresight.training.rloo import RLOORoles, train_rloo
 
@@ -75,6 +75,7 @@ def test_kept_responses_are_of_different_prompts_before_one_has_a_second(imitato
     run = tiny.run_in(tmp_path)
     policy.model.eval()
     scale = RewardScale(0.0, 1.0)
-    got = gather_experience(config, policy, reference, tiny.LetterShare(), scale, tiny.PROMPTS, run, step=0)
+    rollouts = Rollouts(config, policy, tiny.PROMPTS, run)
+    got = gather_experience(config, policy, reference, tiny.LetterShare(), scale, rollouts, run, step=0)
     kept = [row["prompt"] for row in logged_samples(config, got, torch.zeros(12, 1))]
     assert sorted(kept[:4]) == ["p0", "p1", "p2", "p3"] and kept[4:] == kept[:2]

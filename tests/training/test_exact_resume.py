@@ -81,6 +81,10 @@ def rloo(run: Run, folder: Path, **changes: Any) -> None:
     train_rloo(tiny.rloo_config(**changes), roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
 
 
+def rloo_from_older_weights(run: Run, folder: Path, **changes: Any) -> None:
+    rloo(run, folder, staleness=2, **changes)
+
+
 def sft_adapted(run: Run, folder: Path, **changes: Any) -> None:
     policy = tiny.adapted_policy_of(tiny.fresh_model(), dropout=DROPOUT)
     train_sft(tiny.sft_config(**changes), policy, tiny.conversations(20), run)
@@ -103,7 +107,7 @@ def ppo_with_options(run: Run, folder: Path, **changes: Any) -> None:
     model = tiny.fresh_model()
     roles = PPORoles(tiny.policy_of(model), tiny.value_of(model), tiny.reference_of(model), tiny.LetterShare())
     config = tiny.ppo_config(
-        reward_scale="running", loss_aggregation="sequence_mean", importance_correction="truncated",
+        reward_scale="running", loss_aggregation="sequence_mean", importance_correction="truncated", staleness=1,
         stop_update_above_kl=1e-6, whiten_rewards=True, **changes,
     )  # fmt: skip
     train_ppo(config, roles, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
@@ -129,7 +133,7 @@ LOOPS: dict[str, Loop] = {
     "pretrain": pretrain, "sft": sft, "reward_model": reward_model, "rankings": rankings, "dpo": dpo, "orpo": orpo,
     "simpo": simpo, "kto": kto, "ppo": ppo, "rloo": rloo,
     "sft with adapters": sft_adapted, "dpo with adapters": dpo_adapted, "ppo with adapters": ppo_adapted,
-    "ppo with options": ppo_with_options,
+    "ppo with options": ppo_with_options, "rloo from older weights": rloo_from_older_weights,
     "ppo shared": ppo_shared, "ppo one trunk": ppo_one_trunk, "ppo one whole trunk": ppo_one_whole_trunk,
 }  # fmt: skip
 
@@ -172,7 +176,7 @@ def test_two_steps_and_two_more_equal_four(name: str, tmp_path: Path) -> None:
     assert_equal(*states)
     assert (cut / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     samples = [folder / "samples.jsonl" for folder in (cut, whole)]
-    assert samples[0].exists() == samples[1].exists() == (name.startswith("ppo") or name == "rloo")
+    assert samples[0].exists() == samples[1].exists() == (name.startswith(("ppo", "rloo")))
     if samples[0].exists():
         assert samples[0].read_bytes() == samples[1].read_bytes()
     assert [row.step for row in read_metrics(cut / "timings.jsonl").series("time/step_seconds")] == [0, 1, 2, 3]

@@ -9,6 +9,7 @@ from boresight.models.response_logps import response_logps
 from boresight.training.experience import (
     KLCoefficient,
     RewardScale,
+    Rollouts,
     check_starts_on_policy,
     gather_experience,
     minibatch_rows,
@@ -32,7 +33,8 @@ def test_experience_holds_log_probabilities_at_the_sampling_temperature(imitator
     scale = RewardScale(1.0, 2.0)
     run = tiny.run_in(tmp_path)
     policy.model.eval()
-    got = gather_experience(config, policy, reference, ScoresInTurn(3.0), scale, tiny.PROMPTS, run, step=0)
+    rollouts = Rollouts(config, policy, tiny.PROMPTS, run)
+    got = gather_experience(config, policy, reference, ScoresInTurn(3.0), scale, rollouts, run, step=0)
     rollout = got.rollout
     with torch.no_grad():
         at_it = response_logps(policy.model, rollout.input_ids, rollout.response_mask, temperature=0.7)
@@ -62,7 +64,8 @@ def test_coefficient_is_fixed_without_a_target_and_comes_back_from_its_state(
     config = tiny.ppo_config(reference="other")
     policy, reference = tiny.policy_of(imitator.model), tiny.reference_of(tiny.fresh_model(seed=2))
     run = tiny.run_in(tmp_path)
-    got = gather_experience(config, policy, reference, tiny.LetterShare(), RewardScale(0, 1), tiny.PROMPTS, run, step=0)
+    rollouts = Rollouts(config, policy, tiny.PROMPTS, run)
+    got = gather_experience(config, policy, reference, tiny.LetterShare(), RewardScale(0, 1), rollouts, run, step=0)
     fixed = KLCoefficient(0.05, target=None, horizon=10.0)
     fixed.adapt(got)
     assert fixed.value == 0.05

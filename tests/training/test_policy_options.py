@@ -19,7 +19,7 @@ from boresight.objectives.advantages import gae, kl_shaped_reward
 from boresight.objectives.masking import masked_mean, masked_whiten
 from boresight.objectives.rloo import leave_one_out_advantage
 from boresight.runlog.reader import MetricTable, read_metrics
-from boresight.training.experience import Experience, gather_experience
+from boresight.training.experience import Experience, Rollouts, gather_experience
 from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.reward_scale import RewardScale
 from boresight.training.rloo import RLOORoles, train_rloo
@@ -69,7 +69,8 @@ def first_experience(
     """What the loop gathers at its first step, and its shaped reward."""
     run, reference = tiny.run_in(folder), tiny.reference_of(imitator.model)
     policy.model.eval()
-    got = gather_experience(config, policy, reference, tiny.LetterShare(), UNSCALED, tiny.PROMPTS, run, 0)
+    rollouts = Rollouts(config, policy, tiny.PROMPTS, run)
+    got = gather_experience(config, policy, reference, tiny.LetterShare(), UNSCALED, rollouts, run, 0)
     shaped = kl_shaped_reward(
         got.score, got.logp, got.reference_logp, got.mask,
         kl_coefficient=config.kl_coefficient, estimator=config.kl_estimator,
@@ -211,9 +212,9 @@ def test_response_without_stop_is_fined_as_named(how: str, expected: float, imit
     config = tiny.ppo_config(missing_stop_penalty=2.0, missing_stop=how, max_new_tokens=4)
     policy = tiny.policy_of(imitator.model)
     policy.model.eval()
-    got = gather_experience(
-        config, policy, tiny.reference_of(imitator.model), Three(), UNSCALED, tiny.PROMPTS, tiny.run_in(tmp_path), 0
-    )
+    run, reference = tiny.run_in(tmp_path), tiny.reference_of(imitator.model)
+    rollouts = Rollouts(config, policy, tiny.PROMPTS, run)
+    got = gather_experience(config, policy, reference, Three(), UNSCALED, rollouts, run, 0)
     assert not got.rollout.stopped.any() and got.score.tolist() == [expected] * 8
 
 

@@ -19,6 +19,9 @@ DEADLINE = 400.0  # seconds, for all loops together; on an idle core they take s
 SCRIPT = Path(__file__).with_name("shared_loops.py")
 SHARE = 2  # steps before the interruption
 STEPS = {name: POLICY_SETTINGS["steps"] for name in LOOPS if name.startswith(("ppo", "rloo"))}  # of the others: 6
+MOVED = ("sft", "reward model with adapters")
+"""Loops that are also handed on from one process to two, to three, and back to one, a checkpoint each time."""
+WAYS = [(name, way) for name in LOOPS for way in ("two", "one-two", "two-one")] + [(name, "moved") for name in MOVED]
 
 
 def together(folder: Path, jobs: list[tuple[str, Path, int | None]], count: int) -> None:
@@ -44,7 +47,7 @@ def together(folder: Path, jobs: list[tuple[str, Path, int | None]], count: int)
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders ONE, TWO (whole runs), ONE-TWO and TWO-ONE (interrupted, and brought to an end by the other number)."""
+    """Folders ONE, TWO (whole runs), ONE-TWO, TWO-ONE (interrupted, ended by the other number of processes), MOVED."""
     folder = tmp_path_factory.mktemp("runs")
     for name in LOOPS:
         train(name, folder / name / "one", ALONE, None)
@@ -53,7 +56,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in LOOPS:
         jobs += [(name, folder / name / "two", None), (name, folder / name / "one-two", None)]
         jobs += [(name, folder / name / "two-one", SHARE)]
-    together(folder, jobs, 2)
+    for name in MOVED:
+        train(name, folder / name / "moved", ALONE, 1)
+    together(folder, jobs + [(name, folder / name / "moved", 2) for name in MOVED], 2)
+    together(folder, [(name, folder / name / "moved", 4) for name in MOVED], 3)
+    for name in MOVED:
+        assert [saved.name for saved in (folder / name / "moved/checkpoint").iterdir()] == ["4"]
+        train(name, folder / name / "moved", ALONE, None)
     for name in LOOPS:
         assert not (folder / name / "two-one" / "checkpoint.pt").exists()
         train(name, folder / name / "two-one", ALONE, None)
@@ -67,8 +76,7 @@ def relative_difference(first: dict[str, torch.Tensor], second: dict[str, torch.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["two", "one-two", "two-one"])
-@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize(("name", "way"), WAYS)
 def test_every_metric_and_the_weights_are_those_of_one_process(name: str, way: str, runs: Path) -> None:
     one, other = (read_metrics(runs / name / number / "metrics.jsonl") for number in ("one", way))
     assert one.names == other.names

@@ -18,9 +18,9 @@ def test_log_gets_a_line_now_and_then_and_one_at_the_end() -> None:
             clock.now += SECONDS_BETWEEN_LINES / 40
             bar.advance(figures={"loss/total": 1.0 / (step + 1), "reward/accuracy": 0.5})
     assert stream.getvalue().splitlines() == [
-        "  demo: 40/100  total 0.025  accuracy 0.5",
-        "  demo: 80/100  total 0.0125  accuracy 0.5",
-        "  demo: 100/100  total 0.01  accuracy 0.5",
+        "  demo: 40/100  loss 0.025  accuracy 0.5",
+        "  demo: 80/100  loss 0.0125  accuracy 0.5",
+        "  demo: 100/100  loss 0.01  accuracy 0.5",
     ]
 
 
@@ -41,7 +41,7 @@ def test_person_sees_a_bar_with_figures() -> None:
     with ProgressBar("demo", 2, stream=stream) as bar:
         bar.advance(figures={"loss/total": 0.25})
         bar.advance()
-    assert "demo" in stream.getvalue() and "2/2" in stream.getvalue() and "total 0.25" in stream.getvalue()
+    assert "demo" in stream.getvalue() and "2/2" in stream.getvalue() and "loss 0.25" in stream.getvalue()
 
 
 def test_a_notebook_gets_a_bar_drawn_over_the_one_before() -> None:
@@ -54,4 +54,4 @@ def test_a_notebook_gets_a_bar_drawn_over_the_one_before() -> None:
             bar.advance(figures={"loss/total": 0.5})
     lines = stream.getvalue().split("\r")
     assert [line.count("━") for line in lines] == [0, 7, 14, 21, 28]
-    assert "2/4  total 0.5" in lines[2] and stream.getvalue().count("\n") == 1
+    assert "2/4  loss 0.5" in lines[2] and stream.getvalue().count("\n") == 1

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from boresight.models.generate import generate
+from boresight.models.generate import Generation, generate
 from boresight.training.processes import ALONE, Processes
 from boresight.training.rollout import sample
 from boresight.training.shares import Shares, ToldSource
@@ -97,5 +97,17 @@ def test_the_first_alone_is_asked_where_only_it_can_ask() -> None:
         asked = Shares(processes, first_alone=True).scores(lambda part: torch.ones(3)[part], 3)
         return source.score_rollout(rollout) + asked
 
+    def begun(processes: Processes) -> list[Generation]:
+        asked: list[Any] = []
+
+        def begin(prompts: Any, **options: Any) -> Callable[[], list[Generation]]:
+            asked.append(prompts)
+            return lambda: [Generation([7], [0.0], True, version=options["version"])]
+
+        written = Shares(processes).begun(begin, [[1]], version=3)()
+        assert len(asked) == processes.first
+        return written
+
+    assert by(2, begun) == [[Generation([7], [0.0], True, version=3)]] * 2
     for found in by(2, scores):
         torch.testing.assert_close(found, torch.tensor([2 / 3, 0.0, 0.0]) + 1)

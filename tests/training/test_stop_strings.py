@@ -9,7 +9,7 @@ import torch
 from boresight.errors import TrainingError
 from boresight.models.generate import Generation
 from boresight.objectives.reward_shaping import with_stop_penalty
-from boresight.training.experience import gather_experience, watch_over
+from boresight.training.experience import Rollouts, gather_experience, watch_over
 from boresight.training.invariants import check_responses_end, string_ends
 from boresight.training.ppo import train_ppo
 from boresight.training.reward_scale import RewardScale
@@ -67,7 +67,8 @@ def test_rollout_ends_at_stop_strings_and_they_count_as_a_stop(imitator: Imitato
     policy.model.eval()
     watch = watch_over(config, policy, reference, tiny.LetterShare())
     run = tiny.run_in(tmp_path)
-    got = gather_experience(config, policy, reference, tiny.LetterShare(), UNSCALED, tiny.PROMPTS, run, 0, watch)
+    rollouts = Rollouts(config, policy, tiny.PROMPTS, run)
+    got = gather_experience(config, policy, reference, tiny.LetterShare(), UNSCALED, rollouts, run, 0, watch)
     rollout = got.rollout
     written = [
         tiny.TOKENIZER.decode(ids[mask]) for ids, mask in zip(rollout.input_ids, rollout.response_mask, strict=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from boresight.errors import ServiceError
 from boresight.web.sessions import Session, Sessions, secret_of
 from tests.web.tiny_face import Clock
 
@@ -56,3 +57,10 @@ def test_the_key_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> Non
     assert len(keys) == 1 and len(keys.pop()) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in path.parent.iterdir()] == ["secret"]
+
+
+@pytest.mark.parametrize("key", [b"", b"short"])
+def test_a_key_that_anybody_could_guess_is_refused(tmp_path: Path, key: bytes) -> None:
+    (tmp_path / "secret").write_bytes(key)
+    with pytest.raises(ServiceError, match=rf"secret: holds {len(key)} bytes; expected 32 random ones.*openssl"):
+        secret_of(tmp_path / "secret")

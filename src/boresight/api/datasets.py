@@ -28,6 +28,7 @@ class Data(Result):
 
     @property
     def path(self) -> Path:
+        """The file or folder that was read."""
         return self.inspection.path
 
     @property

@@ -24,6 +24,7 @@ class EnvironmentResult(Result):
 
     @property
     def problems(self) -> Sequence[str]:
+        """What keeps this installation from working, as `boresight doctor-env` tells it; empty where nothing does."""
         return self.found.problems
 
     def to_dict(self) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class WinRates(Result):
 
     @property
     def candidates(self) -> Sequence[dict[str, Any]]:
+        """The block of each candidate, in the order of the files."""
         found: Sequence[dict[str, Any]] = self.figures["files"]
         return found
 

@@ -51,6 +51,7 @@ class Plan(Result):
 
     @property
     def chosen(self) -> Option:
+        """The method to take first; `feasible` says whether it fits."""
         return self.options[0]
 
     @property
@@ -60,6 +61,7 @@ class Plan(Result):
 
     @property
     def method(self) -> str:
+        """Name of the chosen method, as `method=` takes it."""
         return self.chosen.method
 
     def to_dict(self) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def report(run: str | Path | Run, second: str | Path | Run | None = None, *, out
     Of one run it lies in the run's folder; of two in the second's, or at `out`. Rates on it have 95 % intervals over
     prompts (docs/evaluation.md).
 
-    Raises DataError where a folder is no run, StorageError where the page cannot be written.
+    Raises DataError where a folder is no run, StorageError where the page cannot be written. ConfigError for `out` with
+    one run.
     """
     if second is not None:
         return Report(write_comparison(_folder(run), _folder(second), None if out is None else Path(out)))

@@ -51,8 +51,8 @@ def run(
     deterministic kernels, and to `run.threads` threads where that is given, for the whole process. Of several
     `processes` this is the first. `build` makes the stages in place of this process.
 
-    Raises RefusedError where the check finds an error (`check_first=False` runs all the same), and the error of a stage
-    that stops. A gate that does not hold raises nothing: `run.passed` tells.
+    Raises RefusedError where the check finds an error (`check_first=False` runs all the same), ConfigError where `out`
+    is a file, and the error of a stage that stops. A gate that does not hold raises nothing: `run.passed` tells.
     """
     loaded = load_pipeline(pipeline, overrides=overrides, quick=quick)
     folder = default_folder(loaded.name, quick) if out is None else Path(out)

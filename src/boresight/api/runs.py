@@ -32,6 +32,7 @@ class Run(Result):
 
     @property
     def folder(self) -> Path:
+        """Where the run lies, its stages under `stages/`."""
         return self.summary.folder
 
     @property
@@ -61,6 +62,10 @@ class Run(Result):
         return load_model(self.model_folder(stage))
 
     def model_folder(self, stage: str | None = None) -> Path:
+        """The folder of the model that a stage made; of the only stage that made one where none is named.
+
+        Raises DataError where that stage made no model, or several stages did and none is named.
+        """
         made = [name for name in self.stages if (self.folder / "stages" / name / "model").is_dir()]
         if stage is None and len(made) == 1:
             stage = made[0]

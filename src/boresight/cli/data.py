@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from boresight.data.wording import counted
+
 if TYPE_CHECKING:
     from boresight.data.conversion import Conversion
     from boresight.data.refusals import RowsAside
@@ -137,8 +139,8 @@ def conversion_text(conversion: "Conversion", skipped: dict[str, Any]) -> str:
         f"{conversion.out}: {conversion.records:,} {conversion.kind} as {conversion.to}, from {conversion.rows:,} rows "
         f"({conversion.format})"
     ]
-    lines += [f"  lost in {count:,} records: {name}" for name, count in conversion.lost.items()]
-    lines += [f"  left out, {reason}: {count:,} rows" for reason, count in conversion.left_out.items()]
+    lines += [f"  lost in {counted(count, 'record')}: {name}" for name, count in conversion.lost.items()]
+    lines += [f"  left out, {reason}: {counted(count, 'row')}" for reason, count in conversion.left_out.items()]
     lines += [
         f"  column {name}: {count:,} values that JSON has no form for" for name, count in conversion.unkept.items()
     ]
@@ -183,7 +185,7 @@ def progress(every: int = 2000) -> Iterator[Callable[[int], None]]:
 
     def told(count: int) -> None:
         if shown and count % every == 0:
-            print(f"\r{count:,} records", end="", file=sys.stderr, flush=True)
+            print(f"\r{counted(count, 'record')}", end="", file=sys.stderr, flush=True)
 
     yield told
     if shown:

@@ -32,7 +32,11 @@ def command(
     from boresight.pipeline.examples import PIPELINE_FILE, find_example
 
     if quick:
-        print("a smoke test: after so few steps no model is good, and the gate decides nothing", file=sys.stderr)
+        print(
+            "a smoke test: after so few steps no model is good, findings on the way are to be expected, and the gate "
+            "decides nothing",
+            file=sys.stderr,
+        )
     done = run(find_example() / PIPELINE_FILE, out=out, quick=quick)
     print(f"{done}\n{done.report}")
     if not done.passed and not quick:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from boresight.data.wording import counted
+
 if TYPE_CHECKING:
     from boresight.evaluation.probe_items import Given, Probe
 
@@ -101,7 +103,7 @@ def _answers(
     from boresight.models.model_folder import model_folder
     from boresight.training.rollout import response_text
 
-    print(f"{name}: {place} answers {len(asked):,} probes", file=sys.stderr)
+    print(f"{name}: {place} answers {counted(len(asked), 'probe')}", file=sys.stderr)
     answers, left_out = answer_probes(
         model_folder(Path(place)), asked, as_text=response_text, max_new_tokens=max_new_tokens
     )

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from boresight.data.wording import counted
+
 
 def reward(
     model: Annotated[
@@ -70,4 +72,4 @@ def _write_pairs(path: Path) -> None:
 
     pairs = contrast_pairs()
     write_records(path, pairs)
-    print(f"{path}: {len(pairs)} pairs")
+    print(f"{path}: {counted(len(pairs), 'pair')}")

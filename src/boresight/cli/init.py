@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from boresight.data.wording import counted
+
 if TYPE_CHECKING:
     from boresight.migration.translation import Translation
 
@@ -75,7 +77,7 @@ def _example(folder: Path) -> None:
 
     pipeline = copy_example(folder)
     files = sorted({p for stage in pipeline.stages for paths in pipeline.file_inputs(stage).values() for p in paths})
-    print(f"{pipeline.path}  {len(pipeline.stages)} stages")
+    print(f"{pipeline.path}  {counted(len(pipeline.stages), 'stage')}")
     for file in files:
         print(folder / file.relative_to(folder.resolve()))
     print(
@@ -87,7 +89,8 @@ def _example(folder: Path) -> None:
 
 def _tell(found: "Translation", path: Path) -> None:
     stages = found.sections["stages"]
-    print(f"{path}  {len(stages)} stages ({', '.join(stages)}), {len(found.translated)} settings translated")
+    settings = counted(len(found.translated), "setting")
+    print(f"{path}  {counted(len(stages), 'stage')} ({', '.join(stages)}), {settings} translated")
     for title, items in (
         ("without a counterpart, or with a near one alone:", [str(named) for named in found.named]),
         ("differences that no setting tells of:", found.assumed),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from boresight.cli import judge_options as options
+from boresight.data.wording import counted
 
 
 def label(
@@ -93,14 +94,14 @@ def label_text(summary: dict[str, Any], out: Path) -> str:
         "no question was asked, the responses were scored"
         if cost is None
         else (
-            f"{cost['asked']:,} questions asked, {cost['known_before']:,} known before; "
+            f"{counted(cost['asked'], 'question')} asked, {cost['known_before']:,} known before; "
             f"{cost['prompt_tokens']:,} + {cost['completion_tokens']:,} tokens{usd}"
         )
     )
     rubric = f", rubric {summary['rubric']} ({summary['rubric_hash'][:12]})" if "rubric" in summary else ""
     lines = [
-        f"{out}: {summary['pairs']:,} pairs from {summary['comparisons']:,} comparisons "
-        f"({summary['prompts']:,} prompts)",
+        f"{out}: {counted(summary['pairs'], 'pair')} from {counted(summary['comparisons'], 'comparison')} "
+        f"({counted(summary['prompts'], 'prompt')})",
         f"  {summary['ties']:,} ties, {summary['verdict_flips']:,} turned with the order, {summary['failed']:,} failed",
         f"  {asked}",
         f"  judge {summary['judge']}{rubric}",

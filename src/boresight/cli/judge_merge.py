@@ -8,6 +8,7 @@ import typer
 
 from boresight.cli.judge_calibrate import JuryMethod
 from boresight.cli.judge_route import CalibrationFile, Judged
+from boresight.data.wording import counted
 
 
 def merge(
@@ -60,7 +61,7 @@ def merge_text(report: dict[str, Any]) -> str:
     """What the set is made of, and how often the labels of the judge are wrong."""
     share = "" if report["human_share"] is None else f" ({100 * report['human_share']:.1f} %)"
     made_of = f"{report['human']:,} by people{share}, {report['ai']:,} by the judge, of {report['couples']:,} couples"
-    lines = [f"{report['out']}: {report['pairs']:,} pairs, {made_of}"]
+    lines = [f"{report['out']}: {counted(report['pairs'], 'pair')}, {made_of}"]
     if report["left_out"]:
         left = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in report["left_out"].items())
         lines.append(f"  left out: {left}")

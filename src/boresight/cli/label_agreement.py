@@ -8,6 +8,7 @@ import typer
 
 from boresight.cli.eval_agreement import agreement as file_agreement
 from boresight.cli.labelling import AsJson, ProjectName, opened, project_meant
+from boresight.data.wording import counted
 from boresight.tables import table
 
 STORES = (".db", ".sqlite", ".sqlite3")
@@ -63,7 +64,7 @@ def _bias_row(bias: Any) -> dict[str, Any]:
 def _told(result: dict[str, Any]) -> str:
     figures = dict(result["agreement"])
     counts = [figures.pop("pairs"), figures.pop("pairs_rated_twice")]
-    parts = [f"{result['project']}\n  {counts[0]:,} pairs rated, {counts[1]:,} of them by two or more"]
+    parts = [f"{result['project']}\n  {counted(counts[0], 'pair')} rated, {counts[1]:,} of them by two or more"]
     rows = [[name, _share(one and one["value"]), _interval(one)] for name, one in figures.items()]
     parts.append(table(rows, right=(1,)))
     reliability = result["reliability"] or {}

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from boresight.cli.labelling import AsJson, ProjectName, StorePlace, opened, project_meant
+from boresight.data.wording import counted
 
 
 def export(
@@ -58,5 +59,5 @@ def export(
             written[str(votes)] = export_votes(opened_store, meant, votes, names=names)
         if ratings:
             written[str(ratings)] = export_ratings(opened_store, meant, ratings)
-    told = "\n".join(f"{file}: {count:,} records" for file, count in written.items())
+    told = "\n".join(f"{file}: {counted(count, 'record')}" for file, count in written.items())
     print(json.dumps({"written": written}, ensure_ascii=False) if as_json else told)

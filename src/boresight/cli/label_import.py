@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from boresight.cli.labelling import AsJson, need_packages, opened
+from boresight.data.wording import counted
 
 if TYPE_CHECKING:
     from boresight.web.annotation.projects import NewTask
@@ -127,7 +128,7 @@ def _made_urgent(with_tasks: "dict[Path, list[NewTask]]", ensemble: Ensemble) ->
     tasks = [task for found in with_tasks.values() for task in found]
     members = [read_scores(file, tasks) for file in ensemble.files]
     for folder in ensemble.models:
-        print(f"{folder}: scoring the responses of {len(tasks):,} tasks", file=sys.stderr)
+        print(f"{folder}: scoring the responses of {counted(len(tasks), 'task')}", file=sys.stderr)
         members.append(scores_by(_scorer(folder), tasks))
     return {file: with_urgency(found, members) for file, found in with_tasks.items()}
 
@@ -147,8 +148,8 @@ def _text(path: Path) -> str:
 
 
 def _told(result: dict[str, Any]) -> str:
-    lines = [f"{file}: {count:,} tasks added" for file, count in result["added"].items()]
+    lines = [f"{file}: {counted(count, 'task')} added" for file, count in result["added"].items()]
     known = result["tasks"] - sum(result["added"].values())
     if known:
-        lines.append(f"{known:,} tasks were there already")
+        lines.append(f"{counted(known, 'task')} {'was' if known == 1 else 'were'} there already")
     return "\n".join([*lines, f"project {result['project']} in {result['store']}"])

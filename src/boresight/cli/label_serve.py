@@ -24,6 +24,7 @@ from boresight.cli.label_import import read_and_add
 from boresight.cli.label_live import LongestResponse, Model, Responses, Sampling, Temperature, live_maker
 from boresight.cli.labelling import need_packages, opened
 from boresight.cli.web_extra import web_packages
+from boresight.data.wording import counted
 
 if TYPE_CHECKING:
     from boresight.web.annotation.settings import Settings
@@ -103,7 +104,7 @@ def _settings(overlap: str) -> "Settings":
 
 def _import(tasks: Path, place: str, project: str, overlap: str, pairs: bool) -> None:
     result = read_and_add([tasks], place, project, _settings(overlap), pairs)
-    print(f"{result['added'][str(tasks)]:,} tasks added to {project} in {place}", file=sys.stderr)
+    print(f"{counted(result['added'][str(tasks)], 'task')} added to {project} in {place}", file=sys.stderr)
 
 
 def _say(link: str, first: bool) -> None:

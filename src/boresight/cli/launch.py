@@ -1,6 +1,7 @@
-"""`boresight launch`: the same pipeline on a cluster."""
+"""`boresight launch`: the same pipeline by several processes, or on a cluster."""
 
 SUBVERBS = {
+    "torchrun": ("boresight.cli.launch_torchrun", "torchrun", "Run a pipeline by several processes that share it."),
     "ray": ("boresight.cli.launch_ray", "ray", "Run a pipeline with its roles in actors of a Ray cluster."),
     "kubernetes": ("boresight.cli.launch_kubernetes", "kubernetes", "Write and check manifests for Kubernetes."),
 }
@@ -8,10 +9,11 @@ SUBVERBS = {
 
 
 def command() -> None:
-    """The same pipeline on a cluster.
+    """The same pipeline by several processes, or on a cluster.
 
     \b
     Example:
+      boresight launch torchrun pipeline.yaml --processes 2
       boresight launch ray pipeline.yaml --rollouts 2
       boresight launch kubernetes pipeline.yaml --out manifests --image registry.example/boresight:0.1.0
     """

@@ -3,65 +3,65 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
 
 import typer
 
+from boresight.cli import launch_kubernetes_options as o
+from boresight.data.wording import counted
+
 
 def kubernetes(
-    pipeline: Annotated[Path | None, typer.Argument(metavar="PIPELINE", help="Pipeline file.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write: new, empty, or of before.")] = None,
-    check: Annotated[Path | None, typer.Option(metavar="DIR", help="Check this folder instead of writing one.")] = None,
-    image: Annotated[str, typer.Option(metavar="REF", help="Image with a fixed tag, or by digest.")] = "",
-    namespace: Annotated[str, typer.Option(help="Namespace of everything.")] = "boresight",
-    queue: Annotated[str | None, typer.Option(metavar="NAME", help="Kueue's LocalQueue that the job waits in.")] = None,
-    engine: Annotated[Literal["torchrun", "ray"], typer.Option(help="A JobSet, or a RayJob.")] = "torchrun",
-    pods: Annotated[int, typer.Option(min=1, metavar="N", help="Machines that train together.")] = 1,
-    gpus: Annotated[int, typer.Option(min=0, metavar="N", help="GPUs of each.")] = 0,
-    gpu_memory: Annotated[int, typer.Option(min=1, metavar="GIB", help="Memory of each GPU.")] = 80,
-    cpus: Annotated[int, typer.Option(min=1, metavar="N", help="Processors of each.")] = 4,
-    memory: Annotated[int | None, typer.Option(min=1, metavar="GIB", help="Of each.  [default: as planned]")] = None,
-    storage: Annotated[str, typer.Option(metavar="SIZE", help="Of the volume for data, models and runs.")] = "100Gi",
-    storage_class: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Its class; it must take many pods.")
-    ] = None,
-    ray_version: Annotated[str | None, typer.Option(metavar="X.Y.Z", help="Ray in the image.")] = None,
-    reward_model: Annotated[str | None, typer.Option(metavar="PATH", help="Serve this folder of the volume.")] = None,
-    reward_gpus: Annotated[int, typer.Option(min=0, metavar="N", help="GPUs of each replica.")] = 0,
-    reward_replicas: Annotated[str, typer.Option(metavar="MIN:MAX", help="Replicas of the service.")] = "1:4",
-    reward_scale_on: Annotated[Literal["cpu", "held"], typer.Option(help="What the autoscaler looks at.")] = "cpu",
-    crds: Annotated[Path | None, typer.Option(metavar="DIR", help="KubeRay's CRDs, to check a RayJob by.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
+    pipeline: o.PipelineFile = None, out: o.Out = None, check: o.Check = None, image: o.Image = "",
+    namespace: o.Namespace = "boresight", queue: o.Queue = None, engine: o.Engine = "torchrun", pods: o.Pods = 1,
+    rollouts: o.Rollouts = 1, scorers: o.Scorers = 1, gpus: o.Gpus = 0, gpu_memory: o.GpuMemory = 80, cpus: o.Cpus = 4,
+    memory: o.Memory = None, storage: o.Storage = "100Gi", storage_class: o.StorageClass = None,
+    ray_version: o.RayVersion = None, reward_model: o.RewardModel = None, reward_gpus: o.RewardGpus = 0,
+    reward_replicas: o.RewardReplicas = "1:4", reward_scale_on: o.RewardScaleOn = "cpu",
+    annotation: o.AnnotationApp = False, annotation_host: o.AnnotationHost = None,
+    annotation_replicas: o.AnnotationReplicas = None, annotation_storage: o.AnnotationStorage = None,
+    ingress_class: o.IngressClass = None, ingress_namespace: o.IngressNamespace = None,
+    postgres_image: o.PostgresImage = None, database_secret: o.DatabaseSecret = None, crds: o.CRDs = None,
+    overrides: o.Overrides = None, as_json: o.AsJson = False,
+) -> None:  # fmt: skip
     """Write manifests for Kubernetes 1.35, and check them without a cluster.
 
     A folder for `kubectl apply -k`: namespace, volume, the pipeline as a JobSet or a RayJob, and with --reward-model
-    the reward service with its autoscaler. Memory is what the planner says of the stages; what does not fit is refused.
-    Then our own rules are held against what was written, and, where kubernetes-validate is installed, the schemas of
+    the reward service with its autoscaler. --annotation adds the annotation app with its database, or, without a
+    PIPELINE, writes these alone. Memory is what the planner says of the stages; what does not fit is refused. Then our
+    own rules are held against what was written, and, where kubernetes-validate is installed, the schemas of
     Kubernetes. Exit code 1: something was found.
 
     \b
     Example:
       boresight launch kubernetes pipeline.yaml --out manifests --image registry.example/boresight:0.1.0 --gpus 4
+      boresight launch kubernetes pipeline.yaml --out manifests --image registry.example/boresight:0.1.0 --engine ray
+      boresight launch kubernetes --out labels --image registry.example/boresight:0.1.0 --annotation
       boresight launch kubernetes --check manifests
     """
     from boresight.config.load import load_pipeline
     from boresight.errors import PlanError
-    from boresight.launch.kubernetes.cluster import RAY, Cluster, replicas_of
+    from boresight.launch.kubernetes.cluster import RAY, Cluster, annotation_of, replicas_of
     from boresight.launch.kubernetes.render import render, write_manifests
 
+    writes = pipeline is not None or annotation
     folder = check or out
-    if folder is None or (check is None) == (pipeline is None):
-        raise PlanError("give a PIPELINE with --out DIR, or --check DIR alone.")
-    if pipeline is not None:
+    if folder is None or (check is None) != writes or (check and out):
+        raise PlanError("give a PIPELINE (or --annotation, or both) with --out DIR, or --check DIR alone.")
+    app = annotation_of(
+        annotation, host=annotation_host, replicas=annotation_replicas, storage=annotation_storage,
+        ingress_class=ingress_class, ingress_namespace=ingress_namespace, postgres_image=postgres_image,
+        database_secret=database_secret,
+    )  # fmt: skip
+    if writes:
         cluster = Cluster(
-            image=image, namespace=namespace, queue=queue, engine=engine, pods=pods, gpus=gpus, gpu_gib=gpu_memory,
-            cpus=cpus, memory_gib=memory, storage=storage, storage_class=storage_class, ray_version=ray_version or RAY,
-            reward_model=reward_model, reward_gpus=reward_gpus, reward_replicas=replicas_of(reward_replicas),
-            reward_scale_on=reward_scale_on,
+            image=image, namespace=namespace, queue=queue, engine=engine, pods=pods, rollouts=rollouts, scorers=scorers,
+            gpus=gpus, gpu_gib=gpu_memory, cpus=cpus, memory_gib=memory, storage=storage, storage_class=storage_class,
+            ray_version=ray_version or RAY, reward_model=reward_model, reward_gpus=reward_gpus,
+            reward_replicas=replicas_of(reward_replicas), reward_scale_on=reward_scale_on, annotation=app,
         )  # fmt: skip
-        write_manifests(render(load_pipeline(pipeline, overrides or ()), cluster, overrides or ()), folder)
+        changes = overrides or ()
+        loaded = None if pipeline is None else load_pipeline(pipeline, changes)
+        write_manifests(render(loaded, cluster, changes), folder)
     _tell(folder, crds, as_json)
 
 
@@ -82,6 +82,8 @@ def _tell(folder: Path, crds: Path | None, as_json: bool) -> None:
         findings = [finding._asdict() for finding in found]
         print(json.dumps({"folder": str(folder), "files": files, "by_schema": by_schema, "findings": findings}))
     else:
-        print("\n".join([*map(str, found), f"{folder}: {len(files)} files, {len(found)} findings"]))
+        print(
+            "\n".join([*map(str, found), f"{folder}: {counted(len(files), 'file')}, {counted(len(found), 'finding')}"])
+        )
     if found:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ import typer
 def ray(
     pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.")],
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Cluster to join.  [default: one here, for this run]")
+        str | None, typer.Option(metavar="HOST:PORT|auto", help="Cluster; auto: this job's.  [default: one made here]")
     ] = None,
     trainers: Annotated[int, typer.Option(min=1, metavar="N", help="Trainers that divide batches and weights.")] = 1,
     rollouts: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that write responses.")] = 1,

@@ -32,7 +32,7 @@ VERBS = {
     "judge": "AI feedback: a language model compares responses by a rubric.",
     "label": "Human feedback: tasks for annotators, and what they answered.",
     "serve": "A reward model over HTTP.",
-    "launch": "The same pipeline on a cluster.",
+    "launch": "The same pipeline by several processes, or on a cluster.",
     "eval": "Win rates, agreement, a reward model's certificate, probes.",
     "doctor-env": "Versions, devices, and what each extra lacks.",
 }
@@ -47,7 +47,7 @@ QUIET = {
 }
 """What libraries tell of themselves is off unless these are set otherwise; our own messages are not touched."""
 
-RESUMING = ("run", "demo")
+RESUMING = ("run", "demo", "torchrun")
 """Verbs that go on where they were interrupted."""
 
 

@@ -1,37 +1,21 @@
 """`boresight run`: build the stages of a pipeline, report on them, and hold them against the gate."""
 
 import json
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from boresight.cli.completing import pipeline_files, stage_names
+from boresight.cli.run_options import AsJson, Check, From, Only, Out, Overrides, PipelineFile, Quick
 
 
 def command(
-    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.", autocompletion=pipeline_files)],
-    only: Annotated[
-        str | None, typer.Option(metavar="STAGE", help="Run this stage alone.", autocompletion=stage_names)
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="STAGE",
-            help="Build this stage anew, and all that rest on it.",
-            autocompletion=stage_names,
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be given often.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the run.  [default: runs/NAME]")] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A smoke test: apply the file's quick section, into runs/NAME-quick.")
-    ] = False,
-    check: Annotated[bool, typer.Option(help="Look for mistakes before the first stage.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    pipeline: PipelineFile,
+    only: Only = None,
+    start: From = None,
+    overrides: Overrides = None,
+    out: Out = None,
+    quick: Quick = False,
+    check: Check = True,
+    as_json: AsJson = False,
 ) -> None:
     """Run a pipeline file, or go on with a run that was interrupted.
 
@@ -44,12 +28,12 @@ def command(
       boresight run pipeline.yaml
       boresight run pipeline.yaml --set stages.ppo.kl_coefficient=0.1 --out runs/more-kl
       boresight run pipeline.yaml --from scorer      # the reward model anew, and what rests on it
-      torchrun --nproc-per-node 2 -m boresight run pipeline.yaml
+      boresight launch torchrun pipeline.yaml --processes 2
     """
     from boresight.api.pipelines import load_pipeline
     from boresight.api.running import default_folder
     from boresight.api.running import run as run_stages
-    from boresight.launch.torchrun import joined
+    from boresight.launch.torchrun.group import joined
     from boresight.pipeline.run import follow_run
 
     loaded = load_pipeline(pipeline, overrides=overrides or (), quick=quick)

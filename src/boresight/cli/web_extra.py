@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def web_packages() -> Iterator[None]:
-    """Around the imports of a web face: a missing package is told with the extra that holds it."""
+    """Around the imports of a web face: ServiceError for a missing package, with the extra that holds it."""
     from boresight.errors import ServiceError
 
     try:

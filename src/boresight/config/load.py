@@ -98,7 +98,8 @@ def _checked(tree: Tree, overrides: Sequence[str], quick: bool) -> Pipeline:
     findings += [*_check(plain), *_check(small)]
     if findings:
         raise ConfigError([str(finding) for finding in sorted(set(findings))])
-    return Pipeline(tree.path, PipelineSections.model_validate(small.value if quick else plain.value, strict=True))
+    sections = PipelineSections.model_validate(small.value if quick else plain.value, strict=True)
+    return Pipeline(tree.path, sections, quick)
 
 
 def _plain(value: Any) -> Any:

@@ -42,6 +42,8 @@ class Pipeline:
 
     path: Path
     sections: PipelineSections
+    quick: bool = False
+    """Shrunk to a smoke test by the file's `quick` section."""
 
     @property
     def name(self) -> str:
@@ -94,6 +96,7 @@ class Pipeline:
         return [name for name in self.stages if name in needed]
 
     def stage_seed(self, stage: str) -> int:
+        """The seed of a stage: of the run's seed and the stage's name, so that other stages do not move it."""
         return stage_seed(self.seed, stage)
 
     @cached_property

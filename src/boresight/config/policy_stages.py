@@ -102,10 +102,15 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     """Once a minibatch finds the policy further than this from the one that sampled (`policy/approximate_kl`, nats a
     token), neither it nor the rest of the step's minibatches trains the policy (nor, on one trunk, the value head);
     about 0.02 is the habit (Achiam 2018). By default all of them do."""
-    importance_correction: Literal["none", "truncated"] = "none"
+    staleness: NonNegativeInt = 0
+    """Steps that the weights are behind which write a step's responses: step k learns from what the policy after k -
+    `staleness` steps has written (at first: the one it began as). 0 is on-policy. Above 0 the responses of coming steps
+    are written while a step is trained, over Ray (docs/ray.md); one process computes the same, and wins no time."""
+    importance_correction: Literal["none", "truncated"] | None = None
     """truncated: weigh each token's loss (in `rloo` each response's) by its probability under the trainer over that
-    under the sampler, at most `importance_cap`: for samplers whose arithmetic differs (Yao et al. 2025). The gap is
-    logged either way."""
+    under the sampler, at most `importance_cap`: for samplers whose arithmetic differs (Yao et al. 2025) or whose
+    weights are older (Hilton et al. 2021). The gap is logged either way. By default `truncated` with `staleness`,
+    otherwise `none`."""
     importance_cap: PositiveFloat = 2.0
     """Largest of these weights."""
     logged_samples: NonNegativeInt = 4
@@ -133,6 +138,11 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     def scored(self) -> list[RewardSection]:
         """All sources that score a response: those that pay, and those of the canary."""
         return [*reward_parts(self.reward), *([] if self.canary is None else reward_parts(self.canary))]
+
+    @property
+    def correction(self) -> str:
+        """`importance_correction`, or what stands in for it."""
+        return self.importance_correction or ("truncated" if self.staleness else "none")
 
     @property
     def layout(self) -> str:

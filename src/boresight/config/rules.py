@@ -244,6 +244,17 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
         yield Problem(
             ("on_finding",), "adapt_kl, but kl_coefficient is 0, and no multiple of it is more; give it a value"
         )
+    if stage.staleness and stage.importance_correction == "none":
+        yield Problem(
+            ("importance_correction",),
+            f"none, but with staleness {stage.staleness} responses are written by older weights than are trained, and "
+            "their gradient is another one without it; take it out, or say truncated",
+        )
+    if stage.staleness >= stage.steps:
+        yield Problem(
+            ("staleness",),
+            f"{stage.staleness} of {stage.steps} steps: every response would be of the weights at the start; lower it",
+        )
     warmup = getattr(stage, "value_warmup_steps", 0)
     if warmup >= stage.steps:
         yield Problem(

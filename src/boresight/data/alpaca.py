@@ -12,7 +12,8 @@ BETWEEN = "\n\n"  # what stands between an instruction and its input
 
 
 def instruction_prompt(row: Row, where: str, key: str = "instruction") -> Messages:
-    """System message, earlier turns, and the instruction with its input after a blank line."""
+    """System message, earlier turns, and the instruction with its input after a blank line. Raises DataError for a turn
+    of the history that is not two texts."""
     system, given = text_or_none(row, "system", where), text_or_none(row, "input", where)
     messages = [Message("system", system)] if system else []
     for number, turn in enumerate(items_of(row.get("history"), f'{where}: "history"'), start=1):

@@ -31,7 +31,10 @@ def _plain(name: str) -> str:
 
 def prompt_and_responses(data: Mapping[str, Any], where: str, named: tuple[str, ...] = ()) -> tuple[str, list[str]]:
     """The names of the prompt's field and of those of the responses: in the order `named`, if those are fields or have
-    their numbers (a tag txt-2 shows the field text2), otherwise in the order of their numbers."""
+    their numbers (a tag txt-2 shows the field text2), otherwise in the order of their numbers.
+
+    Raises DataError where `named` and the fields do not go together, or there is no prompt or only one response.
+    """
     texts = [name for name, value in data.items() if isinstance(value, str)]
     responses = sorted((name for name in texts if RESPONSE_NAME.fullmatch(_plain(name))), key=_number)
     if named and set(named) <= set(texts):

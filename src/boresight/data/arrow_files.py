@@ -37,7 +37,8 @@ def parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def dataset_rows(path: Path) -> Iterator[Row]:
-    """Rows of a data set folder. One of several splits has to be named: `FOLDER/train`."""
+    """Rows of a data set folder. One of several splits has to be named: `FOLDER/train`. Raises DataError for several
+    splits, and for files that are missing or damaged."""
     if (path / "dataset_dict.json").is_file():
         splits = sorted(str(name) for name in _json(path / "dataset_dict.json").get("splits", []))
         if len(splits) != 1:

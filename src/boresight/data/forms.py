@@ -56,7 +56,7 @@ def list_at(row: Row, key: str, where: str) -> list[Any]:
 
 
 def items_of(value: Any, where: str) -> list[Any]:
-    """The items of a list that may be absent or null."""
+    """The items of a list that may be absent or null; DataError for anything else."""
     if value is not None and not isinstance(value, list):
         raise DataError(f"{where}: found {kind_of(value)}, expected a list. Correct the row, or leave it out.")
     return value or []

@@ -206,7 +206,7 @@ def _flag(value: Any, where: str) -> bool:
 
 
 def probability(value: Any, where: str) -> float:
-    """A number from 0 to 1."""
+    """A number from 0 to 1; DataError for any other."""
     number = _number(value, where)
     if not 0.0 <= number <= 1.0:
         raise DataError(f"{where}: found {number:g}, expected a probability from 0 to 1. Correct the record.")

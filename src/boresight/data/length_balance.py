@@ -122,7 +122,7 @@ class LengthGaps:
         self.ids.append(fingerprint(pair.id))
 
     def excess(self, left: Positions) -> list[int]:
-        """Which of these pairs to leave out; none of them is of equal length."""
+        """Which of the pairs at the positions `left` (n,) to leave out, ascending; none of them is of equal length."""
         gaps, parts = np.asarray(self.gaps, dtype=np.int64), np.asarray(self.parts, dtype=np.int64)
         unequal = left[gaps[left] != 0]
         return sorted(

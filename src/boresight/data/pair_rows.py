@@ -160,7 +160,7 @@ def prompt_messages(value: Any, where: str) -> Messages:
 
 
 def text_cell(row: Row, column: str | None, where: str) -> str:
-    """A cell's text; "" where the column or the value is absent."""
+    """A cell's text; "" where the column or the value is absent. DataError for what is no text."""
     value = row.get(column) if column else None
     if value is not None and not isinstance(value, str):
         raise DataError(f'{where}: "{column}" is {kind_of(value)}, expected a text. Correct the row, or leave it out.')
@@ -202,7 +202,7 @@ def _named_as_ours(row: Row, columns: PairColumns) -> Row:
 
 
 def id_cell(row: Row, column: str | None, where: str, default_id: str) -> str:
-    """A row's id as text, or the default where it has none."""
+    """A row's id as text, or the default where it has none. DataError for what is neither text nor whole number."""
     value = row.get(column) if column else None
     if value is None or value == "":
         return default_id

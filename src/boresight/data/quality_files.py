@@ -146,7 +146,8 @@ def split_files(
     columns: Columns = None,
     groups: Groups = "paraphrases",
 ) -> SplitFiles:
-    """Write one file for each part, and `aside.jsonl` for rows that lie between two parts, into the folder."""
+    """Write one file for each part, and `aside.jsonl` for rows that lie between two parts, into the folder. Raises
+    DataError for a part whose name is no plain word, and for sources that change meanwhile."""
     for name in shares:
         if name == ASIDE or Path(name).name != name or name.startswith("."):
             raise DataError(

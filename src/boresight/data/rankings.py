@@ -78,7 +78,7 @@ def _qa_feedback(row: Row, where: str, default_id: str) -> list[PairRow]:
 
 
 def number_of(value: Any, where: str) -> float:
-    """A number, or a text that is one (UltraFeedback has ratings of both kinds)."""
+    """A number, or a text that is one (UltraFeedback has ratings of both kinds); DataError for NaN and all else."""
     try:
         if not isinstance(value, (bool, int, float, str)) or isinstance(value, bool):
             raise ValueError

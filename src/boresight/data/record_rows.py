@@ -35,7 +35,7 @@ def row_form(path: Path, columns: Collection[str], first: Row) -> str:
 
 
 def row_messages(row: Row, where: str) -> Messages:
-    """The conversation of a row with `messages`, or with `prompt` and perhaps a response."""
+    """The conversation of a row with `messages`, or with `prompt` and perhaps a response; DataError without any."""
     if row.get("messages") is not None:
         messages = messages_from(row["messages"], f'{where}: "messages"')
     elif row.get("prompt") is not None:
@@ -85,7 +85,7 @@ def closed_demonstration(record_id: str, messages: Messages, where: str) -> Demo
 
 
 def prompt_of(row: Row, where: str, record_id: str) -> Prompt:
-    """A row as a prompt: the whole conversation, or what comes before its last answer."""
+    """A row as a prompt: the whole conversation, or what comes before its last answer. DataError where it is empty."""
     messages = row_messages(row, where)
     if messages[-1].role == "assistant":
         messages = messages[:-1]

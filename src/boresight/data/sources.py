@@ -77,6 +77,7 @@ class Source:
         return kept
 
     def unused(self, used: Collection[str]) -> tuple[str, ...]:
+        """Columns met so far that are not among those read."""
         return tuple(name for name in self.columns if name not in used)
 
 

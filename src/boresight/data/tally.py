@@ -27,6 +27,7 @@ class Tally:
     _first_refusal: str = ""
 
     def note(self, reason: str, line: int) -> None:
+        """Count an oddity of a row; the first lines of each reason are kept as examples."""
         self.found[reason] = self.found.get(reason, 0) + 1
         lines = self.examples.setdefault(reason, [])
         if len(lines) < EXAMPLES:

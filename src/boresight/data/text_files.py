@@ -78,7 +78,8 @@ def read_text(path: Path) -> str:
 
 
 def decode(raw: bytes, path: Path, first_line: int) -> str:
-    """Text of UTF-8 bytes that begin on this line; a byte-order mark at the start of the file is left out."""
+    """Text of UTF-8 bytes that begin on this line; a byte-order mark at the start of the file is left out. DataError,
+    with line and byte, where they are not UTF-8."""
     if first_line == 1 and raw.startswith(UTF16_MARKS):
         raise _utf16(path)
     try:

@@ -67,7 +67,7 @@ def words(text: str) -> list[str]:
 
 
 def grams(text: str, size: int) -> list[str]:
-    """The runs of `size` words."""
+    """The runs of `size` words in lower case, as texts."""
     found = words(text)
     return [" ".join(found[i : i + size]) for i in range(len(found) - size + 1)]
 

@@ -74,6 +74,7 @@ class Series:
         return len(self.values)
 
     def finite(self) -> "Series":
+        """The steps at which the value is a number."""
         keep = np.isfinite(self.values)
         return self if keep.all() else Series(self.name, self.steps[keep], self.values[keep], self.source)
 
@@ -142,5 +143,6 @@ class LoggedRun:
         return next((series for name in names if (series := self.get(name)) is not None), None)
 
     def components(self) -> list[Series]:
+        """The parts of the reward that were logged one by one."""
         found = [self.get(name) for name in self.signals if name.startswith(COMPONENT)]
         return [series for series in found if series is not None]

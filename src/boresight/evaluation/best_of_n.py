@@ -60,6 +60,7 @@ def best_of_n(sampled: Sequence[Sampled], *, seed: int = 0) -> dict[str, Any]:
     Score and gold are exact means over all ways to draw n of a prompt's responses without return (the unbiased
     estimator of Nakano et al. 2021, arXiv:2112.09332, appendix I), then over prompts; ci95 is gold's, bootstrapped over
     prompts. peak: the n of the highest gold; falls: gold at the largest n is below that by more than chance, paired.
+    Raises DataError for a response without a score, and for a prompt with one response only.
     """
     groups: dict[str, list[Sampled]] = defaultdict(list)
     for one in sampled:

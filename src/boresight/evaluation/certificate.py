@@ -77,7 +77,7 @@ def within_pair_correlation(score_difference: Array, length_difference: Array) -
 
 
 def accuracy(margin: Array, pairs: Sequence[PreferencePair]) -> dict[str, Any]:
-    """Share of positive margins, zero as a half, with Wilson's interval over prompts."""
+    """Share of positive margins (pairs,), zero as a half, with Wilson's interval over prompts."""
     right = (np.sign(margin) + 1) / 2
     interval = wilson_clustered(right, [pair.prompt for pair in pairs])
     return {"accuracy": interval.value, "ci95": [interval.low, interval.high]}
@@ -86,7 +86,7 @@ def accuracy(margin: Array, pairs: Sequence[PreferencePair]) -> dict[str, Any]:
 def accuracy_by(
     group_of: Callable[[PreferencePair], str], margin: Array, pairs: Sequence[PreferencePair]
 ) -> dict[str, dict[str, Any]]:
-    """Accuracy in each group, by name; pairs whose group is "" are in none."""
+    """Accuracy of margins (pairs,) in each group, by name; pairs whose group is "" are in none."""
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, pair in enumerate(pairs):
         if group := group_of(pair):

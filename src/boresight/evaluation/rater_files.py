@@ -77,7 +77,8 @@ def read_raters(path: Path, columns: Sequence[str] = ()) -> Rated | BothOrders:
 
 
 def read_verdicts(path: Path, ids: Sequence[str]) -> list[str]:
-    """One judge's verdicts on the items of these ids, in their order: PandaLM's files (idx, NAME_result) and alike."""
+    """One judge's verdicts on the items of these ids, in their order: PandaLM's files (idx, NAME_result) and alike.
+    Raises DataError where there is not one column of verdicts, or an item has none."""
     rows = list(iterate_rows(path))
     names = [name for name in rows[0][1] if name.endswith(("_result", "verdict"))] if rows else []
     if len(names) != 1:

@@ -28,7 +28,7 @@ _SUBSETS = frozenset(subset for section in SECTIONS.values() for subset in secti
 
 
 def section_averages(kinds: Sequence[str], margin: NDArray[np.float64]) -> dict[str, Any] | None:
-    """{sections: {name: {n, accuracy}}, score}; None where a kind is no subset of RewardBench.
+    """{sections: {name: {n, accuracy}}, score} of margins (pairs,); None where a kind is no subset of RewardBench.
 
     A section without pairs is left out; the score needs all four and is None otherwise.
     """

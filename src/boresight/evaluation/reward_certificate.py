@@ -48,9 +48,9 @@ def certify_fully(
 ) -> Result:
     """`certify`, the same by parts, and {verdict: {level, reasons}}; level is sound, doubtful or unfit.
 
-    `training` are the pairs that the reward model learnt from, for what length and words alone would get; `more` are
-    blocks that the verdict looks at too: contrast, drift, ensemble, best_of_n. Pairs whose kinds are RewardBench's
-    subsets get its sections (reward_bench). Raises DataError as `certify` does.
+    Scores are (pairs,). `training` are the pairs that the reward model learnt from, for what length and words alone
+    would get; `more` are blocks that the verdict looks at too: contrast, drift, ensemble, best_of_n. Pairs whose kinds
+    are RewardBench's subsets get its sections (reward_bench). Raises DataError as `certify` does.
     """
     block = certify(pairs, chosen_scores, rejected_scores, fit_baselines(training) if training else None)
     margin = np.asarray(chosen_scores, dtype=np.float64) - np.asarray(rejected_scores, dtype=np.float64)
@@ -97,7 +97,7 @@ def verdict(block: Mapping[str, Any]) -> Result:
 
 
 def contrasts(pairs: Sequence[PreferencePair], chosen_scores: ArrayLike, rejected_scores: ArrayLike) -> Result:
-    """Accuracy of each kind of contrast pairs: {n, by_kind: {kind: {n, accuracy, ci95}}}."""
+    """Accuracy of each kind of contrast pairs, from scores (pairs,): {n, by_kind: {kind: {n, accuracy, ci95}}}."""
     margin = np.asarray(chosen_scores, dtype=np.float64) - np.asarray(rejected_scores, dtype=np.float64)
     return {"n": len(pairs), "by_kind": accuracy_by(lambda pair: pair.kind, margin, pairs)}
 

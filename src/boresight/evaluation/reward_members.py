@@ -27,6 +27,7 @@ class Scores(NamedTuple):
 
     @classmethod
     def of(cls, chosen: ArrayLike, rejected: ArrayLike) -> "Scores":
+        """As float64."""
         return cls(np.asarray(chosen, dtype=np.float64), np.asarray(rejected, dtype=np.float64))
 
     @property

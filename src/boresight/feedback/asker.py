@@ -22,7 +22,9 @@ class Asker(Protocol):
         """Where it is asked: an address or a folder."""
         ...
 
-    def ask(self, questions: Sequence[Question]) -> list[Outcome]: ...
+    def ask(self, questions: Sequence[Question]) -> list[Outcome]:
+        """An outcome for each question, in their order: a reply, or why there is none."""
+        ...
 
     def estimate(self, questions: Sequence[Question]) -> Estimate:
         """What `ask` would have to ask. Asks nothing."""

@@ -38,6 +38,7 @@ class Sample(NamedTuple):
     prompts: Sequence[str]
 
     def rows(self, keep: NDArray[np.bool_]) -> "Sample":
+        """Those where `keep` (n,) is True."""
         prompts = [prompt for prompt, kept in zip(self.prompts, keep, strict=True) if kept]
         return Sample(self.p[keep], self.people[keep], self.length[keep], prompts)
 
@@ -74,7 +75,8 @@ def fold_of(prompts: Sequence[str], seed: int) -> NDArray[np.intp]:
 
 
 def calibration_figures(p: Array, sample: Sample) -> dict[str, Any]:
-    """nll in nats, brier, ece (10 bins of the confidence in the likelier response) of probabilities against people."""
+    """nll in nats, brier, ece (10 bins of the confidence in the likelier response) of probabilities `p` (n,) against
+    people."""
     margin = _margin(p)
     return {
         "nll": negative_log_likelihood(margin, sample.people),
@@ -84,7 +86,8 @@ def calibration_figures(p: Array, sample: Sample) -> dict[str, Any]:
 
 
 def reliability(p: Array, sample: Sample) -> list[dict[str, float]]:
-    """Rows {confidence, people, n}: how sure the probabilities are of the likelier response, and what people say."""
+    """Rows {confidence, people, n}: how sure probabilities `p` (n,) are of the likelier response, and what people say
+    of it."""
     table = preference_reliability(_margin(p), sample.people)
     return [{"confidence": row.confidence, "people": row.accuracy, "n": row.n} for row in table]
 

@@ -33,9 +33,13 @@ class CalibrationMap(Protocol):
 
     name: str
 
-    def apply(self, p: Array, length: Array) -> Array: ...
+    def apply(self, p: Array, length: Array) -> Array:
+        """(n,) probabilities of people, from the judge's `p` (n,) and `length` (n,), in characters, of `a` less `b`."""
+        ...
 
-    def as_json(self) -> dict[str, Any]: ...
+    def as_json(self) -> dict[str, Any]:
+        """Name and coefficients; `map_from_json` reads it."""
+        ...
 
 
 class PlattMap:

@@ -87,6 +87,7 @@ class ChatEndpoint:
     """What the limit of a reply is called; some models insist on `max_completion_tokens`, and say so."""
 
     def __post_init__(self) -> None:
+        """Raises JudgeError for a `base_url` that is no address, or holds a secret."""
         parts = urllib.parse.urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise JudgeError(

@@ -65,6 +65,7 @@ class Duel:
     written: int = 0
 
     def reset(self) -> None:
+        """Both sides forget what was said; votes that were written stay."""
         for side in self.sides:
             side.reset()
 

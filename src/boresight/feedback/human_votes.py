@@ -82,7 +82,7 @@ class HumanVotes:
 def read_human_votes(paths: Sequence[Path]) -> HumanVotes:
     """Votes of people from files of preference pairs of any form that is known (docs/data.md), rankings among them.
 
-    A judge's labels are refused: people would be estimated from a machine.
+    Raises DataError for a judge's labels: people would be estimated from a machine.
     """
     pairs: list[PreferencePair] = []
     for path in paths:

@@ -45,7 +45,9 @@ class Verdict:
 class Judge(Protocol):
     """Anything that compares two answers, many comparisons at a time."""
 
-    def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]: ...
+    def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+        """A verdict for each comparison, in their order; one that failed says so in its `failure`."""
+        ...
 
 
 class ToldJudge(Judge, Protocol):

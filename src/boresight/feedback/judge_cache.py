@@ -27,6 +27,7 @@ class JudgeCache:
     """
 
     def __init__(self, path: Path) -> None:
+        """Raises JudgeError for a file that cannot be written or is none of this form."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
@@ -45,6 +46,7 @@ class JudgeCache:
             ) from error
 
     def get(self, key: str) -> Reply | None:
+        """The reply kept under a key; None where there is none."""
         row = self._connection.execute(
             "select reply, finish_reason, prompt_tokens, completion_tokens, counted, expected, mass from replies "
             "where key = ?",
@@ -56,6 +58,7 @@ class JudgeCache:
         return Reply(text, finish_reason, prompt_tokens, completion_tokens, bool(counted), expected, mass)
 
     def put(self, key: str, reply: Reply) -> None:
+        """Keep a reply, in the place of any other under the key."""
         self._connection.execute("insert or replace into replies values (?, ?, ?, ?, ?, ?, ?, ?)", (key, *reply))
 
     def requested(self) -> set[str]:
@@ -63,12 +66,15 @@ class JudgeCache:
         return {row[0] for row in self._connection.execute("select key from requested")}
 
     def mark_requested(self, keys: Iterable[str]) -> None:
+        """Note that these questions are on their way in a batch."""
         self._connection.executemany("insert or ignore into requested values (?)", [(key,) for key in keys])
 
     def clear_requested(self, keys: Iterable[str]) -> None:
+        """Note that these questions are no longer on their way."""
         self._connection.executemany("delete from requested where key = ?", [(key,) for key in keys])
 
     def note_use(self, purpose: str, key: str) -> None:
+        """Note that a purpose took the reply of that key, for `used`."""
         self._connection.execute("insert or ignore into used values (?, ?)", (purpose, key))
 
     def used(self, purpose: str) -> dict[str, Reply]:

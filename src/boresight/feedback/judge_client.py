@@ -77,6 +77,7 @@ class Ledger:
     """Replies whose tokens the endpoint did not count."""
 
     def enter(self, reply: Reply) -> None:
+        """Add the tokens of a reply."""
         self.prompt_tokens += reply.prompt_tokens
         self.completion_tokens += reply.completion_tokens
         self.estimated_counts += not reply.counted

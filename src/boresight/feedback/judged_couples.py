@@ -50,6 +50,7 @@ class JudgedCouple:
 
     @property
     def key(self) -> CoupleKey:
+        """What the couple is known by, whichever answer stands first and whatever space is around them."""
         first, second = sorted((self.a.strip(), self.b.strip()))
         return prompt_key(self.prompt), first, second
 

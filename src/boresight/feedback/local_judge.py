@@ -130,7 +130,7 @@ class LocalJudge:
 def build_local_judge(
     path: Path, cache: JudgeCache, *, template: str = "tokenizer", batch_size: int = 8, device: str = "cpu"
 ) -> LocalJudge:
-    """Load the model in a folder to judge; JudgeError where there is none."""
+    """Load the model in a folder to judge, `batch_size` prompts at a time; JudgeError where there is none."""
     if not path.is_dir():
         raise JudgeError(f"{path}: no folder with a model; expected one that transformers loads. Correct the path.")
     policy = build_frozen_policy(path, template, device=device)

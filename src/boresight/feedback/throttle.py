@@ -52,6 +52,7 @@ class Throttle:
                     return
 
     def succeeded(self) -> None:
+        """Let in more at once: one more after as many answers as are let in (additive increase)."""
         self.limit = min(self._most, self.limit + 1.0 / self.limit)
 
     def overloaded(self, wait: float) -> None:

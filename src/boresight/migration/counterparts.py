@@ -4,7 +4,7 @@ A name that ends in `*` stands for all keys that begin so.
 """
 
 MACHINE = (
-    "how a machine is used, which changes no result; several processes: torchrun --nproc-per-node N -m boresight run "
+    "how a machine is used, which changes no result; several processes: boresight launch torchrun --processes N "
     "(docs/scale.md)"
 )
 KERNEL = "a kernel, which changes the speed and no result; rows are computed without padding here as they are"

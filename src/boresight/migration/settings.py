@@ -119,6 +119,7 @@ class Settings:
         self.named.append(Named(key, value, reason))
 
     def fault(self, path: KeyPath, found: Any, expected: str) -> None:
+        """Note a value that cannot stand; `finish` raises them all at once, in the order of their lines."""
         line = self._lines.get(path, 1)
         message = f"{self.path}:{line}: {dotted(path)}: found {show(found)}; expected {expected}"
         self._problems.append((line, message))

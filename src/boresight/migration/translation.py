@@ -43,7 +43,10 @@ class Translation:
 def translation(
     settings: Settings, tool: str, sections: dict[str, Any], assumed: list[str], files: list[DataFile]
 ) -> Translation:
-    """The result, once `settings.finish` has named the rest; what was written is checked against the schema."""
+    """The result, once `settings.finish` has named the rest.
+
+    Raises ConfigError, with the file, where what was written does not hold against the schema.
+    """
     try:
         PipelineSections.model_validate(sections, strict=True)
     except ValidationError as error:

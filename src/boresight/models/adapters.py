@@ -108,6 +108,7 @@ class Adapter:
         return {key.removeprefix(SAVED_PREFIX): tensor for key, tensor in saved.items()}
 
     def weights(self, name: str) -> "AdapterWeights":
+        """The numbers of the adapter of that name, by themselves."""
         return AdapterWeights(dict(self._layers()), name)
 
     def is_nothing(self, name: str) -> bool:

@@ -111,14 +111,14 @@ class TrunkValue:
     def logps_and_values(
         self, input_ids: Tensor, response_mask: Tensor, **options: bool | float
     ) -> tuple[ResponseLogps, Tensor]:
-        """The policy's log-probabilities and, as `ValueModel.predict`, the values of the states that they were taken
-        in; with gradient."""
+        """The policy's log-probabilities of (rows, tokens) and, as `ValueModel.predict`, the values of the states that
+        they were taken in, (rows, response tokens); with gradient."""
         now = self._policy.logps(input_ids, response_mask, with_states=True, **options)
         assert now.states is not None
         return now, to_left_edge(scalars(self.trained, now.states), now.mask)
 
     def predict(self, input_ids: Tensor, response_mask: Tensor) -> Tensor:
-        """As `ValueModel.predict`."""
+        """As `ValueModel.predict`: (rows, tokens) -> (rows, response tokens)."""
         wanted, body = predicting(response_mask), self._policy.model.base_model
         parts = slices_at_once(input_ids, response_mask)
         values = torch.cat([scalars(self.trained, hidden_states(body, input_ids[p], wanted[p])) for p in parts])

@@ -32,6 +32,7 @@ class Conversation:
         self._max_new_tokens = max_new_tokens
 
     def reset(self) -> None:
+        """Forget what was said."""
         self.messages = ()
 
     def ask(self, text: str, show: Callable[[str], None]) -> Reply:

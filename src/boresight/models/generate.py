@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from boresight.errors import DataError
@@ -26,6 +27,8 @@ class Generation:
     token_ids: list[int]
     logps: list[float]
     stopped: bool
+    version: int = 0
+    """Steps that the weights which wrote it had been trained."""
 
 
 @torch.no_grad()
@@ -36,7 +39,7 @@ def generate(
     temperatures: Sequence[float],
     max_new_tokens: int | Sequence[int],
     stop_token_ids: Sequence[int],
-    generator: torch.Generator,
+    generator: torch.Generator | Tensor,
     batch_size: int,
     stop_strings: Sequence[str] = (),
     tokenizer: PreTrainedTokenizerBase | None = None,
@@ -46,12 +49,12 @@ def generate(
 
     `temperatures` has one value a prompt, 0 is greedy; `max_new_tokens` is one limit for all or one for each. Responses
     are written `batch_size` at a time, short prompts first, and equal prompts are computed once. `on_finished` is told
-    how many more are done. Raises DataError where a prompt is empty or leaves no room for the response.
+    how many more are done. In place of the generator its numbers may be given (`draws`). Raises DataError where a
+    prompt is empty or leaves no room for the response.
     """
     limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else list(max_new_tokens)
     _check_room(model, prompts, limits)
-    # Drawn in the order of the prompts, on the CPU whatever the model is on.
-    uniforms = torch.rand(len(prompts), max(limits, default=0), generator=generator)
+    uniforms = draws(limits, generator)
     requests = [
         Request(tuple(prompt), temperature, row, limit)
         for prompt, temperature, row, limit in zip(prompts, temperatures, uniforms, limits, strict=True)
@@ -74,6 +77,14 @@ def generate(
     finally:
         model.train(was_training)
     return [Generation(request.token_ids, request.logps, request.stopped) for request in requests]
+
+
+def draws(limits: Sequence[int], generator: torch.Generator | Tensor) -> Tensor:
+    """(prompts, longest limit) uniform numbers, a row for each response, on the CPU whatever the model is on; those
+    that have been drawn already are given back."""
+    if isinstance(generator, Tensor):
+        return generator
+    return torch.rand(len(limits), max(limits, default=0), generator=generator)
 
 
 def _check_room(model: PreTrainedModel, prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> None:

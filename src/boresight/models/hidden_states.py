@@ -61,8 +61,9 @@ def _last_hidden_state(body: PreTrainedModel, arguments: dict[str, Any]) -> Tens
 
 
 def slices_at_once(input_ids: Tensor, response_mask: Tensor) -> list[slice]:
-    """Which rows to compute together: all where a gradient is wanted, since the caller has cut his batch to fit, and
-    otherwise about TOKENS_AT_ONCE tokens' worth, so that a large batch takes the memory and cache of a small one.
+    """Which rows of (rows, tokens) to compute together: all where a gradient is wanted, since the caller has cut his
+    batch to fit, and otherwise about TOKENS_AT_ONCE tokens' worth, so that a large batch takes the memory and cache of
+    a small one.
 
     Neighbours with equal prompts stay together, whatever their number: they share the computation of it.
     """

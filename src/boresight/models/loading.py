@@ -47,7 +47,7 @@ def load_causal_lm(path: str | Path, **options: Any) -> PreTrainedModel:
 
 
 def load_reward_model(path: str | Path) -> PreTrainedModel:
-    """A reward model: `AutoModelForSequenceClassification` with exactly one label."""
+    """A reward model: `AutoModelForSequenceClassification`; ModelError unless it has exactly one label."""
     config = _from_pretrained(AutoConfig.from_pretrained, path, "a model config")
     if config.num_labels != 1:
         raise ModelError(
@@ -82,7 +82,8 @@ def start_reward_model(path: str | Path, seed: int, **options: Any) -> PreTraine
 
 
 def scalar_head(model: PreTrainedModel) -> nn.Linear:
-    """The one-output head of a sequence classifier, whatever its family calls it; with adapters, the trained copy."""
+    """The one-output head of a sequence classifier, whatever its family calls it; with adapters, the trained copy.
+    ModelError unless there is exactly one."""
     heads = [
         module
         for name, module in model.named_modules()

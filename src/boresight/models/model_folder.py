@@ -10,7 +10,8 @@ CLASSIFIER = "ForSequenceClassification"
 
 
 def model_folder(path: Path) -> Path:
-    """The folder of the model itself: the one given, or `model` in the folder of a stage."""
+    """The folder of the model itself: the one given, or `model` in the folder of a stage. ModelError where neither
+    holds one."""
     for folder in (path, path / "model"):
         if holds_model(folder):
             return folder

@@ -22,7 +22,7 @@ def arithmetic(dtype: str, device: str) -> AbstractContextManager[object]:
 
 
 def widened(numbers: Tensor) -> Tensor:
-    """The same in float32 at least."""
+    """The same, of any shape, in float32 at least."""
     return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 

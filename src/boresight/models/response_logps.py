@@ -39,7 +39,8 @@ def response_logps(
 
     `input_ids` and `response_mask` are (rows, tokens), right-padded; `response_mask` is True at the tokens whose
     probability counts (never at the first of a row, which nothing precedes). Float32 whatever the model's dtype. The
-    states are those that the tokens were predicted from, for another head to read.
+    states are those that the tokens were predicted from, for another head to read. Raises ModelError for states of a
+    model that does not tell its last ones.
     """
     logps: list[Tensor] = []
     entropies: list[Tensor] = []

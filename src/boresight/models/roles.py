@@ -4,6 +4,7 @@ stays in eval mode and runs without gradient, so it cannot reach an optimizer by
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +62,10 @@ class Policy:
         self.trained: nn.Module = model if adapter is None else adapter.weights(OWN)
         self.sampler: Callable[..., list[Generation]] | None = None
         """Who writes responses in place of our own decoder."""
+        self.begin_elsewhere: Callable[..., Callable[[], list[Generation]]] | None = None
+        """Who begins to write them without being waited for."""
+        self.version = 0
+        """Steps that it has been trained, as its loop says."""
 
     @property
     def device(self) -> torch.device:
@@ -69,7 +74,7 @@ class Policy:
         return device
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
-        """Response log-probabilities with gradient; see `boresight.models.response_logps`."""
+        """Response log-probabilities of (rows, tokens) with gradient; see `boresight.models.response_logps`."""
         return response_logps(self.model, input_ids, response_mask, **options)  # type: ignore[arg-type]
 
     def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
@@ -77,6 +82,14 @@ class Policy:
         if self.sampler is not None:
             return self.sampler(prompts, **options)
         return generate(self.model, prompts, **options)
+
+    def begin(self, prompts: Sequence[Sequence[int]], **options: Any) -> Callable[[], list[Generation]]:
+        """What `generate` gives with the weights as they are now, to be had later, each with their version. Who writes
+        elsewhere is at it meanwhile; here it is done at once."""
+        if self.begin_elsewhere is not None:
+            return self.begin_elsewhere(prompts, **options)
+        written = [replace(one, version=self.version) for one in self.generate(prompts, **options)]
+        return lambda: written
 
     def parameters(self) -> Iterator[Parameter]:
         return iter(self.model.parameters())
@@ -98,7 +111,7 @@ class FrozenPolicy:
 
     @torch.no_grad()
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
-        """Response log-probabilities without gradient."""
+        """Response log-probabilities of (rows, tokens) without gradient."""
         return response_logps(self.model, input_ids, response_mask, **options)  # type: ignore[arg-type]
 
     def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
@@ -120,7 +133,7 @@ class UnadaptedPolicy(FrozenPolicy):
         self._adapter = adapter
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
-        """Response log-probabilities with the adapter switched off, without gradient."""
+        """Response log-probabilities of (rows, tokens) with the adapter switched off, without gradient."""
         with self._adapter.off():
             return super().logps(input_ids, response_mask, **options)
 
@@ -143,7 +156,7 @@ class StartingPolicy(FrozenPolicy):
         self.chat = policy.chat
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
-        """Response log-probabilities in eval mode, without gradient; the policy keeps its mode."""
+        """Response log-probabilities of (rows, tokens) in eval mode, without gradient; the policy keeps its mode."""
         was_training = self.model.training
         self.model.eval()
         try:

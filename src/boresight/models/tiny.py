@@ -51,7 +51,8 @@ def build_llama(
     initializer_range: float,
     seed: int,
 ) -> LlamaForCausalLM:
-    """A Llama-architecture model with random weights (tied embeddings) for this tokenizer, the same for one seed."""
+    """A Llama-architecture model with random weights (tied embeddings) for this tokenizer, the same for one seed; sizes
+    are dimensions, `context_length` is in tokens."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden_size,

@@ -80,7 +80,8 @@ def last_token(mask: Tensor) -> Tensor:
 
 
 def explained_variance(*, value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """1 - Var(target - value) / Var(target) over all tokens that count, a detached scalar.
+    """1 - Var(target - value) / Var(target) over all tokens that count, a detached scalar; by definition R^2 with the
+    mean of the error taken out.
 
     1 is a perfect value model, 0 one that knows no more than the mean, below 0 worse than that. NaN where the target
     does not vary, since there is then nothing to explain. A constant offset of the values does not show here.

@@ -20,7 +20,7 @@ def require_same_shape(**tensors: Tensor | None) -> None:
 
 
 def require_mask(mask: Tensor, **tensors: Tensor | None) -> None:
-    """Raise ValueError unless `mask` is boolean (True: this element counts) and shaped like the tensors."""
+    """Raise ValueError unless `mask` is boolean (True: this element counts) and of the shape of the tensors."""
     if mask.dtype != torch.bool:
         raise ValueError(f"mask has dtype {mask.dtype}; expected torch.bool with True where an element counts")
     require_same_shape(**tensors, mask=mask)

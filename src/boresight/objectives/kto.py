@@ -42,11 +42,11 @@ def kto_loss(
 
 
 def kto_baseline(*, policy_logp_sum: Tensor, reference_logp_sum: Tensor) -> Tensor:
-    """The reference point z, a scalar in nats: the mean log-ratio of responses to prompts that are not theirs, at
-    least 0.
+    """The reference point z, a scalar in nats: the mean log-ratio of responses to prompts that are not theirs, at least
+    0.
 
-    It stands for the KL of policy and reference without sampling from the policy (section 4.1 of the paper): biased,
-    but cheap. Shapes: (responses,), over the whole batch; no gradient. 0 without any response.
+    It stands for the KL of policy and reference without sampling from the policy (Ethayarajh et al. 2024, section 4.1):
+    biased, but cheap. Shapes: (responses,), over the whole batch; no gradient. 0 without any response.
     """
     ratio = at_least_float32(policy_logp_sum).detach() - at_least_float32(reference_logp_sum).detach()
     return (ratio.sum() / max(1, len(ratio))).clamp(min=0.0)

@@ -17,14 +17,14 @@ LOG_2 = math.log(2.0)
 
 
 def token_logps(logits: Tensor, targets: Tensor, *, temperature: float = 1.0, mask: Tensor | None = None) -> Tensor:
-    """Log-probability of each target token at a sampling temperature.
+    """Log-probability of each target token at a sampling temperature: by definition the log of the softmax.
 
         logp = z_target - logsumexp(z)    with z = logits / temperature
 
     Shapes: logits (..., vocabulary), targets and the result (...). Logits at a position predict the target at the same
-    position; shifting by one is the caller's. Where a mask (...) is given and False, neither logits nor target are
-    read and the result is 0; without one every target must be a token id. A policy sampled at a temperature must be
-    scored at it too, or the KL that is measured is not the KL of what was sampled.
+    position; shifting by one is the caller's. Where a mask (...) is given and False, neither logits nor target are read
+    and the result is 0; without one every target must be a token id. A policy sampled at a temperature must be scored
+    at it too, or the KL that is measured is not the KL of what was sampled.
     """
     if targets.shape != logits.shape[:-1]:
         raise ValueError(
@@ -41,7 +41,7 @@ def token_logps(logits: Tensor, targets: Tensor, *, temperature: float = 1.0, ma
 
 
 def entropy(logits: Tensor, *, temperature: float = 1.0, mask: Tensor | None = None) -> Tensor:
-    """Entropy of the next-token distribution, -sum p log p, in nats.
+    """Entropy of the next-token distribution (Shannon 1948), -sum p log p, in nats.
 
     Shapes: logits (..., vocabulary), mask and the result (...). Tokens ruled out by a logit of -inf add nothing; the
     result is 0 where a given mask is False.
@@ -65,12 +65,14 @@ def scaled_logits(logits: Tensor, *, temperature: float, mask: Tensor | None) ->
 
 
 def logp_sum(logp: Tensor, mask: Tensor) -> Tensor:
-    """Log-probability of whole responses: (responses, tokens) -> (responses,), nats a response."""
+    """Log-probability of whole responses, by definition the sum: (responses, tokens) -> (responses,), nats a
+    response."""
     return masked_sum(logp, mask, -1)
 
 
 def logp_mean(logp: Tensor, mask: Tensor) -> Tensor:
-    """Mean over each response's tokens: (responses, tokens) -> (responses,), nats a token; NaN without a token."""
+    """By definition the mean over each response's tokens: (responses, tokens) -> (responses,), nats a token; NaN
+    without a token."""
     return masked_mean(logp, mask, -1)
 
 

@@ -1,7 +1,8 @@
 """Sums, means and whitening over the elements that count.
 
 A mask is boolean and True where an element counts. What stands where it is False, NaN included, changes neither a
-result nor a gradient: values are replaced before any arithmetic touches them. Results are float32 at least.
+result nor a gradient: values are replaced before any arithmetic touches them. Results are float32 at least. Sum, mean
+and variance are what they are by definition.
 """
 
 import torch
@@ -37,7 +38,8 @@ def masked_variance(values: Tensor, mask: Tensor, *, unbiased: bool = False) -> 
 def masked_whiten(
     values: Tensor, mask: Tensor, *, shift_mean: bool, unbiased: bool = False, epsilon: float = 1e-8
 ) -> Tensor:
-    """Values scaled to variance 1 and, where `shift_mean`, moved to mean 0; otherwise they keep their mean.
+    """Values of any shape, scaled to variance 1 and, where `shift_mean`, moved to mean 0; otherwise they keep their
+    mean.
 
         w = (x - mean) / sqrt(variance + epsilon)  [+ mean, unless shift_mean]
 

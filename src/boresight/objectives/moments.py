@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Moments(NamedTuple):
-    """Of all numbers so far: how many, their mean, and the sum of squared differences from it."""
+    """Of all numbers so far: how many, their mean, and the sum of squared differences from it; all by definition."""
 
     total: int
     mean: float
@@ -20,7 +20,7 @@ class Moments(NamedTuple):
 
 
 def moments_of(values: Tensor) -> Moments:
-    """Of the elements of a tensor, in float64."""
+    """Of the elements of a tensor of any shape, in float64; mean and squares by definition."""
     values = values.detach().double()
     if not values.numel():
         return Moments(0, 0.0, 0.0)

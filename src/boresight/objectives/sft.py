@@ -6,7 +6,7 @@ from boresight.objectives.masking import fill_masked
 
 
 def sft_loss(*, logp: Tensor, mask: Tensor) -> Tensor:
-    """Negative log-likelihood of each response token, in nats.
+    """Negative log-likelihood of each response token, in nats: Radford et al. 2018 (GPT), eq. 1, on the response alone.
 
         loss_t = -log policy(y_t | x, y_<t)    where the mask is True, else 0
 

@@ -76,9 +76,11 @@ class RunFolder:
         self.root = root
 
     def stage(self, name: str) -> Path:
+        """The folder of a stage that is built."""
         return self.root / "stages" / name
 
     def partial(self, name: str) -> Path:
+        """The folder of a stage that is being built; renamed when it is done."""
         return self.root / "stages" / f"{name}.partial"
 
     def built_key(self, name: str) -> str | None:

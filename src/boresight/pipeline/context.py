@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from boresight.config.pipeline import Pipeline
-from boresight.config.sections import Stage
+from boresight.config.sections import LoRASection, Stage
 from boresight.data.refusals import RowsAside
 from boresight.models.generate import Generation
 from boresight.models.roles import FrozenPolicy, Policy, RewardModel
@@ -24,13 +24,19 @@ BASE_MODEL = "base_model"
 class RemoteRoles(Protocol):
     """Where roles of a policy stage are when they are not in this process; `path` is the folder of a model."""
 
-    def sampler(self, stage: str, path: str, template: str, policy: Policy) -> Callable[..., list[Generation]]:
-        """Who writes the responses of `policy`, which starts as the model in the folder."""
+    def begin_rollouts(
+        self, stage: str, path: str, template: str, lora: LoRASection | None, policy: Policy
+    ) -> Callable[..., Callable[[], list[Generation]]]:
+        """Who begins to write responses of `policy`, which starts as the model in the folder, with `lora` adapters."""
         ...
 
-    def reference(self, stage: str, path: str, template: str) -> FrozenPolicy: ...
+    def reference(self, stage: str, path: str, template: str) -> FrozenPolicy:
+        """The frozen model in the folder, with the chat template named."""
+        ...
 
-    def reward_model(self, stage: str, path: str) -> RewardModel: ...
+    def reward_model(self, stage: str, path: str) -> RewardModel:
+        """The reward model in the folder."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class StageContext:
         return self.pipeline.sections.model.chat_template if reference == BASE_MODEL else "tokenizer"
 
     def stage_file(self, reference: str, name: str) -> Path:
+        """A file in the folder of a stage that this one refers to."""
         return self.runs.stage(reference) / name
 
     def run(self) -> Run:

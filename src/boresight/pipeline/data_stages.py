@@ -79,7 +79,7 @@ def sample(context: StageContext, config: SampleStage) -> Result:
 
 
 def ai_labels(context: StageContext, config: AILabelsStage) -> Result:
-    """The stage `ai_labels`: pairs from sampled responses, chosen by a judge."""
+    """The stage `ai_labels`: pairs from sampled responses, chosen by a judge. DataError where no pair comes out."""
     responses = read_records(context.stage_file(config.responses, RESPONSES), Response)
     labels, judge, figures = _label(context, config, responses)
     couples = [couple_of(one) for one in labels.compared]
@@ -192,7 +192,7 @@ def _reasons(figures: Result) -> str:
 
 
 def preferences(context: StageContext, config: PreferencesStage) -> Result:
-    """The stage `preferences`: sources joined, checked, filtered and split by prompt."""
+    """The stage `preferences`: sources joined, checked, filtered, split by prompt. DataError where no pair is left."""
     read: dict[str, int] = {}
     dropped: Counter[str] = Counter()
     sources: list[list[PreferencePair]] = []

@@ -48,6 +48,7 @@ class Source:
 
     @property
     def tokenizer(self) -> Path:
+        """The folder that the tokenizer is taken from: the model's, or the adapter's where there is none."""
         folder = self.model or self.adapter
         assert folder is not None
         return folder

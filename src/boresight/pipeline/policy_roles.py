@@ -4,7 +4,7 @@ Which of them share a base is read off the pipeline: a reward model that a stage
 the policy starts from, or of the model that the policy's own adapter stands on, loads straight into the policy's base.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from boresight.models.backbone import (
     value_model_on,
     with_room_for_a_value_model,
 )
-from boresight.models.generate import Generation, generate
+from boresight.models.generate import generate
 from boresight.models.loading import chat_format, default_device, load_tokenizer
 from boresight.models.offload import OffloadedPolicy, OffloadedRewardModel
 from boresight.models.roles import (
@@ -65,12 +65,12 @@ def load_policy_roles(context: StageContext, config: PolicyStage, prompts: Seque
         policy.sampler = vllm_sampler(config.sampler, policy)
         said["sampler"] = f"vLLM at {config.sampler.url}"
     if context.remote is not None:
-        policy.sampler = context.remote.sampler(
-            context.identity.key, context.model_path(base), context.chat_template(base), policy
+        policy.begin_elsewhere = context.remote.begin_rollouts(
+            context.identity.key, context.model_path(base), context.chat_template(base), config.lora, policy
         )
         said["sampler"] = "actors of their own"
     if context.processes.count > 1:
-        policy.sampler = _divided(context, policy)
+        _divide_rollouts(context, policy)
     if policy.adapter is not None and base != config.policy:
         policy.adapter.load(context.stage_file(config.policy, "adapter"))
         said["policy"] = f"goes on with the adapter of {config.policy} on {base}"
@@ -106,11 +106,12 @@ def spread_shared_models(context: StageContext, roles: PolicyRoles, value: Value
         processes.shard_head(value.model.head)
 
 
-def _divided(context: StageContext, policy: Policy) -> Callable[..., list[Generation]]:
+def _divide_rollouts(context: StageContext, policy: Policy) -> None:
     """Who writes the responses of a policy that all processes have parts of: each its share; actors for the first."""
-    remote = policy.sampler
-    shares = Shares(context.processes, policy.model, first_alone=remote is not None)
-    return partial(shares.generations, remote or partial(generate, policy.model))
+    shares = Shares(context.processes, policy.model)
+    policy.sampler = partial(shares.generations, partial(generate, policy.model))
+    if policy.begin_elsewhere is not None:
+        policy.begin_elsewhere = partial(shares.begun, policy.begin_elsewhere)
 
 
 def vllm_sampler(section: VLLMSection, policy: Policy) -> VLLMSampler:

@@ -64,6 +64,8 @@ class RunRecord:
     seed: int
     stages: tuple[StageRecord, ...]
     cost_per_hour: float | None = None
+    quick: bool = False
+    """A smoke test: its stages had a few steps each."""
 
     def finished(self, *kinds: str) -> list[StageRecord]:
         """Finished stages of these kinds (of all kinds where none is given), in the order of the run."""
@@ -93,6 +95,7 @@ def read_run(run_folder: Path) -> RunRecord:
         seed=int(content["seed"]),
         stages=_without_outdated(stages, RunFolder(run_folder)),
         cost_per_hour=content.get("cost_per_hour"),
+        quick=bool(content.get("quick")),
     )
 
 

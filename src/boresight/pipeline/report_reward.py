@@ -118,7 +118,9 @@ def _calibration_figure(stage: StageRecord, sets: Sequence[tuple[str, Json]]) ->
     ]
     caption = Markup(
         "Of the pairs on which {} was this confident, the share that it ordered as preferred. On the diagonal its "
-        "confidence can be taken at its word; dots grow with the number of pairs."
+        "confidence can be taken at its word; dots grow with the number of pairs. Expected calibration error: the mean "
+        "distance from the diagonal. Best temperature: what score differences are divided by to lie nearest to it. "
+        "Brier score and log-likelihood are 0 for a model that is always sure and right, 0.25 and 0.693 for a coin."
     )
     return Figure(
         chart,

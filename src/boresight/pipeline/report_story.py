@@ -270,9 +270,10 @@ def _change_chapter(run: RunRecord, evaluation: StageRecord) -> Chapter:
         bound = bounds.get(measure)
         groups.append(IntervalGroup(rows=rows, title=sentence(plain(measure)), bound=bound.value if bound else None))
     chart = interval_chart(f"changes-{evaluation.name}", f"Measures of {', '.join(models)}", groups)
-    caption = Markup("Measures before ({}) and after; bars are 95% intervals{}.").format(
-        model_name(baseline), ", dashes the gate's bounds" if bounds else ""
-    )
+    caption = Markup(
+        "Measures before ({}) and after; bars are 95% intervals{}. A measure is the share of responses that meet the "
+        "rule of its name, over the prompts that have such a rule."
+    ).format(model_name(baseline), ", dashes the gate's bounds" if bounds else "")
     legend = [(series.get(name, 0), name) for name in models]
     moved, worse = _change_sentences(run, evaluation)
     intro = Markup("Measures whose 95% interval no longer meets that of {}:").format(model_name(baseline))

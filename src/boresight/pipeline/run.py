@@ -1,6 +1,5 @@
 """Runs a pipeline: stages in order, finished ones skipped, interrupted ones resumed."""
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from boresight.errors import ConfigError
 from boresight.models.loading import default_device
 from boresight.models.precision import arithmetic
 from boresight.pipeline import data_stages, evaluation_stages, policy_stages, training_stages
+from boresight.pipeline.anew import Anew
 from boresight.pipeline.artifacts import RunFolder, remove_half_written
 from boresight.pipeline.context import RemoteRoles, StageContext, identify
 from boresight.pipeline.out_of_memory import memory_told
@@ -71,6 +71,7 @@ def run_pipeline(
     *,
     only: str | None = None,
     start: str | None = None,
+    begun: Path | None = None,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     processes: Processes = ALONE,
     remote: RemoteRoles | None = None,
@@ -78,6 +79,7 @@ def run_pipeline(
     """Build every stage that is not built already, in `out`.
 
     `only`: this stage alone; what it needs must be built. `start`: this stage and all that rest on it are built anew.
+    `begun`: a file that keeps how far that has come, so that a later call with the same file goes on with it.
     Of several `processes` this is the first; the others `follow_run` meanwhile. Roles of policy stages may be `remote`.
     Raises ConfigError for an unknown stage name or where `only` lacks an input.
     """
@@ -85,14 +87,16 @@ def run_pipeline(
     prepare_torch(pipeline)
     runs = RunFolder(out)
     names = _chosen(pipeline, runs, only)
-    anew = _resting_on(pipeline, start) if start is not None else set()
+    anew = Anew(_resting_on(pipeline, start) if start is not None else set(), begun)
     remove_half_written(out.glob(".*"))
     write_text(out / "pipeline.yaml", pipeline.to_yaml())
     built, reused = [], []
     for number, name in enumerate(names, 1):
         say_stage = partial(_say_stage, say, f"[{number}/{len(names)}] {name} ({pipeline.stages[name].kind})")
+        anew.begin(name, runs)
         if build_stage(name, pipeline, runs, anew=name in anew, say=say_stage, processes=processes, remote=remote):
             built.append(name)
+            anew.done(name)
         else:
             reused.append(name)
         write_summary(pipeline, runs)
@@ -132,7 +136,7 @@ def build_stage(
     processes: Processes = ALONE,
     remote: RemoteRoles | None = None,
 ) -> bool:
-    """Build one stage; False where an equal artifact stands already."""
+    """Build one stage; False where an equal artifact stands already, unless it is to be built `anew`."""
     identity = identify(name, pipeline, runs)
     if not anew:
         if runs.built_key(name) == identity.key:
@@ -144,8 +148,6 @@ def build_stage(
         if runs.restore(name, identity.key):
             say("already built, taken back from superseded/")
             return False
-    elif runs.partial(name).exists():
-        shutil.rmtree(runs.partial(name))
     resumed = runs.partial(name).exists()
     folder = runs.open(identity)
     say("resuming" if resumed else "building")
@@ -195,6 +197,8 @@ def write_summary(pipeline: Pipeline, runs: RunFolder) -> None:
     summary = {"name": pipeline.name, "seed": pipeline.seed, "stages": stages}
     if pipeline.sections.run.cost_per_hour is not None:
         summary["cost_per_hour"] = pipeline.sections.run.cost_per_hour
+    if pipeline.quick:
+        summary["quick"] = True
     write_json(runs.root / "run.json", summary)
 
 
@@ -205,7 +209,7 @@ def _say_stage(say: Callable[[str], None], title: str, text: str) -> None:
 def _chosen(pipeline: Pipeline, runs: RunFolder, only: str | None) -> Sequence[str]:
     if only is None:
         return list(pipeline.stages)
-    _require_stage(pipeline, only, "--only")
+    require_stage(pipeline, only, "--only")
     missing = [name for name in pipeline.stage_inputs(only) if runs.built_key(name) is None]
     if missing:
         raise ConfigError(
@@ -216,11 +220,12 @@ def _chosen(pipeline: Pipeline, runs: RunFolder, only: str | None) -> Sequence[s
 
 
 def _resting_on(pipeline: Pipeline, start: str) -> set[str]:
-    _require_stage(pipeline, start, "--from")
+    require_stage(pipeline, start, "--from")
     return {name for name in pipeline.stages if name == start or start in pipeline.ancestors(name)}
 
 
-def _require_stage(pipeline: Pipeline, name: str, option: str) -> None:
+def require_stage(pipeline: Pipeline, name: str, option: str) -> None:
+    """ConfigError where the pipeline has no stage of that name."""
     if name not in pipeline.stages:
         raise ConfigError(
             f"{option} {name}: no such stage; the stages are {', '.join(pipeline.stages)}. Name one of these."

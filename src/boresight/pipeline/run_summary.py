@@ -28,6 +28,7 @@ class Summary:
         return all(self.gates.values())
 
     def result(self, stage: str) -> Json:
+        """The `result.json` of a stage."""
         found: Json = read_json(self.folder / "stages" / stage / "result.json")
         return found
 
@@ -109,8 +110,8 @@ def _reward_model(result: Json) -> list[str]:
 def _policy(result: Json) -> list[str]:
     final = result["final"]
     return [
-        f"{result['responses']:,} responses, score {number_text(final['reward/score_normalized'])} deviations, "
-        f"KL {number_text(final['policy/kl_to_reference'])} nats a response"
+        f"{result['responses']:,} responses, score {number_text(final['reward/score_normalized'])} deviations above "
+        f"the reference's, KL {number_text(final['policy/kl_to_reference'])} nats a response"
     ]
 
 

@@ -179,7 +179,7 @@ def _refuse_what_is_for_one(context: StageContext, config: TextStage | PolicySta
         if value := getattr(config, name, None):
             raise ModelError(
                 f"stage {context.name}: {name}: {value} is for one process, and there are {context.processes.count}, "
-                "over which weights are spread. Take the setting out, or run without torchrun."
+                "over which weights are spread. Take the setting out, or take `boresight run` without torchrun."
             )
 
 

@@ -222,7 +222,8 @@ def simpo(context: StageContext, config: SimPOStage) -> Result:
 
 
 def kto(context: StageContext, config: KTOStage) -> Result:
-    """The stage `kto`: responses rated one by one, against a frozen reference."""
+    """The stage `kto`: responses rated one by one, against a frozen reference. DataError unless there are good and bad
+    ones."""
     policy = trained_policy(context, config, config.policy)
     reference = frozen_reference(context, config, policy)
     probe_mask(policy.chat)

@@ -44,7 +44,7 @@ def input_bytes(shape: ModelShape, numbers: NumberFormats, tokens: int, blocks: 
 
 
 def kept_blocks(recipe: Recipe) -> int:
-    """All that is kept of the blocks when the loss is computed."""
+    """Bytes of all that is kept of the blocks when the loss is computed."""
     shape, numbers, tokens, blocks = recipe.shape, recipe.numbers, recipe.tokens, recipe.blocks
     if not recipe.checkpointing:
         return shape.layers * block_bytes(shape, numbers, tokens, blocks)

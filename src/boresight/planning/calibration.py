@@ -56,7 +56,7 @@ def own_path() -> Path:
 
 
 def load_calibration(path: Path | None = None) -> Calibration:
-    """The file given, or the user's own where there is one, or the shipped one."""
+    """The file given, or the user's own where there is one, or the shipped one; PlanError where it cannot be read."""
     chosen = path or (own if (own := own_path()).is_file() else SHIPPED)
     try:
         return Calibration(**json.loads(chosen.read_text(encoding="utf-8")))

@@ -82,6 +82,7 @@ class Case:
     elsewhere: Elsewhere = Elsewhere()
 
     def __post_init__(self) -> None:
+        """Raises PlanError for numbers that are not above 0, and for options that do not go together."""
         for name, value in (
             ("--examples", self.examples),
             ("--prompts", self.prompts),

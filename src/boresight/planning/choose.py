@@ -66,6 +66,7 @@ class Option:
 
     @property
     def peak(self) -> int:
+        """Bytes of its fullest stage on one device; 0 without stages."""
         return self.fullest.memory.total if self.fullest else 0
 
 

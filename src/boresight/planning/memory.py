@@ -44,7 +44,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Memory:
-    """The phases of a stage."""
+    """The phases of a stage; all that it gives is in bytes."""
 
     phases: tuple[Phase, ...]
 

@@ -43,6 +43,8 @@ class Speed:
 
     @classmethod
     def of(cls, machine: Machine, calibration: Calibration, dtype: str, kind: str) -> "Speed":
+        """What a machine reaches at a kind of stage, by its catalogued speed and the shares of it that were
+        measured."""
         device, count = machine.device, machine.count if kind in SHARED_KINDS else 1
         if device.is_cpu:  # of which the count is that of threads, taken to be worth the same each
             faster = machine.count * (calibration.cpu_lowered if dtype == "bfloat16" else 1.0)

@@ -93,7 +93,7 @@ def _template(case: Case) -> dict[str, str]:
 
 def _command(case: Case, option: Option) -> str:
     if case.machine.count > 1 and any(plan.gpus > 1 for plan in option.stages):
-        return f"torchrun --nproc-per-node {case.machine.count} -m boresight run THIS_FILE"
+        return f"boresight launch torchrun THIS_FILE --processes {case.machine.count}"
     return "boresight run THIS_FILE"
 
 

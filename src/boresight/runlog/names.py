@@ -26,6 +26,7 @@ class Range(NamedTuple):
         return f"at least {self.low:g}" if self.high is None else f"{self.low:g} to {self.high:g}"
 
     def holds(self, value: float) -> bool:
+        """Whether a value lies within, bounds included."""
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
 
@@ -69,6 +70,10 @@ _TABLE: tuple[Metric, ...] = (
            "tokens", Range(0.0, 0.05)),
     Metric("policy/sampler_effective_share", "effective sample size of the ratios of trainer to sampler (Kish 1965)",
            "fraction", "tokens", Range(0.7, 1.0)),
+    Metric("policy/importance_weight", "weight that makes up for the gap between sampler and trainer "
+           "(importance_correction)", "ratio", "tokens; responses in RLOO", Range(0.8, 1.2)),
+    Metric("policy/importance_truncated", "of these weights the share that importance_cap cuts off", "fraction",
+           "tokens; responses in RLOO", Range(0.0, 0.1)),
     Metric("policy/ratio_mean", "probability ratio of the policy to the rollout's", "ratio", "tokens", Range(0.9, 1.1)),
     Metric("policy/chosen_logp_mean", "log-probability of chosen responses", "nats a token", "pairs",
            "rises, or falls slowly; a long fall is likelihood displacement"),
@@ -111,6 +116,9 @@ _TABLE: tuple[Metric, ...] = (
     Metric("advantage/mean", "advantage before whitening", "reward", "tokens", "near 0"),
     Metric("advantage/deviation", "standard deviation of the advantage before whitening", "reward", "tokens",
            "above 0; 0 leaves nothing to learn from"),
+    Metric("rollout/staleness", "steps trained since the weights that wrote the responses (staleness)", "steps",
+           "responses", "what the stage's staleness says, from that step on"),
+    Metric("rollout/staleness_max", "the same, of the oldest response", "steps", "", "as rollout/staleness"),
     Metric("rollout/length_tokens", "length of responses, stop token included", "tokens", "responses",
            "level; a steady rise is often length gaming"),
     Metric("rollout/stop_rate", "responses that end with the stop token", "fraction", "responses", Range(0.9, 1.0)),

@@ -53,7 +53,8 @@ def rating_table(ratings: Ratings) -> Table:
 
 
 def percent_agreement(ratings: Ratings) -> float:
-    """Share of equal labels among the pairs of ratings of an item, averaged over items with at least two ratings."""
+    """Share of equal labels among the pairs of ratings of an item, averaged over items with at least two ratings: the
+    observed agreement of Fleiss 1971, items of any number of ratings weighing alike."""
     counts, _ = _value_counts(ratings)
     raters = counts.sum(axis=1)  # (items,)
     rated = raters >= 2
@@ -123,7 +124,7 @@ def agreement_interval(
     replicates: int = 1000,
     confidence: float = 0.95,
 ) -> Interval:
-    """Any of these statistics with a percentile bootstrap interval over items.
+    """Any of these statistics with a percentile bootstrap interval (Efron 1979) over items.
 
     Replicates in which the statistic is not defined are left out. For Cohen's kappa pass `pair_kappa`.
     """
@@ -137,7 +138,7 @@ def agreement_interval(
 
 
 def pair_kappa(table: Table) -> float:
-    """Cohen's kappa of a table with two columns, for `agreement_interval`."""
+    """Cohen's kappa (Cohen 1960) of a table (items, 2), for `agreement_interval`; ValueError for any other shape."""
     if table.ndim != 2 or table.shape[1] != 2:
         raise ValueError(f"pair_kappa: table of shape {table.shape}; expected (items, 2)")
     return _cohen(table)

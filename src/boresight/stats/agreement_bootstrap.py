@@ -27,7 +27,9 @@ class Replicates(NamedTuple):
 
 
 def agreement_replicates(table: Table, unit: NDArray[np.intp], *, seed: int, replicates: int) -> Replicates:
-    """`table` (items, raters): labels, NaN for missing, at least two ratings an item; `unit` (items,): what an item
+    """The figures of `stats.agreement` in replicates of a bootstrap (Efron 1979) over units.
+
+    `table` (items, raters): labels, NaN for missing, at least two ratings an item; `unit` (items,): what an item
     belongs to. The draws are those of `default_rng(seed).integers(units, size=units)`, one call a replicate.
 
     Raises ValueError for items with fewer than two ratings.

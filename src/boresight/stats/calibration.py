@@ -21,17 +21,18 @@ class ReliabilityBin(NamedTuple):
 
 
 def sigmoid(x: ArrayLike) -> NDArray[np.float64]:
-    """1 / (1 + exp(-x)) without overflow, any shape."""
+    """By definition 1 / (1 + exp(-x)), without overflow, any shape."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * np.asarray(x, dtype=np.float64))))
 
 
 def reliability_table(
     confidence: ArrayLike, correct: ArrayLike, *, bins: int = 10, low: float = 0.0, high: float = 1.0
 ) -> list[ReliabilityBin]:
-    """Claims (n,) sorted into bins of equal width over low..high; empty bins are left out, the last bin holds `high`.
+    """Claims (n,) sorted into bins of equal width over low..high (DeGroot & Fienberg 1983, the table of their
+    diagrams).
 
-    For a choice between two take `low=0.5`: the confidence in the likelier one never lies below.
-    Raises ValueError for no claims, unequal lengths, or a confidence outside low..high.
+    Empty bins are left out, the last bin holds `high`. For a choice between two take `low=0.5`: the confidence in the
+    likelier one never lies below. Raises ValueError for no claims, unequal lengths, or a confidence outside low..high.
     """
     sure, held = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     if sure.shape != held.shape or sure.ndim != 1 or len(sure) == 0:
@@ -54,7 +55,8 @@ def expected_calibration_error(table: list[ReliabilityBin]) -> float:
 
 
 def preference_reliability(margin: ArrayLike, outcome: ArrayLike = 1.0, *, bins: int = 10) -> list[ReliabilityBin]:
-    """Reliability of margins (n,): confidence in the likelier response, 0.5..1, and how often it was the preferred one.
+    """`reliability_table` (DeGroot & Fienberg 1983) of margins (n,): confidence in the likelier response, 0.5..1, and
+    how often it was the preferred one.
 
     A soft `outcome` counts with its share, and a margin of 0, which prefers neither, as a half.
     """
@@ -66,13 +68,15 @@ def preference_reliability(margin: ArrayLike, outcome: ArrayLike = 1.0, *, bins:
 
 
 def brier_score(margin: ArrayLike, outcome: ArrayLike = 1.0) -> float:
-    """Mean squared distance of sigmoid(margin), any shape, from 0/1 outcomes; of a soft label the expectation."""
+    """Mean squared distance of sigmoid(margin), any shape, from 0/1 outcomes (Brier 1950); of a soft label the
+    expectation."""
     p, y = sigmoid(margin), np.asarray(outcome, dtype=np.float64)
     return float(np.mean(y * (1 - p) ** 2 + (1 - y) * p**2))
 
 
 def negative_log_likelihood(margin: ArrayLike, outcome: ArrayLike = 1.0) -> float:
-    """Mean of -y log sigmoid(m) - (1-y) log sigmoid(-m), nats, any shape; log 2 for a model that knows nothing."""
+    """By definition the mean of -y log sigmoid(m) - (1-y) log sigmoid(-m), nats, any shape; log 2 for a model that
+    knows nothing."""
     m, y = np.asarray(margin, dtype=np.float64), np.asarray(outcome, dtype=np.float64)
     return float(np.mean(np.logaddexp(0.0, -m) + (1 - y) * m))
 

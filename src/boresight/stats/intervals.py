@@ -94,12 +94,13 @@ def wilson_t(values: ArrayLike, clusters: Sequence[object], confidence: float = 
 def bootstrap_mean(
     values: ArrayLike, clusters: Sequence[object], *, seed: int, replicates: int = 2000, confidence: float = 0.95
 ) -> Interval:
-    """Mean of `values` with the percentile interval of a bootstrap that draws whole clusters with replacement.
+    """Mean of `values` with the percentile interval of a bootstrap (Efron 1979) that draws whole clusters with
+    replacement.
 
-    `values` and `clusters` are (rows,); rows with equal cluster labels are drawn together. The percentile interval
-    needs some 40 clusters and some variation: with fewer it covers too little, and where all cluster means agree it
-    has no width. `wilson_t` serves there.
-    Raises ValueError for no rows or unequal lengths.
+    `values` and `clusters` are (rows,); rows with equal cluster labels are drawn together (Davison & Hinkley 1997,
+    section 3.8). The percentile interval needs some 40 clusters and some variation: with fewer it covers too little,
+    and where all cluster means agree it has no width. `wilson_t` serves there. Raises ValueError for no rows or unequal
+    lengths.
     """
     x, groups, sizes = _grouped(values, clusters)
     count = len(sizes)
@@ -128,7 +129,8 @@ def sign_test(wins: int, losses: int) -> float:
 
 
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
-    """McNemar's exact test of two paired yes/no series (items,): a sign test on the items where only one is right."""
+    """McNemar's test (1947) of two paired yes/no series (items,), exact: a sign test on the items where only one is
+    right."""
     first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"mcnemar: series of shapes {first.shape} and {second.shape}; expected two of equal length")
@@ -143,8 +145,8 @@ def prompts_needed(
 
         n = ((z_a sd_0 + z_b sd_1) / (win_rate - null))^2,  sd^2 = m (1 - m) - tie_rate / 4
 
-    The normal approximation for one mean; a tie, worth a half, takes a quarter off the variance of a coin.
-    Raises ValueError where the two rates are equal, or the tie rate does not go with them.
+    The normal approximation for one mean (Lachin 1981); a tie, worth a half, takes a quarter off the variance of a
+    coin. Raises ValueError where the two rates are equal, or the tie rate does not go with them.
     """
     variances = [mean * (1 - mean) - tie_rate / 4 for mean in (null, win_rate)]
     if win_rate == null or min(variances) < 0 or not 0 <= tie_rate <= 1:

@@ -15,6 +15,7 @@ class Isotonic(NamedTuple):
     y: Array
 
     def at(self, x: ArrayLike) -> Array:
+        """The fit at each of `x`, any shape."""
         return np.asarray(np.interp(np.asarray(x, dtype=np.float64), self.x, self.y))
 
 

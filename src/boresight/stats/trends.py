@@ -68,12 +68,14 @@ def trend(values: Numbers) -> Trend:
 
 
 def deviation(values: Numbers) -> float:
-    """Robust standard deviation of (values,): the median absolute deviation, scaled to a normal distribution's."""
+    """Robust standard deviation of (values,): the median absolute deviation, scaled to a normal distribution's (Hampel
+    1974)."""
     return float(np.median(np.abs(values - np.median(values)))) * MAD_TO_DEVIATION if len(values) else 0.0
 
 
 def change_point(values: Numbers, smallest: int = 3) -> ChangePoint | None:
-    """The cut of (values,) with the largest drop in deviation around medians; None where a side would be too short."""
+    """The cut of (values,) with the largest drop in absolute deviation around medians (Bai 1995, for one shift); None
+    where a side would be too short."""
     x = blocks(values)
     if len(x) < 2 * smallest:
         return None

@@ -35,15 +35,21 @@ class Tracker(Protocol):
     prefix: str
     """What stands before TRL's names, as transformers puts it for this tracker."""
 
-    def open(self, card: RunCard) -> None: ...
+    def open(self, card: RunCard) -> None:
+        """Begin the run of a card, or go on with the one that has its id."""
+        ...
 
     def last_steps(self) -> dict[str, int] | None:
         """The last step that is stored, by split; None where the tracker cannot be asked."""
         ...
 
-    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Store a row of numbers, by the names that they are to have there."""
+        ...
 
-    def close(self, *, finished: bool) -> None: ...
+    def close(self, *, finished: bool) -> None:
+        """Write what is left; `finished` where the stage came to its end, otherwise it stopped on the way."""
+        ...
 
 
 def tracked_names(kind: str, split: str, values: Mapping[str, float], prefix: str) -> dict[str, float]:

@@ -52,7 +52,8 @@ class Checkpoints:
         return _read(path, path if path == self._file else path / REST)
 
     def fill(self, path: Path, parts: State, blank: Callable[[], State]) -> State:
-        """The parts of a checkpoint with their tensors, laid out over the processes as those of `blank()` are."""
+        """The parts of a checkpoint with their tensors, laid out over the processes as those of `blank()` are. Raises
+        CheckpointError for parts that this stage does not train."""
         if path == self._file:
             return parts if self._processes.count == 1 else _laid_out(parts, blank())
         tensors = _tensors(blank())

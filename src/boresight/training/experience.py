@@ -3,7 +3,7 @@
 Shared by every method that samples from the policy while it trains it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from boresight.feedback.rule_judge import hits
 from boresight.feedback.rule_judge import score as rule_score
 from boresight.models.precision import is_lowered
 from boresight.models.roles import FrozenPolicy, Policy
-from boresight.objectives.importance import sampler_gap, truncated_importance
+from boresight.objectives.importance import importance_shares, sampler_gap, truncated_importance
 from boresight.objectives.kl import adapt_kl_coefficient, k1
 from boresight.objectives.masking import masked_mean, masked_sum
 from boresight.objectives.reward_shaping import with_stop_penalty as with_stop_penalty
@@ -28,9 +28,10 @@ from boresight.training.reward_scale import Scale, priced_scores
 from boresight.training.reward_scale import measure_reward_scale as measure_reward_scale
 from boresight.training.reward_sources import AnySource, require_finite_scores, scores_of
 from boresight.training.reward_sources import RewardSource as RewardSource
-from boresight.training.rollout import Rollout, prompts_of_step, rollout_metrics, sample
+from boresight.training.rollout import Rollout, rollout_metrics
 from boresight.training.run import Run
 from boresight.training.shares import Shares
+from boresight.training.staleness import Rollouts as Rollouts
 
 KL_AT_START_TOLERANCE = 1e-3  # nats a response, mean over the first batch; 0 but for rounding
 RATIO_AT_START_TOLERANCE = 1e-3  # of any single token; 1 but for rounding
@@ -57,22 +58,14 @@ def gather_experience(
     reference: FrozenPolicy,
     reward: AnySource,
     scale: Scale,
-    prompts: Sequence[Prompt],
+    rollouts: Rollouts,
     run: Run,
     step: int,
     watch: Watch | None = None,
 ) -> Experience:
-    """Sample the step's rollout and score it; every log-probability is taken at the sampling temperature."""
+    """Take the step's rollout and score it; every log-probability is taken at the sampling temperature."""
     with run.usage.phase("generate"), run.saved_before(ServiceError, step):
-        rollout = sample(
-            policy,
-            prompts_of_step(prompts, config.prompts_per_step, run.seed, step),
-            responses_per_prompt=config.responses_per_prompt,
-            temperature=config.temperature,
-            max_new_tokens=config.max_new_tokens,
-            generator=run.generator("rollout", step),
-            stop_strings=config.stop,
-        )
+        rollout = rollouts.of(step)
     run.usage.count_tokens(int(rollout.lengths.sum()))
     with run.usage.phase("score"):
         ids, mask = rollout.input_ids, rollout.response_mask
@@ -112,7 +105,8 @@ def check_starts_at_reference(experience: Experience) -> None:
 
 
 def check_starts_on_policy(ratio: Tensor, step: int) -> None:
-    """Before the first update of a batch the policy is the one that sampled: every ratio is 1 (also under the mask)."""
+    """Raise TrainingError unless every ratio is 1 (any shape, also under the mask): before the first update of a batch
+    the policy is the one that sampled."""
     gap = float((ratio - 1.0).abs().max())
     if gap > (LOWERED_TOLERANCE if is_lowered(ratio.device.type) else RATIO_AT_START_TOLERANCE):
         raise TrainingError(
@@ -164,18 +158,39 @@ def is_too_far(config: PolicyStage, approximate_kl: float) -> bool:
 def importance_weights(config: PolicyStage, experience: Experience, *, whole_responses: bool = False) -> Tensor:
     """What the gap between sampler and trainer makes of a loss: (responses, response tokens), or (responses,) where a
     whole response is the action; 1 without a correction."""
+    grids = _compared(experience, whole_responses)
+    if config.correction == "none":
+        return torch.ones_like(grids["policy_logp"])
+    return truncated_importance(**grids, cap=config.importance_cap)
+
+
+def staleness_metrics(
+    config: PolicyStage, experience: Experience, step: int, *, whole_responses: bool = False
+) -> dict[str, float]:
+    """How old the weights are that wrote the batch, and what the correction makes of its gap to the trainer."""
+    metrics: dict[str, float] = {}
+    if config.staleness:
+        age = step - experience.rollout.versions
+        metrics |= {"rollout/staleness": float(age.double().mean()), "rollout/staleness_max": float(age.max())}
+    if config.correction != "none":
+        shares = importance_shares(**_compared(experience, whole_responses), cap=config.importance_cap)
+        metrics |= {"policy/importance_weight": float(shares.mean)}
+        metrics |= {"policy/importance_truncated": float(shares.truncated)}
+    return metrics
+
+
+def _compared(experience: Experience, whole_responses: bool) -> dict[str, Tensor]:
+    """Log-probabilities of trainer and sampler, and where they count: by token, or by response."""
     mask = experience.mask
     grids = {"policy_logp": experience.logp, "sampler_logp": experience.rollout.sampler_logp}
-    if whole_responses:
-        grids, mask = {name: masked_sum(grid, mask, 1) for name, grid in grids.items()}, mask.any(1)
-    if config.importance_correction == "none":
-        return torch.ones_like(grids["policy_logp"])
-    return truncated_importance(**grids, mask=mask, cap=config.importance_cap)
+    if not whole_responses:
+        return grids | {"mask": mask}
+    return {name: masked_sum(grid, mask, 1) for name, grid in grids.items()} | {"mask": mask.any(1)}
 
 
 def logged_samples(config: PolicyStage, experience: Experience, shaped: Tensor) -> list[dict[str, Any]]:
-    """Some responses of a batch as records: what was asked, what was answered, what it was paid. Of each prompt one
-    before any has a second one."""
+    """Some responses of a batch as records: what was asked, what was answered, what it was paid: `shaped`, (responses,
+    tokens). Of each prompt one before any has a second one."""
     rollout, paid = experience.rollout, shaped.sum(dim=1)
     each = config.responses_per_prompt
     order = [row for place in range(each) for row in range(place, len(rollout.texts), each)]
@@ -216,6 +231,7 @@ class KLCoefficient:
         self._horizon = horizon
 
     def adapt(self, experience: Experience) -> None:
+        """Take a step towards the target by the KL of a batch; a fixed coefficient stays."""
         if self._target is not None:
             self.value = adapt_kl_coefficient(
                 self.value,
@@ -233,13 +249,13 @@ class KLCoefficient:
 
 
 def minibatch_rows(responses: int, minibatches: int, generator: torch.Generator) -> list[Tensor]:
-    """A random cut of the batch into equal parts (the config checks that it divides), each in the batch's order: what
-    answers one prompt stays together."""
+    """A random cut of the batch into equal parts (the config checks that it divides), each (responses / minibatches,)
+    row numbers in the batch's order: what answers one prompt stays together."""
     return [rows.sort().values for rows in torch.randperm(responses, generator=generator).chunk(minibatches)]
 
 
 def rollout_pieces(config: PolicyStage, rollout: Rollout, rows: Tensor) -> list[Tensor]:
-    """A minibatch cut into what goes through the model at once."""
+    """The rows (n,) of a minibatch, cut into what goes through the model at once."""
     tokens = rollout.row_tokens[rows].tolist()
     pieces = micro_batches(rows.tolist(), size=None, tokens=tokens, budget=config.micro_batch_tokens)
     return [torch.tensor(piece) for piece in pieces]

@@ -89,6 +89,7 @@ def part_of(rollout: Rollout, rows: Tensor) -> Rollout:
         stopped=rollout.stopped[rows],
         lengths=lengths,
         sampler_logp=rollout.sampler_logp[rows, : int(lengths.max())],
+        versions=rollout.versions[rows],
     )
 
 

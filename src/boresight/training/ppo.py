@@ -22,6 +22,7 @@ from boresight.training.experience import (
     Experience,
     KLCoefficient,
     RewardScale,
+    Rollouts,
     check_starts_on_policy,
     experience_metrics,
     gather_experience,
@@ -30,6 +31,7 @@ from boresight.training.experience import (
     logged_samples,
     minibatch_rows,
     rollout_pieces,
+    staleness_metrics,
     watch_over,
 )
 from boresight.training.guard import Guard
@@ -70,6 +72,7 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
     kl = KLCoefficient(config.kl_coefficient, target=config.target_kl_per_sequence, horizon=config.kl_horizon)
     scaling, scaling_state = stepwise_scale(config, scale)
     guard = Guard(config, run, kl)
+    rollouts = Rollouts(config, roles.policy, prompts, run)
     watch = watch_over(config, roles.policy, roles.reference, roles.reward)
     run.resume(
         policy=roles.policy.trained,
@@ -78,10 +81,11 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
         guard=guard,
         **updaters.by_name(),
         **scaling_state,
+        **rollouts.state,
     )
     for step in run.steps(config.steps):
         experience = gather_experience(
-            config, roles.policy, roles.reference, roles.reward, scaling, prompts, run, step, watch
+            config, roles.policy, roles.reference, roles.reward, scaling, rollouts, run, step, watch
         )
         shaped = kl_shaped_reward(
             experience.score,
@@ -94,7 +98,8 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
         with run.usage.phase("score"):
             batch = as_batch(config, roles, experience, shaped, run.processes)
             second_opinion = canary_metrics(config, roles.canary, experience, step)
-        metrics = experience_metrics(experience, shaped, kl.value) | value_metrics(batch) | second_opinion
+        metrics = experience_metrics(experience, shaped, kl.value) | staleness_metrics(config, experience, step)
+        metrics |= value_metrics(batch) | second_opinion
         with run.usage.phase("update"):
             metrics |= update(config, roles, batch, updaters, run, step)
         kl.adapt(experience)

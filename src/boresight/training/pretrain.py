@@ -33,7 +33,7 @@ def token_rows(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], len
 
 
 def train_pretrain(config: PretrainStage, model: PreTrainedModel, rows: Tensor, run: Run) -> None:
-    """Train on `rows` in a fresh order each epoch; the loss is nats a token."""
+    """Train on token ids (rows, tokens) in a fresh order each epoch; the loss is nats a token."""
     model.train()
     updater = Updater([model], config, total=config.steps)
     run.resume(model=model, updater=updater)

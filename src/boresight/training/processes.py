@@ -74,7 +74,7 @@ class Processes:
         return list(values)
 
     def sum_into(self, tensor: Tensor) -> None:
-        """Turn a tensor on the CPU into its sum over all processes."""
+        """Turn a tensor of any shape, on the CPU, into its sum over all processes."""
 
     def agreed(self, value: T) -> T:
         """The first process's value, once it has come here."""

@@ -58,8 +58,10 @@ class ProgressBar:
             self._bar.stop()
 
     def advance(self, count: int = 1, figures: Mapping[str, float] | None = None) -> None:
+        """So many more are done. On a terminal the bar moves; elsewhere a line is written once in a while, and at the
+        end."""
         self._done += count
-        shown = "  ".join(f"{name.split('/')[-1]} {value:.3g}" for name, value in (figures or {}).items())
+        shown = "  ".join(f"{_short(name)} {value:.3g}" for name, value in (figures or {}).items())
         if self._bar is not None:
             if figures:
                 self._bar.update(self._task, completed=self._done, figures=shown)
@@ -80,3 +82,9 @@ class ProgressBar:
         line = f"  {self._title}: {'━' * full}{'╌' * (BAR - full)} {counted}"
         covered, self._drawn_last = line.ljust(self._drawn_last), len(line)  # of a longer one nothing stays
         return f"\r{covered}{end}"
+
+
+def _short(metric: str) -> str:
+    """loss/total is the loss; of other names the group goes."""
+    group, _, name = metric.partition("/")
+    return group if name == "total" else name

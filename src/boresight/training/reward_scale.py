@@ -80,7 +80,8 @@ def measure_reward_scale(
     """Score responses of the reference to some prompts, so that a policy starts at mean 0 and deviation 1.
 
     Stiennon et al. 2020 and Ouyang et al. 2022 normalise likewise. (0, 1) where `reward_scale` is another way. The
-    sample depends on the seed alone, so a resumed run finds the same scale.
+    sample depends on the seed alone, so a resumed run finds the same scale. Raises TrainingError where all scores are
+    equal.
     """
     if config.reward_scale != "reference":
         return RewardScale(0.0, 1.0)

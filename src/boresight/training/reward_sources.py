@@ -62,7 +62,7 @@ def scores_of(source: AnySource, rollout: Rollout) -> Tensor:
 
 
 def require_finite_scores(scores: Tensor, rollout: Rollout, when: str) -> None:
-    """Raise TrainingError, naming the prompts, for scores that are NaN or infinite."""
+    """Raise TrainingError, naming the prompts, for scores (responses,) that are NaN or infinite."""
     bad = [rollout.prompts[int(row)].id for row in (~torch.isfinite(scores)).nonzero().flatten()]
     if bad:
         listed = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")

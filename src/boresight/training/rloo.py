@@ -16,6 +16,7 @@ from boresight.training.experience import (
     Experience,
     KLCoefficient,
     RewardScale,
+    Rollouts,
     check_starts_on_policy,
     experience_metrics,
     gather_experience,
@@ -24,6 +25,7 @@ from boresight.training.experience import (
     logged_samples,
     minibatch_rows,
     rollout_pieces,
+    staleness_metrics,
     watch_over,
 )
 from boresight.training.guard import Guard
@@ -50,11 +52,14 @@ def train_rloo(config: RLOOStage, roles: RLOORoles, scale: RewardScale, prompts:
     scaling, scaling_state = stepwise_scale(config, scale)
     kl = KLCoefficient(config.kl_coefficient, target=None, horizon=1.0)  # only the guard moves it
     guard = Guard(config, run, kl)
+    rollouts = Rollouts(config, roles.policy, prompts, run)
     watch = watch_over(config, roles.policy, roles.reference, roles.reward)
-    run.resume(policy=roles.policy.model, updater=updater, kl_coefficient=kl, guard=guard, **scaling_state)
+    run.resume(
+        policy=roles.policy.model, updater=updater, kl_coefficient=kl, guard=guard, **scaling_state, **rollouts.state
+    )
     for step in run.steps(config.steps):
         experience = gather_experience(
-            config, roles.policy, roles.reference, roles.reward, scaling, prompts, run, step, watch
+            config, roles.policy, roles.reference, roles.reward, scaling, rollouts, run, step, watch
         )
         shaped = kl_shaped_reward(
             experience.score,
@@ -70,6 +75,7 @@ def train_rloo(config: RLOOStage, roles: RLOORoles, scale: RewardScale, prompts:
             "advantage/mean": float(advantage.mean()),
             "advantage/deviation": float(advantage.std(correction=0)),
         }
+        metrics |= staleness_metrics(config, experience, step, whole_responses=True)
         with run.usage.phase("score"):
             metrics |= canary_metrics(config, roles.canary, experience, step)
         with run.usage.phase("update"):

@@ -25,6 +25,7 @@ class Rollout:
     stopped: Tensor  # (responses,) bool: ended with the stop token or a stop string
     lengths: Tensor  # (responses,) response tokens
     sampler_logp: Tensor  # (responses, response tokens) as the decoder found them while it drew; 0 behind the end
+    versions: Tensor  # (responses,) steps that the weights which wrote it had been trained
 
     @property
     def row_tokens(self) -> Tensor:
@@ -51,8 +52,7 @@ def sample(
     """`responses_per_prompt` responses to each prompt, truncated after the stop token, or after the token that
     completes a stop string."""
     repeated = [prompt for prompt in prompts for _ in range(responses_per_prompt)]
-    known = {p.id: encode_prompt(policy.chat, p.messages, record_id=p.id) for p in {p.id: p for p in prompts}.values()}
-    encoded = [known[prompt.id] for prompt in repeated]
+    encoded = encoded_prompts(policy, repeated)
     generations = policy.generate(
         encoded,
         temperatures=[temperature] * len(encoded),
@@ -66,6 +66,12 @@ def sample(
     return as_rollout(policy, repeated, encoded, generations, stop_strings)
 
 
+def encoded_prompts(policy: Policy | FrozenPolicy, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Token ids of each prompt; equal ones are encoded once."""
+    known = {p.id: encode_prompt(policy.chat, p.messages, record_id=p.id) for p in {p.id: p for p in prompts}.values()}
+    return [known[prompt.id] for prompt in prompts]
+
+
 def as_rollout(
     policy: Policy | FrozenPolicy,
     prompts: Sequence[Prompt],
@@ -73,6 +79,7 @@ def as_rollout(
     generations: Sequence[Generation],
     stop_strings: Sequence[str] = (),
 ) -> Rollout:
+    """Generations as the update needs them; `prompts` and their token ids, `encoded`, have one entry for each."""
     rows = [list(p) + g.token_ids for p, g in zip(encoded, generations, strict=True)]
     width = max(len(row) for row in rows)
     input_ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
@@ -91,6 +98,7 @@ def as_rollout(
         stopped=torch.tensor([g.stopped for g in generations], device=device),
         lengths=torch.tensor([len(g.token_ids) for g in generations], device=device),
         sampler_logp=sampler_logp.to(device),
+        versions=torch.tensor([g.version for g in generations], device=device),
     )
 
 

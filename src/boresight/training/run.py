@@ -36,9 +36,13 @@ SHOWN = (
 class Stateful(Protocol):
     """Anything with weights or counters: modules, updaters, controllers."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs to go on bit-equal."""
+        ...
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> Any: ...
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+        """Take over what `state_dict` gave."""
+        ...
 
 
 class Run:

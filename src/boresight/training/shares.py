@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from boresight.models.generate import Generation
+from boresight.models.generate import Generation, draws
 from boresight.models.response_logps import ResponseLogps, left_edge_mask
 from boresight.models.roles import FrozenPolicy, RewardModel
 from boresight.records import Messages
@@ -34,7 +34,7 @@ class Shares:
     def logps(
         self, ask: Callable[..., ResponseLogps], input_ids: Tensor, response_mask: Tensor, **options: bool | float
     ) -> ResponseLogps:
-        """As `ask(input_ids, response_mask, **options)`, without gradient and without states."""
+        """As `ask(input_ids, response_mask, **options)` of (rows, tokens), without gradient and without states."""
         if self._processes.count == 1:
             return ask(input_ids, response_mask, **options)
 
@@ -64,20 +64,25 @@ class Shares:
         temperatures: Sequence[float],
         **options: Any,
     ) -> list[Generation]:
-        """As `ask(prompts, ...)`; see `boresight.models.generate`. Random numbers belong to rows: a part skips those of
-        the rows before it, so that each response draws what it would draw in one process."""
+        """As `ask(prompts, ...)`; see `boresight.models.generate`. Random numbers belong to rows, so that each response
+        draws what it would draw in one process."""
         if self._processes.count == 1:
             return ask(prompts, generator=generator, temperatures=temperatures, **options)
-        state, each = generator.get_state(), options["max_new_tokens"]
-        torch.rand(len(prompts) * each, generator=generator)  # leave it where one process would
+        uniforms = draws([options["max_new_tokens"]] * len(prompts), generator)
 
         def written(part: slice) -> list[Generation]:
-            own = torch.Generator()
-            own.set_state(state)
-            torch.rand(part.start * each, generator=own)
-            return ask(prompts[part], generator=own, temperatures=temperatures[part], **options)
+            return ask(prompts[part], generator=uniforms[part], temperatures=temperatures[part], **options)
 
         return [generation for found in self._each(len(prompts), written) for generation in found]
+
+    def begun(
+        self, begin: Callable[..., Callable[[], list[Generation]]], prompts: Sequence[Sequence[int]], **options: Any
+    ) -> Callable[[], list[Generation]]:
+        """As `begin(prompts, ...)`, where only the first can begin. All have to wait for it at the same time."""
+        waiting: list[Callable[[], list[Generation]]] = []
+        with self._processes.gathered(*self._models):
+            self._processes.told(lambda: waiting.append(begin(prompts, **options)))
+        return lambda: self._processes.told(lambda: waiting[0]())
 
     def scores(self, ask: Callable[[slice], Tensor], count: int) -> Tensor:
         """(count,) scores on the CPU, of which `ask` gives those of a part of the rows."""

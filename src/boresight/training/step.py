@@ -140,11 +140,12 @@ class MetricSums:
         self._counts: dict[str, float] = {}
 
     def add(self, name: str, values: Tensor, count: float | None = None) -> None:
-        """Add a tensor's sum over `count` items (by default its number of elements)."""
+        """Add the sum of a tensor of any shape over `count` items (by default its number of elements)."""
         self._sums[name] = self._sums.get(name, 0.0) + float(values.detach().double().sum())
         self._counts[name] = self._counts.get(name, 0.0) + (values.numel() if count is None else count)
 
     def means(self) -> dict[str, float]:
+        """The mean of each metric over all processes; one that counted nothing is left out."""
         names = self._processes.agreed(list(self._sums))  # a process without a piece of the batch has none
         sums = self._processes.sums([self._sums.get(name, 0.0) for name in names])
         counts = self._processes.sums([self._counts.get(name, 0.0) for name in names])

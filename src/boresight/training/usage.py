@@ -38,6 +38,7 @@ class Usage:
         self._tokens += tokens
 
     def metrics(self) -> dict[str, float]:
+        """The step so far: seconds, GiB at the peak, tokens a second, by their names in `boresight.runlog.names`."""
         seconds = time.perf_counter() - self._started
         found = {"time/step_seconds": seconds}
         found |= {f"time/{name}_seconds": taken for name, taken in self._seconds.items()}

@@ -46,9 +46,13 @@ class Account:
 class Accounts(Protocol):
     """What is asked of the store of accounts. Whoever was shut out is not found."""
 
-    def by_name(self, name: str) -> Account | None: ...
+    def by_name(self, name: str) -> Account | None:
+        """The account of that name."""
+        ...
 
-    def by_token(self, digest: str) -> Account | None: ...
+    def by_token(self, digest: str) -> Account | None:
+        """The account whose token has that digest."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class TrustedProxy:
     networks: tuple[Network, ...]
 
     def user(self, request: Request) -> str | None:
+        """The name that the proxy vouches for; None where the request did not come through it."""
         name = request.headers.get(self.header)
         return name if name and any(address_of(request) in network for network in self.networks) else None
 

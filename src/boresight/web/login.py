@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from boresight.data.wording import counted
 from boresight.web.access import Account, SecurityEvent, address_of, door_of, open_to_all
 from boresight.web.pages import pages_of
 
@@ -61,7 +62,7 @@ def _known(request: Request, name: str, password: str) -> Account | None:
     if wait:
         door.note(SecurityEvent("too many logins", name, address, request.url.path))
         seconds = int(wait) + 1
-        raise HTTPException(429, f"Too many tries. Wait {seconds} seconds.", {"Retry-After": str(seconds)})
+        raise HTTPException(429, f"Too many tries. Wait {counted(seconds, 'second')}.", {"Retry-After": str(seconds)})
     account = door.accounts.by_name(name)
     right = door.passwords.match(account.password_hash if account else None, password)
     if right:

@@ -53,6 +53,7 @@ class Attempt:
 
     @classmethod
     def begin(cls, after: str) -> "Attempt":
+        """A new one, with secrets of its own; `after` is the page to go on to."""
         return cls(secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(48), after)
 
 

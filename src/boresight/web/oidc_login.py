@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from boresight.data.wording import counted
 from boresight.web.access import SecurityEvent, address_of, door_of, open_to_all
 from boresight.web.login import local_path
 from boresight.web.oidc import Attempt, IdentityProvider, NotIdentified
@@ -78,7 +79,9 @@ def _identified(request: Request, provider: IdentityProvider, code: str, attempt
     address = str(address_of(request))
     wait = door.address_limit.take(address)
     if wait:
-        raise HTTPException(429, f"Too many tries. Wait {int(wait) + 1} seconds.", {"Retry-After": str(int(wait) + 1)})
+        raise HTTPException(
+            429, f"Too many tries. Wait {counted(int(wait) + 1, 'second')}.", {"Retry-After": str(int(wait) + 1)}
+        )
     if not code:
         raise door.refuse(request, 403, "oidc: refused there", "The identity provider did not let you in.")
     try:

@@ -8,6 +8,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from boresight.data.wording import counted
+
 HERE = Path(__file__).parent
 TEMPLATES, STATIC = HERE / "templates", HERE / "static"
 
@@ -24,6 +26,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self.environment.globals.update(always)
+        self.environment.filters["counted"] = counted
 
     def show(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         """Fill a template; it knows the request and `csrf`, which gives the token of its forms."""

@@ -19,7 +19,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from boresight.errors import ServiceError
+
 TWELVE_HOURS = 12 * 3600
+KEY_BYTES = 32
 
 CLOCK_SLACK = 60.0
 """Seconds by which the clock may have been set back since a session began."""
@@ -105,7 +108,8 @@ class SessionMiddleware:
 def secret_of(path: Path) -> bytes:
     """The key that cookies are signed with: 32 random bytes in a file that only its owner reads, made at first use.
 
-    Two servers that start at once agree on one key. Raises OSError where the file can be neither made nor read.
+    Two servers that start at once agree on one key. Raises OSError where the file can be neither made nor read, and
+    ServiceError where it holds fewer than 32 bytes: what an empty file signs, anybody can sign.
     """
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     if not path.exists():
@@ -113,7 +117,7 @@ def secret_of(path: Path) -> bytes:
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(secrets.token_bytes(32))
+                stream.write(secrets.token_bytes(KEY_BYTES))
                 stream.flush()
                 os.fsync(stream.fileno())
             os.link(fresh, path)  # fails where another server was quicker: its key counts
@@ -121,4 +125,10 @@ def secret_of(path: Path) -> bytes:
             pass
         finally:
             fresh.unlink(missing_ok=True)
-    return path.read_bytes()
+    key = path.read_bytes()
+    if len(key) < KEY_BYTES:
+        raise ServiceError(
+            f"{path}: holds {len(key)} bytes; expected {KEY_BYTES} random ones at least, since it signs the sessions. "
+            "Remove the file to have it made anew, or put a longer key there (openssl rand -hex 32)."
+        )
+    return key

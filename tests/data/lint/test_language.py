@@ -39,3 +39,7 @@ def test_an_answer_in_another_language_is_pointed_at() -> None:
 
 def test_one_language_is_no_finding() -> None:
     assert found([pair(n, ENGLISH, ENGLISH, "b") for n in range(5)], "language_mix") is None
+
+
+def test_a_set_in_which_no_question_tells_its_language_is_no_finding() -> None:
+    assert found([pair(1, "", ENGLISH, "b"), pair(2, "kubectl get pods", GERMAN, "b")], "language_mix") is None

@@ -6,6 +6,10 @@ from boresight.config.pipeline import Pipeline
 from boresight.runlog.reader import read_metrics
 from tests.pipeline import tiny_pipeline as tiny
 
+SPREAD = (
+    "stages.ppo.staleness=1", "stages.ppo.checkpoint_every=2", "stages.rloo.lora.rank=2", "stages.rloo.roles=separate"
+)  # fmt: skip
+"""PPO of all weights from responses written a step ahead, and RLOO of an adapter: of each way that rollouts go."""
 LEFT_OUT = ("drafts", "labels", "dpo", "orpo", "simpo", "kto", "compare", "gate")
 
 

@@ -36,7 +36,10 @@ def test_stages_that_cannot_be_taken_apart_are_named_with_their_settings(tmp_pat
     pipeline = pipelines.load(tmp_path, "stages.ppo.lora.rank=2", "stages.rloo.roles=shared", "stages.rloo.lora.rank=2")
     with pytest.raises(ConfigError) as refused:
         refuse_what_cannot_be_spread(pipeline)
-    assert [problem.split(": ")[1] for problem in refused.value.problems] == ["stages.ppo.lora", "stages.rloo.lora"]
+    problems = refused.value.problems
+    assert [problem.split(": ")[1] for problem in problems] == ["stages.ppo.roles", "stages.rloo.roles"]
+    assert "shared (what lora takes by itself) cannot be spread" in problems[0] and "Expected: separate" in problems[1]
+    refuse_what_cannot_be_spread(pipelines.load(tmp_path, *pipelines.SPREAD))
 
 
 def test_a_pipeline_without_rollouts_is_sent_elsewhere(tmp_path: Path) -> None:

@@ -27,6 +27,15 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         pytest.fail("joined nothing")
 
 
+def test_the_address_of_the_job_that_this_is_comes_from_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:99999999")
+    with pytest.raises(ClusterError, match=r"Ray at 127\.0\.0\.1:99999999"), connected("auto", None):
+        pytest.fail("joined nothing")
+    monkeypatch.delenv("RAY_ADDRESS")
+    with pytest.raises(ClusterError, match="--address auto: RAY_ADDRESS is not set"), connected("auto", None):
+        pytest.fail("joined nothing")
+
+
 def test_another_version_is_told_with_the_one_to_have() -> None:
     # The words are those of ray._private.utils.check_version_info.
     said = refusal("host:6379", RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.50.0"))

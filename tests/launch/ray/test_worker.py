@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from boresight.models.generate import generate
+from boresight.models.generate import draws, generate
 from boresight.models.loading import load_causal_lm
 from boresight.pipeline.run import run_pipeline
 
@@ -36,10 +36,10 @@ def test_a_batch_in_two_parts_is_the_batch_in_one(tmp_path: Path) -> None:
     whole = generate(
         load_causal_lm(folder), prompts, temperatures=[1.0] * 5, generator=torch.Generator().manual_seed(1), **options
     )
-    state = torch.Generator().manual_seed(1).get_state()
+    uniforms = draws([4] * 5, torch.Generator().manual_seed(1))
     worker, found = RoleWorker("float32", None), []
     for _, part in parts(5, ["a", "b"]):
         rows = prompts[part]
         asked = options | {"temperatures": [1.0] * len(rows)}
-        found += worker.generate(Source("s", folder, "chatml"), None, rows, state, part.start * 4, asked)[1]
+        found += worker.generate(Source("s", folder, "chatml"), None, rows, uniforms[part], asked)
     assert [one.token_ids for one in found] == [one.token_ids for one in whole]

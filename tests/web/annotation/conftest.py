@@ -48,18 +48,19 @@ def postgres() -> Iterator[str]:
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, UNPRIVILEGED)
-        _program("initdb", "-D", folder / "data", "-U", "boresight", "-A", "trust", "-E", "UTF8", "--no-sync")
+        program("initdb", "-D", folder / "data", "-U", "boresight", "-A", "trust", "-E", "UTF8", "--no-sync")
         options = f"-h 127.0.0.1 -p {port} -k {folder} -c shared_buffers=32MB -c max_connections=120 -c fsync=off"
-        _program("pg_ctl", "-D", folder / "data", "-l", folder / "log", "-o", options, "-w", "start")
+        program("pg_ctl", "-D", folder / "data", "-l", folder / "log", "-o", options, "-w", "start")
         try:
             yield f"postgresql://boresight@127.0.0.1:{port}"
         finally:
-            _program("pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop")
+            program("pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _program(name: str, *arguments: str | Path) -> None:
+def program(name: str, *arguments: str | Path) -> None:
+    """Run one of PostgreSQL's own programs, as somebody else where we are root."""
     as_nobody = ["setpriv", f"--reuid={UNPRIVILEGED}", "--regid=nogroup", "--clear-groups"]
     command = [*(as_nobody if os.geteuid() == 0 else []), str(PROGRAMS[-1] / name), *map(str, arguments)]
     done = subprocess.run(

@@ -225,7 +225,7 @@ def test_our_own_export_can_be_labelled_again(labelled: tuple[Store, int], tmp_p
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"prompt": "Why?", "responses": ["a"]}, "1 responses; expected 2 to 9"),
+        ({"prompt": "Why?", "responses": ["a"]}, "1 response; expected 2 to 9"),
         ({"prompt": "Why?", "responses": ["a", "a"]}, "the same text"),
         ({"prompt": "Why?", "responses": ["a", " "]}, "a response is empty"),
         ({"prompt": "Why?", "responses": ["a", "b"], "gold": 3}, r'tasks.jsonl:1: the answer\'s "answer" is 3'),

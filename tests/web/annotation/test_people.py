@@ -8,6 +8,7 @@ from boresight.web.annotation.people import (
     add_person,
     all_people,
     change_person,
+    invited_role,
     let_in,
     make_invite,
     make_token,
@@ -40,6 +41,17 @@ def test_an_invite_lets_one_person_in_until_it_expires(store: Store, clock: Cloc
     for used in (code, late, "guess"):
         with pytest.raises(RefusedError, match="unknown, used or expired"):
             accept_invite(store, used, "carl")
+
+
+def test_of_the_links_that_make_the_first_admin_one_works(store: Store) -> None:
+    printed = [make_invite(store, "admin", valid_seconds=60) for _ in range(3)]
+    ada = accept_invite(store, printed[1], "ada")
+    colleague = make_invite(store, "admin", valid_seconds=60, by=ada.id)
+    for code in (printed[0], printed[2]):
+        assert invited_role(store, code) is None
+        with pytest.raises(RefusedError, match="unknown, used or expired"):
+            accept_invite(store, code, "eve")
+    assert accept_invite(store, colleague, "ben").role == "admin"
 
 
 def test_tokens_are_kept_as_hashes_expire_and_can_be_revoked(sqlite_store: Store, clock: Clock) -> None:

@@ -139,7 +139,7 @@ def test_two_models_are_compared_by_keys(stage: Stage, go: threading.Event, widt
         assert tab.locator("#talk img, .candidate img").count() == 0 and HARM in tab.locator("#a").inner_text()
         tab.keyboard.press("2")
         tab.keyboard.press("Enter")
-        tab.get_by_text("1 pairs written").wait_for()
+        tab.get_by_text("1 pair written").wait_for()
         tab.locator("#tell").click()
         tab.get_by_text("models/one: preferred").wait_for()
         page.check()

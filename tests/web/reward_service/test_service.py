@@ -121,7 +121,7 @@ def test_overload_is_refused_at_once_with_a_time_to_come_again_and_what_was_acce
     ("sent", "status", "said"),
     [
         (b"{", 422, "cannot be read"),
-        (b'{"prompts": [], "responses": ["a"]}', 422, "0 prompts for 1 responses"),
+        (b'{"prompts": [], "responses": ["a"]}', 422, "0 prompts for 1 response"),
         (b'{"prompts": [[{"role": "robot", "content": "go"}]], "responses": ["a"]}', 422, "prompts.0.0.role"),
         (b'{"prompts": [], "responses": [], "model": "x"}', 422, "model: Extra inputs"),
         (json.dumps(body(*asked(5))).encode(), 413, "5 responses in one request; at most 4"),

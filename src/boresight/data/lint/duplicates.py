@@ -38,6 +38,7 @@ class Minima:
     characters: int = 0
 
     def add(self, shingles: list[str]) -> None:
+        """Take in the shingles of the next text; sketched once a batch is full."""
         self.waiting.append(shingles)
         self.characters += sum(map(len, shingles))
         if len(self.waiting) >= BATCH or self.characters >= BATCH_CHARACTERS:
@@ -158,7 +159,8 @@ def first_of_equal(values: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def near_groups(minima: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """For each row the first row of its group: rows that a chain of links joins."""
+    """(rows, PERMUTATIONS) minima -> (rows,): for each row the first of its group, the rows that a chain of links
+    joins."""
     parent = np.arange(len(minima))
     for one, other in near_links(minima):
         roots = _root(parent, one), _root(parent, other)
@@ -175,8 +177,9 @@ def _near_or_exact(minima: NDArray[np.uint32], exact: NDArray[np.int64]) -> NDAr
 
 
 def near_links(minima: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
-    """Pairs of rows that are near duplicates. Rows that share a band are compared with the row before them in the
-    band and with the first one, so that the work grows with the rows, not with their square."""
+    """Pairs of rows that are near duplicates, from (rows, PERMUTATIONS) minima. Rows that share a band are compared
+    with the row before them in the band and with the first one, so that the work grows with the rows, not with their
+    square."""
     for start in range(0, minima.shape[1] if len(minima) else 0, BAND):
         _, bucket = np.unique(_band_hash(minima[:, start : start + BAND]), return_inverse=True)
         order = np.argsort(bucket, kind="stable")

@@ -54,6 +54,7 @@ class Marks:
         self.rows = array("q", positions)
 
     def add(self, position: int) -> None:
+        """Note the position of a row, counted from 0."""
         self.rows.append(position)
 
     def __len__(self) -> int:

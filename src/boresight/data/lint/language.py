@@ -61,7 +61,7 @@ class LanguageMix:
     def findings(self, ids: Sequence[str]) -> Iterator[Finding]:
         told = self.questions.total()
         others = told - max(self.questions.values(), default=0)
-        if not self.marks and others < MANY * told:
+        if not told or (not self.marks and others < MANY * told):
             return
         languages = dict(self.questions.most_common(6))
         listed = ", ".join(f"{name} {count:,}" for name, count in languages.items())

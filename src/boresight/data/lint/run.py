@@ -34,6 +34,7 @@ class Lint:
     findings: list[Finding]
 
     def finding(self, finding_id: str) -> Finding | None:
+        """The finding of that id; None where the data has not got the fault."""
         return next((finding for finding in self.findings if finding.id == finding_id), None)
 
     @property

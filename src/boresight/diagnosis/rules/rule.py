@@ -36,6 +36,7 @@ class Rule(NamedTuple):
     methods: tuple[str, ...] = ()
 
     def applies(self, run: LoggedRun) -> bool:
+        """Whether the rule is made for the run's method."""
         return not self.methods or run.method in self.methods
 
     def missing(self, run: LoggedRun) -> tuple[str, ...]:

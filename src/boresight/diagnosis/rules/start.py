@@ -53,22 +53,28 @@ def logprob_mismatch(run: LoggedRun) -> Finding | None:
 
 
 def _sampler(run: LoggedRun) -> Finding | None:
-    """The engine that samples and the one that trains give one token different probabilities."""
-    gap, kl = run.get("policy/sampler_probability_gap"), run.get("policy/sampler_kl")
-    factor = run.get("policy/sampler_probability_factor")
+    """The engine that samples and the one that trains give one token different probabilities, and of the same weights:
+    of rollouts that are written ahead only the first are."""
+    age = run.get("rollout/staleness")
+    ahead = age is not None and age.late > 0.0
+    limits = {
+        "policy/sampler_probability_gap": 0.05, "policy/sampler_kl": 0.05, "policy/sampler_probability_factor": 1.1
+    }  # fmt: skip
     bad = [
-        *([gap] if gap is not None and gap.late > 0.05 else []),
-        *([kl] if kl is not None and abs(kl.late) > 0.05 else []),
-        *([factor] if factor is not None and factor.late > 1.1 else []),
+        (found, size)
+        for name, limit in limits.items()
+        if (found := run.get(name)) is not None
+        and (size := abs(float(found.values[0]) if ahead else found.late)) > limit
     ]
     if not bad:
         return None
+    first, size = bad[0]
     return Finding(
         "logprob_mismatch",
         "warning",
-        f"The engine that samples and the one that trains disagree: {bad[0].source} is {bad[0].late:.3g}. Ratios and "
+        f"The engine that samples and the one that trains disagree: {first.source} is {size:.3g}. Ratios and "
         "KL are then wrong before any update.",
-        evidence(*bad),
+        evidence(*(found for found, _ in bad)),
         "Use the same dtype, temperature and weights in both engines; recompute the log-probabilities of the rollout "
         "in the trainer, and truncate importance weights at 2.",
         "verl, docs/algo/rollout_corr.md: weights outside 0.5 to 2 call for a fix",

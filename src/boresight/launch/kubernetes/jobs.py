@@ -14,6 +14,8 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 REWARD_SECRET = "boresight-reward-token"
 JUDGE_SECRET = "boresight-judge-keys"
 RENDEZVOUS_PORT = 29500
+MEETING = "read_timeout=900,join_timeout=1800"
+"""Seconds for the others to pull their image, before a pod gives them up."""
 RESTARTS = 3
 BAD_INPUT_OR_GATE = [1, 2]
 """Exit codes after which trying again changes nothing."""
@@ -91,6 +93,7 @@ def jobset(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequen
     """Processes that find each other by the name of the first pod; lost pods are started again, from checkpoints."""
     name = job_name(pipeline)
     alone = cluster.pods == 1 and cluster.gpus <= 1
+    ports: Manifest = {} if alone else {"ports": [{"name": "rendezvous", "containerPort": RENDEZVOUS_PORT}]}
     program = ["boresight"] if alone else [*_torchrun(name, cluster), "-m", "boresight"]
     training = container(
         "boresight",
@@ -100,7 +103,7 @@ def jobset(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequen
         cpus=cluster.cpus,
         gpus=cluster.gpus,
         environment=environment(pipeline, cluster),
-        **({} if alone else {"ports": [{"name": "rendezvous", "containerPort": RENDEZVOUS_PORT}]}),
+        **ports,
     )
     spec: Manifest = {
         "parallelism": cluster.pods,
@@ -130,6 +133,20 @@ def jobset(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequen
     }
 
 
+def network_policy(cluster: Cluster) -> Manifest:
+    """Processes that train together may ask each other: whoever else could would need no password to join them."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "boresight-training", "namespace": cluster.namespace, "labels": labels("training")},
+        "spec": {
+            "podSelector": {"matchLabels": labels("training")},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [{"podSelector": {"matchLabels": labels("training")}}]}],
+        },
+    }
+
+
 def metadata(name: str, cluster: Cluster) -> dict[str, Any]:
     """Name, namespace and labels of an object."""
     queued = {QUEUE_LABEL: cluster.queue} if cluster.queue else {}
@@ -142,12 +159,16 @@ def suspended(cluster: Cluster) -> Manifest:
 
 
 def _torchrun(name: str, cluster: Cluster) -> Sequence[str]:
+    processes = f"--nproc-per-node={max(1, cluster.gpus)}"
+    if cluster.pods == 1:
+        return ["torchrun", "--standalone", processes, f"--max-restarts={RESTARTS}"]
     return [
-        "torchrun",
+        # Left to itself, torchrun asks DNS whether this pod is the meeting place, whose name may not be known yet.
+        "sh", "-c", f'exec torchrun --rdzv-conf=is_host=$((JOB_COMPLETION_INDEX == 0)),{MEETING} "$@"', "torchrun",
         f"--nnodes={cluster.pods}",
-        f"--nproc-per-node={max(1, cluster.gpus)}",
+        processes,
         f"--max-restarts={RESTARTS}",
         "--rdzv-backend=c10d",
         f"--rdzv-endpoint={name}-workers-0-0.{name}:{RENDEZVOUS_PORT}",
         f"--rdzv-id={name}",
-    ]
+    ]  # fmt: skip

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from boresight.launch.kubernetes.jobs import QUEUE_LABEL
-from boresight.launch.kubernetes.lint_pods import lint_pod
-from boresight.launch.kubernetes.manifests import Finding, Loaded, dig, load_folder, pods_of
-from boresight.launch.kubernetes.rayjob import RAY_ANNOTATION
+from boresight.launch.kubernetes.lint_network import lint_network
+from boresight.launch.kubernetes.lint_pods import is_postgres, lint_pod
+from boresight.launch.kubernetes.lint_ray import lint_ray
+from boresight.launch.kubernetes.manifests import INDEX, Finding, Loaded, dig, load_folder, pods_of
 
 API_VERSIONS = {
     "RayJob": "ray.io/v1",
     "JobSet": "jobset.x-k8s.io/v1alpha2",
     "HorizontalPodAutoscaler": "autoscaling/v2",
 }
-SUBMISSION_MODES = ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode")
-TOKENS_SINCE = (2, 52)
-"""Of Ray: before it there is no token authentication, and the mode would be ignored."""
 JOBS = ("JobSet", "RayJob")
 
 
@@ -25,12 +23,13 @@ def lint(folder: Path) -> list[Finding]:
     """All findings. Raises PlanError for a folder that cannot be read."""
     index, objects = load_folder(folder)
     found = [*_folder(folder, index), *_doubles(objects), *_references(index, objects), *_queues(objects)]
+    found += [*_generated(index), *lint_network(objects)]
     for loaded in objects:
         found += _version(loaded)
         found += _secret(loaded)
         found += _scaling(loaded)
         if loaded.kind == "RayJob":
-            found += _ray(loaded)
+            found += lint_ray(loaded)
         for pod in pods_of(loaded):
             found += lint_pod(pod)
     return [*found, *_images(objects)]
@@ -64,6 +63,12 @@ def _secret(loaded: Loaded) -> Iterator[Finding]:
         yield Finding("secret-value", loaded.where, "holds secrets in a file; make it with kubectl create secret")
 
 
+def _generated(index: Mapping[str, Any]) -> Iterator[Finding]:
+    for one in index.get("secretGenerator") or []:
+        message = f"makes the Secret {one.get('name')} of values in a file; make it with kubectl create secret"
+        yield Finding("secret-value", INDEX, message)
+
+
 def _scaling(loaded: Loaded) -> Iterator[Finding]:
     """min <= replicas <= max, of an autoscaler and of Ray's groups."""
     spec = loaded.body.get("spec")
@@ -77,34 +82,6 @@ def _scaling(loaded: Loaded) -> Iterator[Finding]:
         if counts != sorted(counts):
             message = f"group {group.get('groupName')}: expected minReplicas <= replicas <= maxReplicas, found {counts}"
             yield Finding("replicas", loaded.where, message)
-
-
-def _ray(loaded: Loaded) -> Iterator[Finding]:
-    spec = loaded.body.get("spec")
-    cluster = dig(spec, "rayClusterSpec")
-    mode = dig(spec, "submissionMode")
-    if mode not in (None, *SUBMISSION_MODES):
-        yield Finding("enum", loaded.where, f"submissionMode {mode}: expected one of {', '.join(SUBMISSION_MODES)}")
-    version = str(dig(cluster, "rayVersion"))
-    if dig(cluster, "authOptions", "mode") != "token":
-        yield Finding(
-            "token", loaded.where, "whoever reaches the cluster may run code; expected authOptions.mode: token"
-        )
-    elif tuple(int(n) for n in version.split(".")[:2] if n.isdigit()) < TOKENS_SINCE:
-        yield Finding("token", loaded.where, f"Ray {version} knows no tokens; take 2.52 or later")
-    for pod in pods_of(loaded):
-        built = dig(pod.template, "metadata", "annotations", RAY_ANNOTATION)
-        if built != version:
-            yield Finding(
-                "ray-version", loaded.where, f"rayVersion is {version}, and the image is said to have {built}"
-            )
-    if str(dig(cluster, "headGroupSpec", "rayStartParams", "num-cpus")) != "0":
-        message = 'Ray may put tasks beside the driver on the head; expected rayStartParams.num-cpus: "0"'
-        yield Finding("ray-head", loaded.where, message)
-    if dig(loaded.body, "metadata", "labels", QUEUE_LABEL) and dig(spec, "shutdownAfterJobFinishes") is not True:
-        yield Finding(
-            "queue", loaded.where, "Kueue would never get its room back; expected shutdownAfterJobFinishes: true"
-        )
 
 
 def _queues(objects: list[Loaded]) -> Iterator[Finding]:
@@ -123,11 +100,13 @@ def _queues(objects: list[Loaded]) -> Iterator[Finding]:
 
 
 def _images(objects: list[Loaded]) -> Iterator[Finding]:
-    """Services and jobs of one run come from one image, or they may differ in what they compute."""
+    """Services and jobs of one run come from one image, or they may differ in what they compute; so do a database and
+    its backups, which no older program reads."""
     images = {str(c.get("image")) for one in objects for pod in pods_of(one) for c in pod.containers}
-    ours = {image for image in images if "boresight" in image}
-    if len(ours) > 1:
-        yield Finding("versions", "all pods", f"run different images of one program: {', '.join(sorted(ours))}")
+    databases = {image for image in images if is_postgres(image)}
+    for program in (databases, {image for image in images - databases if "boresight" in image}):
+        if len(program) > 1:
+            yield Finding("versions", "all pods", f"run different images of one program: {', '.join(sorted(program))}")
 
 
 def _references(index: Mapping[str, Any], objects: list[Loaded]) -> Iterator[Finding]:
@@ -144,6 +123,8 @@ def _references(index: Mapping[str, Any], objects: list[Loaded]) -> Iterator[Fin
             for volume in pod.spec.get("volumes") or []:
                 wanted.add(("PersistentVolumeClaim", dig(volume, "persistentVolumeClaim", "claimName")))
                 wanted.add(("ConfigMap", dig(volume, "configMap", "name")))
+        if loaded.kind == "StatefulSet":
+            wanted.add(("Service", dig(spec, "serviceName")))
         if loaded.kind == "HorizontalPodAutoscaler":
             wanted.add((dig(spec, "scaleTargetRef", "kind"), dig(spec, "scaleTargetRef", "name")))
         for kind, name in sorted((str(k), str(n)) for k, n in wanted if n is not None and (k, n) not in there):

@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
+from boresight.launch.kubernetes.annotation import STATE_VARIABLE
+from boresight.launch.kubernetes.cluster import POSTGRES_TAG
 from boresight.launch.kubernetes.manifests import Finding, Pod, dig
 from boresight.launch.kubernetes.pods import GPU
 
 SECRET_NAME = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|CREDENTIAL", re.IGNORECASE)
 ADDRESS_WITH_PASSWORD = re.compile(r"\w+://[^/\s:@]+:[^/\s@]+@")
+DEFAULT_PGDATA = "/var/lib/postgresql/data"
 SEVERAL_PROCESSES = ("torchrun", "ray-head", "ray-worker")
 """What uses shared memory: processes of PyTorch and Ray's object store."""
 
@@ -23,8 +27,21 @@ def lint_pod(pod: Pod) -> Iterator[Finding]:
         yield from _secrets(pod, container)
         yield from _resources(pod, container)
         yield from _shared_memory(pod, container)
+        yield from _session_key(pod, container)
         if not pod.job:
             yield from _probes(pod, container)
+            yield from _kept(pod, container)
+
+
+def is_postgres(image: str) -> bool:
+    """Whether it is PostgreSQL's, of whichever registry."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0] == "postgres"
+
+
+def word_after(container: Mapping[str, Any], option: str) -> str | None:
+    """What follows an option in the command; None where it is not there."""
+    words = [str(word) for word in [*(container.get("command") or []), *(container.get("args") or [])]]
+    return dict(pairwise(words)).get(option)
 
 
 def _found(pod: Pod, rule: str, message: str, container: Mapping[str, Any] | None = None) -> Finding:
@@ -50,7 +67,7 @@ def _rights(pod: Pod) -> Iterator[Finding]:
 
 def _restart(pod: Pod) -> Iterator[Finding]:
     policy = pod.spec.get("restartPolicy")
-    if pod.owner.kind in ("Job", "JobSet") and policy not in ("Never", "OnFailure"):
+    if pod.owner.kind in ("Job", "JobSet", "CronJob") and policy not in ("Never", "OnFailure"):
         yield _found(pod, "restart", f"restartPolicy is {policy}; a job takes Never or OnFailure")
 
 
@@ -59,6 +76,10 @@ def _image(pod: Pod, container: Mapping[str, Any]) -> Iterator[Finding]:
     tag = image.rpartition("/")[2].partition(":")[2]
     if "@sha256:" not in image and tag in ("", "latest"):
         yield _found(pod, "image-tag", f"the image {image!r} has no fixed version; give a tag or a digest", container)
+
+    elif is_postgres(image) and not POSTGRES_TAG.search(image):
+        message = f"the image {image!r} moves on with each minor version; give that, or a digest"
+        yield _found(pod, "image-tag", message, container)
 
 
 def _container_rights(pod: Pod, container: Mapping[str, Any]) -> Iterator[Finding]:
@@ -105,6 +126,38 @@ def _shared_memory(pod: Pod, container: Mapping[str, Any]) -> Iterator[Finding]:
     if not mounted & memory:
         message = "has the 64 MiB of /dev/shm that a container gets; mount an emptyDir of medium Memory there"
         yield _found(pod, "shared-memory", message, container)
+
+
+def _session_key(pod: Pod, container: Mapping[str, Any]) -> Iterator[Finding]:
+    """Replicas of the annotation app, and those that take their place, know each other's sessions."""
+    words = [str(word) for word in container.get("command") or []]
+    if words[:3] != ["boresight", "label", "serve"]:
+        return
+    state = [one.get("value") for one in container.get("env") or [] if one.get("name") == STATE_VARIABLE]
+    keys = [mount.get("name") for mount in container.get("volumeMounts") or [] if mount.get("mountPath") == _key(state)]
+    if not any("secret" in volume for volume in pod.spec.get("volumes") or [] if volume.get("name") in keys):
+        message = (
+            "makes a key of its own at each start, which ends all sessions; expected a Secret mounted at boresight/ "
+            f"of ${STATE_VARIABLE}"
+        )
+        yield _found(pod, "session-key", message, container)
+
+
+def _key(state: list[Any]) -> str:
+    return f"{state[0]}/boresight" if state else ""
+
+
+def _kept(pod: Pod, container: Mapping[str, Any]) -> Iterator[Finding]:
+    """A database writes into a claim."""
+    if not is_postgres(str(container.get("image"))):
+        return
+    data = next((v.get("value") for v in container.get("env") or [] if v.get("name") == "PGDATA"), None)
+    claims = {dig(one, "metadata", "name") for one in dig(pod.owner.body, "spec", "volumeClaimTemplates") or []}
+    claims |= {one.get("name") for one in pod.spec.get("volumes") or [] if "persistentVolumeClaim" in one}
+    kept = [str(m.get("mountPath")) for m in container.get("volumeMounts") or [] if m.get("name") in claims]
+    if not any(str(data or DEFAULT_PGDATA).startswith(folder.rstrip("/") + "/") for folder in kept):
+        message = "its data would be gone with the pod; expected PGDATA below the mount of a volume claim"
+        yield _found(pod, "volume", message, container)
 
 
 def _probes(pod: Pod, container: Mapping[str, Any]) -> Iterator[Finding]:

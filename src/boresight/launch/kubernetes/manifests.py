@@ -9,6 +9,7 @@ import yaml
 from boresight.errors import PlanError
 
 INDEX = "kustomization.yaml"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Finding(NamedTuple):
@@ -84,6 +85,8 @@ def pods_of(loaded: Loaded) -> Iterator[Pod]:
             yield Pod(loaded, dig(spec, "template") or {}, job=False)
         case "Job":
             yield Pod(loaded, dig(spec, "template") or {}, job=True)
+        case "CronJob":
+            yield Pod(loaded, dig(spec, "jobTemplate", "spec", "template") or {}, job=True)
         case "JobSet":
             for replicated in dig(spec, "replicatedJobs") or []:
                 yield Pod(loaded, dig(replicated, "template", "spec", "template") or {}, job=True)
@@ -97,7 +100,7 @@ def pods_of(loaded: Loaded) -> Iterator[Pod]:
 
 def _documents(path: Path) -> list[Mapping[str, Any]]:
     try:
-        found = [body for body in yaml.safe_load_all(path.read_text(encoding="utf-8")) if body is not None]
+        found = [body for body in yaml.load_all(path.read_text(encoding="utf-8"), LOADER) if body is not None]
     except OSError as error:
         raise PlanError(
             f"{path}: cannot be read ({error.strerror}); expected the folder of a kustomization."

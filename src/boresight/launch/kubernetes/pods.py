@@ -12,7 +12,8 @@ USER = 65532
 """The user of the image; any number but 0 does."""
 CLAIM = "boresight-artifacts"
 PIPELINE_MAP = "boresight-pipeline"
-PIPELINE_FILE = "/etc/boresight/pipeline.yaml"
+PIPELINE_FOLDER = "/etc/boresight"
+PIPELINE_FILE = f"{PIPELINE_FOLDER}/pipeline.yaml"
 ACCOUNT = "boresight"
 PART_OF = {"app.kubernetes.io/part-of": "boresight"}
 GPU = "nvidia.com/gpu"
@@ -31,58 +32,100 @@ def container(
     memory_gib: int,
     cpus: int,
     gpus: int = 0,
+    threads: int | None = None,
     environment: Sequence[Manifest] = (),
     **more: Any,
 ) -> Manifest:
-    """A container of our image; without a command where somebody else writes it.
+    """A container of our image beside the volume; without a command where somebody else writes it.
 
-    Memory and GPUs are asked for and limited alike, so that no neighbour can take them.
+    Memory and GPUs are asked for and limited alike, so that no neighbour can take them. `threads` are those of each
+    process in it, by default one for every processor.
     """
     fixed: dict[str, Any] = {"memory": f"{memory_gib}Gi", **({GPU: gpus} if gpus else {})}
-    requests: dict[str, Any] = {"cpu": cpus, **fixed}
+    return bare_container(
+        name,
+        cluster.image,
+        command,
+        requests={"cpu": cpus, **fixed},
+        limits={**({"cpu": cpus} if gpus else {}), **fixed},
+        environment=[
+            {"name": "HOME", "value": "/tmp"},
+            {"name": "OMP_NUM_THREADS", "value": str(threads or cpus)},
+            *environment,
+        ],
+        mounts={"artifacts": ARTIFACTS, "pipeline": PIPELINE_FOLDER, "scratch": "/tmp", "shared-memory": "/dev/shm"},
+        read_only=("pipeline",),
+        **more,
+    )
+
+
+def bare_container(
+    name: str,
+    image: str,
+    command: Sequence[str],
+    *,
+    requests: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    environment: Sequence[Manifest] = (),
+    mounts: Mapping[str, str],
+    read_only: Sequence[str] = (),
+    **more: Any,
+) -> Manifest:
+    """A container without rights that writes into `mounts` (volume -> folder) alone, and there not into `read_only`."""
     return {
         "name": name,
-        "image": cluster.image,
+        "image": image,
         **({"command": list(command)} if command else {}),
-        "env": [{"name": "HOME", "value": "/tmp"}, {"name": "OMP_NUM_THREADS", "value": str(cpus)}, *environment],
-        "resources": {"requests": requests, "limits": {**({"cpu": cpus} if gpus else {}), **fixed}},
+        "env": list(environment),
+        "resources": {"requests": dict(requests), "limits": dict(limits)},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": [
-            {"name": "artifacts", "mountPath": ARTIFACTS},
-            {"name": "pipeline", "mountPath": "/etc/boresight", "readOnly": True},
-            {"name": "scratch", "mountPath": "/tmp"},
-            {"name": "shared-memory", "mountPath": "/dev/shm"},
+            {"name": volume, "mountPath": folder, **({"readOnly": True} if volume in read_only else {})}
+            for volume, folder in mounts.items()
         ],
         **more,
     }
 
 
-def pod(containers: Sequence[Manifest], **more: Any) -> Manifest:
-    """The spec of a pod that runs as nobody in particular and talks to no API server."""
+def pod(containers: Sequence[Manifest], *, shared_memory_gib: int = SHARED_MEMORY_GIB, **more: Any) -> Manifest:
+    """The spec of a pod with the volumes that `container` mounts."""
+    volumes: dict[str, Manifest] = {
+        "artifacts": {"persistentVolumeClaim": {"claimName": CLAIM}},
+        "pipeline": {"configMap": {"name": PIPELINE_MAP}},
+        "scratch": {"emptyDir": {"sizeLimit": "20Gi"}},
+        "shared-memory": memory_folder(f"{shared_memory_gib}Gi"),
+    }
+    return bare_pod(containers, volumes, **more)
+
+
+def bare_pod(
+    containers: Sequence[Manifest], volumes: Mapping[str, Manifest], *, user: int = USER, **more: Any
+) -> Manifest:
+    """The spec of a pod that runs as nobody in particular and talks to no API server; `volumes` by their names."""
     return {
         "serviceAccountName": ACCOUNT,
         "automountServiceAccountToken": False,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
+            "runAsUser": user,
+            "runAsGroup": user,
+            "fsGroup": user,
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": list(containers),
-        "volumes": [
-            {"name": "artifacts", "persistentVolumeClaim": {"claimName": CLAIM}},
-            {"name": "pipeline", "configMap": {"name": PIPELINE_MAP}},
-            {"name": "scratch", "emptyDir": {"sizeLimit": "20Gi"}},
-            {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": f"{SHARED_MEMORY_GIB}Gi"}},
-        ],
+        "volumes": [{"name": name, **volume} for name, volume in volumes.items()],
         **more,
     }
+
+
+def memory_folder(size: str) -> Manifest:
+    """A volume in memory, which counts as the pod's."""
+    return {"emptyDir": {"medium": "Memory", "sizeLimit": size}}
 
 
 def from_secret(variable: str, secret: str, key: str, *, optional: bool = False) -> Manifest:

@@ -9,7 +9,7 @@ import yaml
 
 from boresight.errors import PlanError
 from boresight.launch.kubernetes.cluster import KUBERNETES
-from boresight.launch.kubernetes.manifests import Finding, Loaded, dig, load_folder
+from boresight.launch.kubernetes.manifests import LOADER, Finding, Loaded, dig, load_folder
 
 CUSTOM = ("RayJob", "JobSet")
 
@@ -58,7 +58,7 @@ def _kubernetes_objects(objects: list[Loaded]) -> Iterator[tuple[Loaded, dict[st
 def _ray_schema(crds: Path) -> dict[str, Any]:
     for path in sorted(crds.glob("ray.io_rayjobs.yaml*")):
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        versions = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["spec"]["versions"]
+        versions = yaml.load(text, Loader=LOADER)["spec"]["versions"]
         return dict(next(v for v in versions if v["name"] == "v1")["schema"]["openAPIV3Schema"])
     raise PlanError(
         f"{crds}: no ray.io_rayjobs.yaml; expected KubeRay's CRDs (config/crd/bases of its repository)."

@@ -21,40 +21,72 @@ SCORING_GIB = 2
 """What passes through a reward model in one batch of the service."""
 
 
+OBJECT_GIB = 1
+"""What passes through Ray's object store beside weights."""
+SPREAD_KINDS = ("ppo", "rloo")
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Memory in GiB of one training pod and of one replica of the reward service, and where the first comes from."""
+    """Memory in GiB of one training pod and of one replica of the reward service, and where the first comes from.
+
+    `object_store`: of it, what Ray keeps in shared memory.
+    """
 
     pod: int
     reward: int
     reason: str
+    object_store: int = 0
+
+    @property
+    def shared_memory(self) -> int:
+        """/dev/shm of a training pod."""
+        return self.object_store + SHARED_MEMORY_GIB
+
+
+def actors_a_pod(cluster: Cluster) -> int:
+    """Of Ray: one for each GPU; without GPUs one has the pod to itself."""
+    return max(1, cluster.gpus)
 
 
 def sizes(pipeline: Pipeline, cluster: Cluster) -> Sizes:
     """Raises PlanError where a stage does not fit the GPUs, or where no model is known and nothing is given."""
     kind = "GPU" if cluster.gpus else "memory"
     lines = memory_lines(pipeline, {}, Machine(kind, cluster.gpu_gib * GIB))
+    ray = cluster.engine == "ray"
     if not lines:
         if cluster.memory_gib is None:
             raise PlanError(
                 f"{pipeline.path}: no stage's model can be read here (a name on a hub, or a folder that is not here), "
                 "so its memory is not known. Say with --memory how many GiB a pod needs."
             )
-        return Sizes(cluster.memory_gib, cluster.memory_gib, "as given; the model is not known here")
+        given = cluster.memory_gib
+        return Sizes(given, given, "as given; the model is not known here", max(1, given // 4) if ray else 0)
     if cluster.gpus:
         _require_fit(lines, cluster)
     model = _model_bytes(lines)
+    store = math.ceil(2 * model / GIB) + OBJECT_GIB if ray else 0  # the weights of this version, and of the one before
     processes = max(1, cluster.gpus)
     if cluster.gpus:
-        # Each process loads the whole model into the memory of the machine before it is spread over the GPUs.
-        needed, reason = processes * model, f"{processes} times the largest model while it is loaded"
+        # Each process loads the whole model into the memory of the machine before it is spread over the GPUs, and an
+        # actor has a second copy there while weights travel.
+        copies = processes * (2 if ray else 1)
+        needed, reason = copies * model, f"{copies} times the largest model while it is loaded"
     else:
         top = max(lines, key=lambda line: line.memory.total)
         needed, reason = top.memory.total, f"stage {top.stage} at its peak, {top.tokens} tokens a row"
-    planned = math.ceil(needed / GIB) + processes * PROGRAM_GIB + SHARED_MEMORY_GIB
+    if ray:
+        reason += f", and {store} GiB of Ray's object store"
+    planned = math.ceil(needed / GIB) + processes * PROGRAM_GIB + SHARED_MEMORY_GIB + store
     if cluster.memory_gib is not None:
+        if cluster.memory_gib <= store + SHARED_MEMORY_GIB:
+            raise PlanError(
+                f"--memory {cluster.memory_gib}: {store + SHARED_MEMORY_GIB} GiB of it are shared memory, for the "
+                f"weights on their way to Ray's actors; planned were {planned} GiB ({reason}). Give more, or leave it "
+                "out."
+            )
         planned, reason = cluster.memory_gib, f"as given; planned were {planned} GiB ({reason})"
-    return Sizes(planned, math.ceil(model / GIB) + PROGRAM_GIB + SCORING_GIB, reason)
+    return Sizes(planned, math.ceil(model / GIB) + PROGRAM_GIB + SCORING_GIB, reason, store)
 
 
 def _model_bytes(lines: Sequence[MemoryLine]) -> int:
@@ -69,11 +101,14 @@ def _require_fit(lines: Sequence[MemoryLine], cluster: Cluster) -> None:
     for line in lines:
         share = cluster.pods * cluster.gpus if line.kind in SHARED_KINDS and cluster.engine == "torchrun" else 1
         overhead = line.memory.overhead
-        need = ((line.memory.certain - overhead) / share + overhead) / GIB
+        # Frozen models of such a stage are with other actors, each smaller than the trainer.
+        elsewhere = line.memory.frozen if cluster.engine == "ray" and line.kind in SPREAD_KINDS else 0
+        need = ((line.memory.certain - elsewhere - overhead) / share + overhead) / GIB
         if need > cluster.gpu_gib:
             of = f" of {share}" if share > 1 else ""
             faults.append(
-                f"stage {line.stage}: weights, gradients, moments, frozen models and context need {need:.1f} GiB on "
+                f"stage {line.stage}: weights, gradients, moments, {'' if elsewhere else 'frozen models '}and context "
+                f"need {need:.1f} GiB on "
                 f"one GPU{of}, which has {cluster.gpu_gib}: {need - cluster.gpu_gib:.1f} GiB are missing. Take more or "
                 "larger GPUs, or `lora` in the stage."
             )

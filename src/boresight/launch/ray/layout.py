@@ -30,6 +30,15 @@ class Layout:
         return [role for role in ROLES for _ in range(counts[role])]
 
     @property
+    def names(self) -> list[str]:
+        """The role of each actor, with a number where there are several of it."""
+        roles = self.actors
+        return [
+            f"{role} {roles[:place].count(role) + 1}" if roles.count(role) > 1 else role
+            for place, role in enumerate(roles)
+        ]
+
+    @property
     def bundles(self) -> list[Bundle]:
         """What the placement group is to hold, an entry for each actor."""
         return [{"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {}) for _ in self.actors]
@@ -77,10 +86,9 @@ def refuse_what_cannot_be_spread(pipeline: Pipeline) -> None:
         kinds = ", ".join(dict.fromkeys(stage.kind for stage in pipeline.stages.values()))
         raise ConfigError(
             f"{pipeline.path}: stages: none of kind ppo or rloo (found {kinds}), so that Ray has no role to spread. "
-            "Take `boresight run`, or torchrun (docs/scale.md)."
+            "Take `boresight run`, or `boresight launch torchrun` (docs/scale.md)."
         )
     why = {
-        "lora": "its roles are adapters in one base, which is in one process",
         "quantization": "weights in 4 bits do not travel",
         "offload": "roles that wait on the CPU of the trainer are no actors",
         "sampler": "its responses are written elsewhere already",
@@ -92,9 +100,10 @@ def refuse_what_cannot_be_spread(pipeline: Pipeline) -> None:
         for field, reason in why.items()
         if getattr(stage, field)
     ] + [
-        f"{pipeline.path}: stages.{name}.roles: shared cannot be spread over Ray. Expected: separate."
+        f"{pipeline.path}: stages.{name}.roles: {stage.layout}{'' if stage.roles else ' (what lora takes by itself)'} "
+        "cannot be spread over Ray: its roles are adapters in one base, which is in one process. Expected: separate."
         for name, stage in stages.items()
-        if stage.layout == "shared" and not stage.lora
+        if stage.layout == "shared" or (stage.lora and stage.layout != "separate")
     ]
     if problems:
         raise ConfigError(problems)

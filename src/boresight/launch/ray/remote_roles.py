@@ -1,27 +1,30 @@
 """The roles of a stage as the trainer sees them: the interfaces of `boresight.models.roles`, with actors behind.
 
-Questions are cut into one part for each actor of a role, in order. The random numbers of a batch are the same however
-it is cut: with one actor or several, each response is drawn from what `boresight.models.generate` would draw it from.
+Questions are cut into one part for each actor of a role, in order. The random numbers of a batch are drawn once, here:
+however it is cut, each response comes from what `boresight.models.generate` would draw it from.
 """
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 import torch
 from torch import Tensor
 
 from boresight.errors import TrainingError
-from boresight.launch.ray.answers import answers
+from boresight.launch.ray.answers import Actor, Question, answers
 from boresight.launch.ray.worker import Source, Weights
-from boresight.models.generate import Generation
+from boresight.models.generate import Generation, draws
 from boresight.models.loading import chat_format, default_device, load_tokenizer
 from boresight.models.response_logps import ResponseLogps
 from boresight.models.roles import FrozenPolicy, Policy, RewardModel
 from boresight.records import Messages
 
+A = TypeVar("A")
 
-def parts(count: int, actors: Sequence[Any]) -> Iterator[tuple[Any, slice]]:
+
+def parts(count: int, actors: Sequence[A]) -> Iterator[tuple[A, slice]]:
     """An even cut of `count` rows, none of it empty, each part with its actor."""
     size, rest = divmod(count, len(actors))
     start = 0
@@ -33,62 +36,62 @@ def parts(count: int, actors: Sequence[Any]) -> Iterator[tuple[Any, slice]]:
 
 
 class RaySampler:
-    """Samples from `policy` as it is at each call: its weights go to the actors first, under a new version."""
+    """Begins rollouts of `policy` as it is then: its weights go to the actors, once a version."""
 
-    def __init__(self, actors: Sequence[Any], source: Source, policy: Policy) -> None:
+    def __init__(self, actors: Sequence[Actor], source: Source, policy: Policy) -> None:
         self._actors = actors
         self._source = source
         self._policy = policy
-        self._version = 0
+        self._sender = uuid.uuid4().hex
+        self._sent: Weights | None = None
 
-    def __call__(
+    def begin(
         self,
         prompts: Sequence[Sequence[int]],
         *,
         generator: torch.Generator,
         temperatures: Sequence[float],
-        on_finished: Callable[[int], None] = lambda count: None,
         **options: Any,
-    ) -> list[Generation]:
-        """One response to each prompt, in order; see `boresight.models.generate`."""
-        self._version += 1
-        state = {name: value.detach().cpu() for name, value in self._policy.model.named_parameters()}
-        weights = Weights(self._version, [ray.put(state)])
-        return generated(self._actors, self._source, weights, prompts, temperatures, generator, options, on_finished)
+    ) -> Callable[[], list[Generation]]:
+        """One response to each prompt, in order, to be waited for; see `boresight.models.generate`."""
+        version = self._policy.version
+        if self._sent is None or self._sent.version != version:
+            state = {name: value.detach().cpu() for name, value in self._policy.trained.named_parameters()}
+            self._sent = Weights(version, self._sender, [ray.put(state)])
+        asked = ask_for_responses(
+            self._actors, self._source, self._sent, prompts, temperatures, generator, options,
+            about=f"to write responses with version {version}",
+        )  # fmt: skip
+        return lambda: [one for part in answers(asked) for one in part]
 
 
-def generated(
-    actors: Sequence[Any],
+def ask_for_responses(
+    actors: Sequence[Actor],
     source: Source,
     weights: Weights | None,
     prompts: Sequence[Sequence[int]],
     temperatures: Sequence[float],
-    generator: torch.Generator,
+    generator: torch.Generator | Tensor,
     options: dict[str, Any],
-    on_finished: Callable[[int], None],
-) -> list[Generation]:
-    """A batch written by all actors; TrainingError where one of them wrote with other weights than were sent."""
-    state, each = generator.get_state(), options["max_new_tokens"]
-    torch.rand(len(prompts) * each, generator=generator)  # leave it where our own decoder would
-    asked = [
-        actor.generate.remote(
-            source, weights, prompts[part], state, part.start * each, options | {"temperatures": temperatures[part]}
+    *,
+    about: str,
+) -> list[Question]:
+    """A batch cut over the actors. Its random numbers are drawn here, and each gets those of its rows."""
+    uniforms = draws([options["max_new_tokens"]] * len(prompts), generator)
+    return [
+        Question(
+            actor, "generate", source, weights, prompts[part], uniforms[part],
+            options | {"temperatures": temperatures[part]},
+            about=f"{about} ({part.stop - part.start} of {len(prompts)})",
         )
         for actor, part in parts(len(prompts), actors)
-    ]
-    found: list[Generation] = []
-    for version, generations in answers(asked):
-        if weights is not None and version != weights.version:
-            raise TrainingError(f"a rollout actor wrote with version {version} of the weights, not {weights.version}")
-        on_finished(len(generations))
-        found += generations
-    return found
+    ]  # fmt: skip
 
 
 class RemoteReference(FrozenPolicy):
     """A frozen policy whose weights are with an actor."""
 
-    def __init__(self, actors: Sequence[Any], source: Source) -> None:
+    def __init__(self, actors: Sequence[Actor], source: Source) -> None:
         assert source.template is not None
         self._actors = actors
         self._source = source
@@ -101,24 +104,26 @@ class RemoteReference(FrozenPolicy):
         return torch.device(default_device())
 
     def logps(self, input_ids: Tensor, response_mask: Tensor, **options: bool | float) -> ResponseLogps:
-        asked = self._actors[0].logps.remote(self._source, input_ids.cpu(), response_mask.cpu(), options)
-        (found,) = answers([asked])
+        about = f"for log-probabilities of {len(input_ids)} responses"
+        asked = (self._source, input_ids.cpu(), response_mask.cpu(), options)
+        found = Question(self._actors[0], "logps", *asked, about=about).answer()
         return ResponseLogps(*(None if grid is None else grid.to(self.device) for grid in found))  # type: ignore[arg-type]
 
     def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
         temperatures, generator = options.pop("temperatures"), options.pop("generator")
-        told = options.pop("on_finished", lambda count: None)
-        return generated(self._actors, self._source, None, prompts, temperatures, generator, options, told)
+        asked = ask_for_responses(
+            self._actors, self._source, None, prompts, temperatures, generator, options, about="to write responses"
+        )
+        return [one for part in answers(asked) for one in part]
 
     def fingerprint(self) -> str:
-        (found,) = answers([self._actors[0].fingerprint.remote(self._source)])
-        return str(found)
+        return str(Question(self._actors[0], "fingerprint", self._source, about="for its fingerprint").answer())
 
 
 class RemoteRewardModel(RewardModel):
     """A reward model whose weights are with actors."""
 
-    def __init__(self, actors: Sequence[Any], source: Source) -> None:
+    def __init__(self, actors: Sequence[Actor], source: Source) -> None:
         self._actors = actors
         self._source = source
         self.tokenizer = load_tokenizer(source.path)
@@ -127,14 +132,18 @@ class RemoteRewardModel(RewardModel):
     def score(self, prompts: Sequence[Messages], responses: Sequence[str], batch_size: int = 64) -> Tensor:
         """(responses,) float32 scores; with several actors a row meets others in its batch, and may round otherwise."""
         asked = [
-            actor.score.remote(self._source, prompts[part], responses[part], batch_size)
+            Question(
+                actor, "score", self._source, prompts[part], responses[part], batch_size,
+                about=f"to score {part.stop - part.start} responses",
+            )
             for actor, part in parts(len(responses), self._actors)
-        ]
-        return torch.cat(list(answers(asked)))
+        ]  # fmt: skip
+        return torch.cat(answers(asked))
 
     def fingerprint(self) -> str:
-        """Of every copy: they must be one."""
-        found = set(answers([actor.fingerprint.remote(self._source) for actor in self._actors]))
+        """Of every copy; TrainingError unless they are one."""
+        asked = [Question(actor, "fingerprint", self._source, about="for its fingerprint") for actor in self._actors]
+        found = set(answers(asked))
         if len(found) != 1:
             raise TrainingError(f"{self._source.path}: {len(found)} different reward models stand behind the actors")
         return str(found.pop())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boresight.config.pipeline import Pipeline
-from boresight.launch.ray.answers import answers
+from boresight.launch.ray.answers import Question
 from boresight.launch.ray.layout import Layout, refuse_what_cannot_be_spread
 from boresight.launch.ray.session import RESTARTS, connected, placed, processes
 from boresight.launch.ray.trainer import RayRoles
@@ -41,11 +41,13 @@ class RayRun:
             connected(self.address, self.local_cpus),
             placed(self.layout, sections.model.dtype, sections.run.threads) as actors,
         ):
-            for line in processes(self.layout, actors):
+            for line in processes(actors):
                 say(line)
             remote = RayRoles(actors.rollout, actors.scorer, actors.reference)
+            job = (pipeline, out.absolute(), only, start, remote)
             if self.layout.trainers > 1:
-                return run_together(actors.trainers, pipeline, out.absolute(), only, start, remote, restarts=RESTARTS)
-            (outcome,) = answers([actors.trainers[0].run.remote(pipeline, out.absolute(), only, start, remote)])
+                return run_together(actors.trainers, job, restarts=RESTARTS, say=say)
+            about = "to run the pipeline, from its last checkpoint on"
+            outcome = Question(actors.trainers[0], "run", *job, about=about).answer(say)
         assert isinstance(outcome, Outcome)
         return outcome

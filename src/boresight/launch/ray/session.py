@@ -4,23 +4,24 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from boresight.errors import ClusterError, PlanError
-from boresight.launch.ray.answers import answers
+from boresight.launch.ray.answers import Actor, locate
+from boresight.launch.ray.guard import guarded
 from boresight.launch.ray.layout import ROLES, Layout, refuse_unless_it_fits
 from boresight.launch.ray.trainer import Trainer
 from boresight.launch.ray.worker import RoleWorker
 
+AUTO, ADDRESS_VARIABLE = "auto", "RAY_ADDRESS"
 RESTARTS = 3
-"""Of each actor, and of each question that killed one."""
+"""Of each actor."""
 OBJECT_STORE = 256 * 2**20
 """Bytes for what travels in a cluster of our own: some batches and two versions of a small policy's weights."""
 KNOCK, PLACED_WITHIN, STARTED_WITHIN = 5.0, 60.0, 300.0  # seconds
@@ -28,12 +29,16 @@ KNOCK, PLACED_WITHIN, STARTED_WITHIN = 5.0, 60.0, 300.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Actors:
-    """Handles by role; the first of a role that has one is it."""
+    """By role."""
 
-    trainers: Sequence[Any]
-    rollout: Sequence[Any]
-    scorer: Sequence[Any]
-    reference: Sequence[Any]
+    trainers: Sequence[Actor]
+    rollout: Sequence[Actor]
+    scorer: Sequence[Actor]
+    reference: Sequence[Actor]
+
+    @property
+    def all(self) -> list[Actor]:
+        return [*self.trainers, *self.rollout, *self.scorer, *self.reference]
 
 
 @contextmanager
@@ -47,19 +52,33 @@ def connected(address: str | None, cpus: int | None) -> Iterator[None]:
         yield
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves the cluster
+    if address == AUTO:
+        address = told_by_ray()
     if address:
         knock(address)
     own = {} if address else {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
-    # The address is named, or Ray would join whatever cluster it finds on this machine.
-    try:
-        ray.init(address=address or "local", configure_logging=False, log_to_driver=True, **own)
-    except (RuntimeError, ConnectionError, ValueError, OSError) as error:
-        ray.shutdown()
-        raise ClusterError(refusal(address, error)) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with nullcontext() if address else guarded():
+        # The address is named, or Ray would join whatever cluster it finds on this machine.
+        try:
+            ray.init(address=address or "local", configure_logging=False, log_to_driver=True, **own)
+        except (RuntimeError, ConnectionError, ValueError, OSError) as error:
+            ray.shutdown()
+            raise ClusterError(refusal(address, error)) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def told_by_ray() -> str:
+    """The address of the cluster that this process is a job of. Raises ClusterError where it is none's."""
+    address = os.environ.get(ADDRESS_VARIABLE, "")
+    if not address:
+        raise ClusterError(
+            f"--address {AUTO}: {ADDRESS_VARIABLE} is not set; expected HOST:PORT there, as Ray sets it for the "
+            "commands of its jobs. Give the address, or leave the option out for a cluster on this machine."
+        )
+    return address
 
 
 def knock(address: str) -> None:
@@ -88,10 +107,10 @@ def refusal(address: str | None, error: Exception) -> str:
 
 @contextmanager
 def placed(layout: Layout, dtype: str, threads: int | None) -> Iterator[Actors]:
-    """All actors of a run, in one placement group: together, or none of them. They end with the block."""
+    """All actors of a run, in one placement group: together, or none of them (PlanError). They end with the block."""
     refuse_unless_it_fits(layout, [node["Resources"] for node in ray.nodes() if node["Alive"]])
     group = placement_group([dict(bundle) for bundle in layout.bundles], strategy="PACK")
-    started: list[Any] = []
+    started: list[Actor] = []
     try:
         if not group.wait(PLACED_WITHIN):
             free = ray.available_resources()
@@ -105,24 +124,21 @@ def placed(layout: Layout, dtype: str, threads: int | None) -> Iterator[Actors]:
                 num_cpus=layout.cpus,
                 num_gpus=layout.gpus,
                 max_restarts=RESTARTS,
-                max_task_retries=RESTARTS,
                 scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=place),
             )
-            started.append(made.remote(str(Path.cwd())) if role == "trainer" else made.remote(dtype, threads))
+            handle = made.remote(str(Path.cwd())) if role == "trainer" else made.remote(dtype, threads)
+            started.append(Actor(layout.names[place], handle))
         by_role = {
             role: [actor for actor, its in zip(started, layout.actors, strict=True) if its == role] for role in ROLES
         }
         yield Actors(by_role["trainer"], by_role["rollout"], by_role["scorer"], by_role["reference"])
     finally:
         for actor in started:
-            ray.kill(actor)
+            ray.kill(actor.handle)
         remove_placement_group(group)
 
 
-def processes(layout: Layout, actors: Actors) -> list[str]:
-    """A line for each actor, once all have started: role, process, machine."""
-    every = [*actors.trainers, *actors.rollout, *actors.scorer, *actors.reference]
-    found = answers([actor.where.remote() for actor in every], STARTED_WITHIN)
-    return [
-        f"ray: {role}: process {process} on {node}" for role, (process, node) in zip(layout.actors, found, strict=True)
-    ]
+def processes(actors: Actors) -> list[str]:
+    """A line for each actor, once all have started with the versions that are here: role, process, machine."""
+    locate(actors.all, STARTED_WITHIN)
+    return [f"ray: {actor.role}: {actor.at}" for actor in actors.all]

@@ -4,32 +4,38 @@ Killed, it is started anew and builds on from the last checkpoint in the run's f
 """
 
 import os
-import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is public, and not marked so
 
 from boresight.config.pipeline import Pipeline
+from boresight.config.sections import LoRASection
+from boresight.launch.ray.answers import Actor, locate
 from boresight.launch.ray.remote_roles import RaySampler, RemoteReference, RemoteRewardModel
 from boresight.launch.ray.trainer_group import joined, meeting_point
+from boresight.launch.ray.whereabouts import Located
 from boresight.launch.ray.worker import Source
+from boresight.models.generate import Generation
 from boresight.models.roles import Policy
 from boresight.pipeline.run import Outcome, follow_run, run_pipeline
+from boresight.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True, slots=True)
 class RayRoles:
     """What `boresight.pipeline.context.RemoteRoles` asks for."""
 
-    rollouts: Sequence[Any]
-    scorers: Sequence[Any]
-    references: Sequence[Any]
+    rollouts: Sequence[Actor]
+    scorers: Sequence[Actor]
+    references: Sequence[Actor]
 
-    def sampler(self, stage: str, path: str, template: str, policy: Policy) -> RaySampler:
-        return RaySampler(self.rollouts, Source(stage, path, template), policy)
+    def begin_rollouts(
+        self, stage: str, path: str, template: str, lora: LoRASection | None, policy: Policy
+    ) -> Callable[..., Callable[[], list[Generation]]]:
+        source = Source(stage, path, template, None if lora is None else lora.model_dump_json())
+        return RaySampler(self.rollouts, source, policy).begin
 
     def reference(self, stage: str, path: str, template: str) -> RemoteReference:
         return RemoteReference(self.references, Source(stage, path, template))
@@ -38,20 +44,20 @@ class RayRoles:
         return RemoteRewardModel(self.scorers, Source(stage, path, None))
 
 
-class Trainer:
+class Trainer(Located):
     """Works in `folder`, from which paths of the pipeline are told."""
 
     def __init__(self, folder: str) -> None:
         os.chdir(folder)
         self._store: TCPStore | None = None
 
-    def where(self) -> tuple[int, str]:
-        """Process and machine."""
-        return os.getpid(), socket.gethostname()
-
-    def run(self, pipeline: Pipeline, out: Path, only: str | None, start: str | None, remote: RayRoles) -> Outcome:
+    def run(
+        self, pipeline: Pipeline, out: Path, only: str | None, start: str | None, remote: RayRoles,
+        processes: Processes = ALONE,
+    ) -> Outcome:  # fmt: skip
         """See `boresight.pipeline.run.run_pipeline`."""
-        return run_pipeline(pipeline, out, only=only, start=start, remote=remote)
+        locate([*remote.rollouts, *remote.scorers, *remote.references])  # some may have died since this one was begun
+        return run_pipeline(pipeline, out, only=only, start=start, processes=processes, remote=remote)
 
     def meet(self) -> tuple[str, int]:
         """Where the others find this one, the first of several: address and port."""
@@ -67,6 +73,6 @@ class Trainer:
         assert store is not None
         with joined(store, rank, count) as processes:
             if processes.first:
-                return run_pipeline(pipeline, out, only=only, start=start, processes=processes, remote=remote)
+                return self.run(pipeline, out, only, start, remote, processes)
             follow_run(pipeline, out, processes, remote)
             return None

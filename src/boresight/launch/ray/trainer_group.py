@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,11 +17,9 @@ import torch.distributed as dist
 from ray.exceptions import RayActorError, RayTaskError
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is public, and not marked so
 
-from boresight.config.pipeline import Pipeline
 from boresight.errors import BoresightError, ClusterError
-from boresight.launch.ray.answers import answers
+from boresight.launch.ray.answers import Actor, Question, Say, locate, to_stderr
 from boresight.models.loading import default_device
-from boresight.pipeline.context import RemoteRoles
 from boresight.pipeline.run import Outcome
 from boresight.training.process_group import ProcessGroup
 
@@ -48,49 +45,49 @@ def joined(store: TCPStore, rank: int, count: int) -> Iterator[ProcessGroup]:
     dist.destroy_process_group()  # after a fault the actors are killed
 
 
-def run_together(
-    trainers: Sequence[Any],
-    pipeline: Pipeline,
-    out: Path,
-    only: str | None,
-    start: str | None,
-    remote: RemoteRoles,
-    *,
-    restarts: int,
-) -> Outcome:
-    """What the first trainer's `run_pipeline` came to. Raises what a stage raises, and ClusterError where trainers
-    died more than `restarts` times."""
-    processes: set[tuple[int, str]] = set()
-    for _ in range(restarts + 1):
-        processes = _other_processes(trainers, than=processes)
-        (address,) = answers([trainers[0].meet.remote()])
-        asked = [
-            trainer.run_as.options(max_task_retries=0).remote(
-                rank, len(trainers), address, pipeline, out, only, start, remote
-            )
+def run_together(trainers: Sequence[Actor], job: Sequence[Any], *, restarts: int, say: Say = to_stderr) -> Outcome:
+    """What the first trainer's `run_pipeline` came to; `job` is what `Trainer.run` takes.
+
+    Raises what a stage raises, and ClusterError where trainers died more than `restarts` times.
+    """
+    for attempt in range(restarts + 1):
+        if attempt:
+            _locate_others(trainers)
+            for trainer in trainers:
+                say(f"ray: {trainer.role}: {trainer.at} begins anew with the others, from the last checkpoint on")
+        address = Question(trainers[0], "meet", about="where the others find it").answer(say)
+        asked = {
+            trainer.handle.run_as.remote(rank, len(trainers), address, *job): trainer
             for rank, trainer in enumerate(trainers)
-        ]
-        dead = _dead(asked)
+        }
+        dead = _dead(list(asked))
         if not dead:
-            outcome = ray.get(asked[0])
+            outcome = ray.get(next(iter(asked)))
             assert isinstance(outcome, Outcome)
             return outcome
-        for trainer, answer in zip(trainers, asked, strict=True):
-            if answer not in dead:  # which Ray starts again by itself
-                ray.kill(trainer, no_restart=False)
+        for answer in dead:
+            trainer = asked.pop(answer)
+            say(f"ray: {trainer.role}: {trainer.at} died, or is out of reach, while it trained with the others")
+        for trainer in asked.values():  # Ray starts the dead ones again by itself
+            ray.kill(trainer.handle, no_restart=False)
     raise ClusterError(
         f"trainers of the group died {restarts + 1} times, and starting them anew did not help. Checkpoints are kept: "
         "mend the cause (their last words stand above) and give the same command, which goes on from there."
     )
 
 
-def _other_processes(trainers: Sequence[Any], than: set[tuple[int, str]]) -> set[tuple[int, str]]:
-    """Where the trainers are, once none of them is in a process that was killed."""
-    while True:
-        found = set(answers([trainer.where.remote() for trainer in trainers]))
-        if not found & than:
-            return found
+def _locate_others(trainers: Sequence[Actor]) -> None:
+    """Find out where the trainers are, once none of them is in a process that has died or was killed. One that was only
+    out of reach is still there, and is killed after a while."""
+    ended = [trainer.at for trainer in trainers]
+    patience = time.monotonic() + DEATH_IS_TOLD_WITHIN
+    while left := [trainer for trainer in trainers if trainer.at in ended]:
+        if time.monotonic() > patience:
+            for trainer in left:
+                ray.kill(trainer.handle, no_restart=False)
+            patience += DEATH_IS_TOLD_WITHIN
         time.sleep(LOOK_EVERY)
+        locate(left)
 
 
 def _dead(asked: Sequence[Any]) -> list[Any]:

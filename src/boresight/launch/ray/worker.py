@@ -4,20 +4,21 @@ An actor holds nothing that cannot be had again: every question names the stage,
 policy, its weights. One that Ray has started anew answers the question that killed it like any other.
 """
 
-import os
-import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import ray
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from boresight.config.sections import LoRASection
+from boresight.launch.ray.whereabouts import Located
 from boresight.models.generate import Generation, generate
 from boresight.models.loading import default_device
 from boresight.models.precision import arithmetic
 from boresight.models.response_logps import ResponseLogps
-from boresight.models.roles import FrozenPolicy, RewardModel, build_frozen_policy, build_reward_model
+from boresight.models.roles import FrozenPolicy, RewardModel, build_policy, build_reward_model
 from boresight.records import Messages
 
 
@@ -27,16 +28,20 @@ class Source(NamedTuple):
     stage: str
     path: str
     template: str | None
+    lora: str | None = None
+    """Settings of the adapter in it whose weights are sent, as JSON."""
 
 
 class Weights(NamedTuple):
-    """A version of the trained parameters. `held` is in a list, so that Ray hands on the reference, not the tensors."""
+    """A version of the trained parameters, by the count of its `sender`, of which each start of a trainer is another.
+    `held` is in a list, so that Ray hands on the reference, not the tensors."""
 
     version: int
+    sender: str
     held: list[Any]
 
 
-class RoleWorker:
+class RoleWorker(Located):
     """One process for frozen models and for copies of the policy; `dtype` and `threads` are those of the pipeline."""
 
     def __init__(self, dtype: str, threads: int | None) -> None:
@@ -47,28 +52,25 @@ class RoleWorker:
         self._device = default_device()
         self._stage = ""
         self._models: dict[Source, FrozenPolicy | RewardModel] = {}
-        self._versions: dict[Source, int] = {}
-
-    def where(self) -> tuple[int, str]:
-        """Process and machine."""
-        return os.getpid(), socket.gethostname()
+        self._sent: dict[Source, nn.Module] = {}  # the parameters that weights are sent for
+        self._versions: dict[Source, tuple[str, int]] = {}
 
     def generate(
-        self, source: Source, weights: Weights | None, prompts: Sequence[Sequence[int]], state: Tensor, skip: int,
+        self, source: Source, weights: Weights | None, prompts: Sequence[Sequence[int]], uniforms: Tensor,
         options: dict[str, Any],
-    ) -> tuple[int, list[Generation]]:  # fmt: skip
-        """Responses to a part of a batch, by the policy that has these weights (None: those of the folder), and their
-        version. Of the random numbers of the generator in `state` the first `skip` are those of the part before."""
+    ) -> list[Generation]:  # fmt: skip
+        """Responses to a part of a batch, from its random numbers (rows, tokens), by the policy that has these weights
+        (None: those of the folder), which they name."""
         model = self._policy(source).model
-        version = 0 if weights is None else self._load(source, weights)
-        generator = torch.Generator()
-        generator.set_state(state)
-        torch.rand(skip, generator=generator)
+        if weights is not None:
+            self._load(source, weights)
+        _, version = self._versions.get(source, ("", 0))
         with arithmetic(self._dtype, self._device):
-            return version, generate(model, prompts, generator=generator, **options)
+            written = generate(model, prompts, generator=uniforms, **options)
+        return [replace(one, version=version) for one in written]
 
     def logps(self, source: Source, ids: Tensor, mask: Tensor, options: dict[str, Any]) -> ResponseLogps:
-        """Response log-probabilities of a frozen policy, on the CPU."""
+        """Response log-probabilities of (rows, tokens) by a frozen policy, on the CPU."""
         with arithmetic(self._dtype, self._device):
             found = self._policy(source).logps(ids.to(self._device), mask.to(self._device), **options)
         return ResponseLogps(*(None if grid is None else grid.cpu() for grid in found))  # type: ignore[arg-type]
@@ -91,26 +93,30 @@ class RoleWorker:
 
     def _model(self, source: Source) -> FrozenPolicy | RewardModel:
         if source.stage != self._stage:
-            self._models.clear()
-            self._versions.clear()
+            for kept in (self._models, self._sent, self._versions):
+                kept.clear()
             self._stage = source.stage
         if source not in self._models:
-            self._models[source] = (
-                build_reward_model(source.path, self._device)
-                if source.template is None
-                else build_frozen_policy(source.path, source.template, self._device)
-            )
+            self._models[source] = self._built(source)
         return self._models[source]
 
+    def _built(self, source: Source) -> FrozenPolicy | RewardModel:
+        if source.template is None:
+            return build_reward_model(source.path, self._device)
+        lora = None if source.lora is None else LoRASection.model_validate_json(source.lora)
+        policy = build_policy(source.path, source.template, self._device, lora=lora)
+        self._sent[source] = policy.trained
+        return FrozenPolicy(policy.model, policy.tokenizer, policy.chat)
+
     @torch.no_grad()
-    def _load(self, source: Source, weights: Weights) -> int:
+    def _load(self, source: Source, weights: Weights) -> None:
         """Put a version of the weights in place, unless it is there; it must have every parameter and no other."""
-        if self._versions.get(source) != weights.version:
-            own = dict(self._policy(source).model.named_parameters())
-            (sent,) = ray.get(weights.held)
-            if set(sent) != set(own):
-                raise ValueError(f"{len(sent)} parameters were sent for a model of {len(own)}, with other names")
-            for name, value in sent.items():
-                own[name].copy_(value)
-            self._versions[source] = weights.version
-        return weights.version
+        if self._versions.get(source) == (weights.sender, weights.version):
+            return
+        own = dict(self._sent[source].named_parameters())
+        (sent,) = ray.get(weights.held)
+        if set(sent) != set(own):
+            raise ValueError(f"{len(sent)} parameters were sent for a model of {len(own)}, with other names")
+        for name, value in sent.items():
+            own[name].copy_(value)
+        self._versions[source] = weights.sender, weights.version

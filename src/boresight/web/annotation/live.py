@@ -28,7 +28,8 @@ TRIES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTasks:
-    """What to make: `count` different responses to each prompt, at most `ahead` open tasks waiting."""
+    """What to make: `count` different responses to each prompt, at most `ahead` open tasks waiting. Raises DataError
+    unless `count` is 2 to MOST_RESPONSES."""
 
     prompts: Sequence[Prompt]
     count: int
@@ -51,6 +52,7 @@ class LiveWorker:
         """Prompts of which no task could be made."""
 
     def start(self) -> None:
+        """Begin to load the model and make tasks; returns at once."""
         self._thread.start()
 
     def stop(self, seconds: float = 10.0) -> None:

@@ -174,8 +174,11 @@ def invited_role(store: Store, code: str) -> str | None:
 
 def accept_invite(store: Store, code: str, name: str, password_hash: str | None = None) -> Person:
     """Join by an invite. Raises RefusedError for a code that is unknown, used or expired, and for a name that is taken,
-    after which the code is still good."""
+    after which the code is still good. Invites by nobody make the first admin: once one is used, the others expire."""
+    by_nobody = invites.c.invited_by.is_(None) & (invites.c.role == "admin") & invites.c.person_id.is_(None)
     with store.write() as connection:
+        # Two of them that are used at once wait for each other here, in one order.
+        connection.execute(select(invites.c.id).where(by_nobody).order_by(invites.c.id).with_for_update())
         invite = one_row(connection, select(invites).where(invites.c.hash == _hash(code)).with_for_update())
         if invite is None or invite["person_id"] is not None or invite["expires_at"] <= store.clock():
             raise RefusedError("not_found", "this invite is unknown, used or expired. Ask for a new one.")
@@ -183,6 +186,8 @@ def accept_invite(store: Store, code: str, name: str, password_hash: str | None 
         connection.execute(update(people).where(people.c.id == person.id).values(password_hash=password_hash))
         connection.execute(update(invites).where(invites.c.id == invite["id"]).values(person_id=person.id))
         append(connection, "invite_used", at=store.clock(), person_id=person.id, body={"invite": invite["id"]})
+        if invite["invited_by"] is None and invite["role"] == "admin":
+            connection.execute(update(invites).where(by_nobody).values(expires_at=store.clock()))
         return person
 
 

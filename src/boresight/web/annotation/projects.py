@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from boresight.data.wording import counted
 from boresight.records import Messages
 from boresight.web.annotation.events import append
 from boresight.web.annotation.people import skills_text
@@ -183,7 +184,8 @@ def _check(task: NewTask) -> None:
     if not 2 <= len(texts) <= MOST_RESPONSES:
         raise RefusedError(
             "bad_request",
-            f"{where}: {len(texts)} responses; expected 2 to {MOST_RESPONSES}. Correct the task, or leave it out.",
+            f"{where}: {counted(len(texts), 'response')}; expected 2 to {MOST_RESPONSES}. Correct the task, or leave "
+            "it out.",
         )
     if not all(isinstance(text, str) and text.strip() for text in texts):
         raise RefusedError("bad_request", f"{where}: a response is empty; expected text. Leave the task out.")

@@ -46,6 +46,7 @@ class Stage:
         self._thread: threading.Thread | None = None
 
     def view(self) -> View:
+        """What a page shows now."""
         with self._lock:
             asked = (("user", self._asked),) if self._asked else ()
             replies = self._pieces[0].strip(), self._pieces[1].strip()
@@ -73,6 +74,7 @@ class Stage:
             self._settle()
 
     def reset(self) -> None:
+        """Begin a new conversation. Raises NotNow while the models answer."""
         with self._lock:
             if self._phase == "answering":
                 raise NotNow("The models are answering. Wait until they have ended.")

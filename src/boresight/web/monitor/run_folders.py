@@ -69,6 +69,7 @@ class RunPlace:
     stages: tuple[StagePlace, ...]
 
     def stage(self, name: str) -> StagePlace | None:
+        """The stage of that name, if the run has it."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
     @property

@@ -57,6 +57,7 @@ class StageLog:
         self._rows = 0
 
     def refresh(self, folder: Path) -> None:
+        """Read what was written into the stage's folder since the last time."""
         if any([tail.restarted(folder / name) for name, tail in self._metrics.items()]):
             self._metrics = {name: Tail() for name in self._metrics}
             self._columns, self._rows, self.unreadable = {}, 0, 0
@@ -80,6 +81,7 @@ class StageLog:
         return list(dict.fromkeys(name for name, split in self._columns if split != WHOLE_STAGE))
 
     def last(self, name: str, split: str = "train") -> float | None:
+        """The newest value of a metric; None before the first."""
         column = self._columns.get((name, split))
         return column.values[-1] if column else None
 

@@ -78,6 +78,7 @@ class Watch:
         self._stages: dict[tuple[str, str], _Stage] = {}
 
     def places(self) -> Mapping[str, RunPlace]:
+        """The runs of the folder by name, looked for anew when the last look is SECONDS_KEPT old."""
         with self._lock:
             if self._clock() - self._read_at >= SECONDS_KEPT:
                 self._runs = {run.name: run for run in find_runs(self.root)}
@@ -89,12 +90,14 @@ class Watch:
         return [self.run_view(run, closely=False) for run in self.places().values()]
 
     def run_view(self, run: RunPlace, *, closely: bool = True) -> RunView:
+        """A run with its stages; `closely` reads the logs of finished ones too."""
         stages = tuple(self.stage_view(run, stage, closely=closely) for stage in run.stages)
         at = next((view for view in stages if run.current is not None and view.name == run.current.name), None)
         changed = max((view.changed for view in stages if view.changed is not None), default=None)
         return RunView(run.name, _state(stages), stages, at, changed)
 
     def stage_view(self, run: RunPlace, stage: StagePlace, *, closely: bool = True) -> StageView:
+        """Progress, pace and time left (seconds) of a stage, and its findings where it is looked at `closely`."""
         if stage.done and not closely:
             return StageView(stage.name, stage.kind, stage.state(), None, None, None, None, stage.changed, None)
         with self.reading(run, stage) as log:
@@ -133,6 +136,7 @@ class Watch:
         return [Latest(title_of(name), values.get(name), charts[name].unit if name in charts else "") for name in names]
 
     def responses(self, run: RunPlace, stage: StagePlace) -> Responses:
+        """Those of the last step that has some, and beside them those of the first."""
         with self.reading(run, stage) as log:
             last, first = list(log.samples_last), list(log.samples_first)
         now = [one for one in last if one["step"] == last[-1]["step"]][:RESPONSES_SHOWN]

@@ -64,6 +64,7 @@ class Batcher:
         self.metrics.held = self._held
 
     def release(self, responses: int) -> None:
+        """Give back the room that `admit` held."""
         self._held -= responses
         self.metrics.held = self._held
 

@@ -31,6 +31,7 @@ class Metrics:
             self._latency_sum += seconds
 
     def batch(self, responses: int, tokens: int, seconds: float) -> None:
+        """One batch was scored, in so many seconds of computing."""
         self._responses += responses
         self._tokens += tokens
         self._batches += 1

@@ -28,7 +28,8 @@ class Row(NamedTuple):
 class ServedModel:
     """A reward model that scores rows of several requests together.
 
-    `hash` names what answers: the weights, and the text that they are given (tokenizer and chat template).
+    `hash` names what answers: the weights, and the text that they are given (tokenizer and chat template). Raises
+    ModelError where `most_tokens` is more than the model has learnt positions.
     """
 
     def __init__(self, model: RewardModel, most_tokens: int | None = None) -> None:

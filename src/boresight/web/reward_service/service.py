@@ -25,6 +25,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as Event
 
+from boresight.data.wording import counted
 from boresight.records import Message, Role
 from boresight.web.reward_service.batching import Batcher, FullError
 from boresight.web.reward_service.limits import Limits
@@ -99,7 +100,8 @@ class Scoring:
     def _count(self, question: Question) -> int:
         count, most = len(question.responses), min(self.limits.request_responses, self.limits.waiting_responses)
         if len(question.prompts) != count:
-            raise HTTPException(422, f"{len(question.prompts)} prompts for {count} responses; expected as many.")
+            prompts, responses = counted(len(question.prompts), "prompt"), counted(count, "response")
+            raise HTTPException(422, f"{prompts} for {responses}; expected as many.")
         if count > most:
             raise HTTPException(413, f"{count} responses in one request; at most {most} are taken. Send them in parts.")
         return count

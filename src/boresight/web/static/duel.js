@@ -37,7 +37,7 @@ function show(view) {
   id("vote").hidden = view.phase !== "voting";
   id("ask").hidden = view.phase !== "asking";
   id("note").textContent = view.phase === "answering" ? "The models are answering …" : view.note;
-  id("written").textContent = view.written ? `${view.written} pairs written` : "";
+  id("written").textContent = view.written ? `${view.written} pair${view.written === 1 ? "" : "s"} written` : "";
   if (view.phase === before.phase) return;
   if (view.phase === "asking") id("text").focus();
   if (view.phase === "voting") { id("vote").reset(); id("main").focus({ preventScroll: true }); id("vote").scrollIntoView({ block: "nearest" }); }

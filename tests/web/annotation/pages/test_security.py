@@ -17,7 +17,7 @@ from tests.web.annotation.made import task
 from tests.web.annotation.pages.conftest import PAGE, Browser, Team
 from tests.web.tiny_face import PASSWORD
 
-OPEN = {"/login", "/logout", "/join/{code}"}
+OPEN = {"/login", "/logout", "/join/{code}", "/health", "/ready"}
 NEEDS = {"/admin": Role.ADMIN, "/review": Role.REVIEWER, "/quality": Role.REVIEWER}
 API_NEEDS = {
     "/api/projects/{project_id}/tasks": Role.ADMIN,

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from boresight.web.access import Door, TrustedProxy, log_event
-from boresight.web.annotation.pages import admin, annotate, api, join, people_pages, review
+from boresight.web.annotation.pages import admin, annotate, api, health, join, people_pages, review
 from boresight.web.annotation.pages.accounts import AuditNotes, StoreAccounts
 from boresight.web.annotation.pages.figures import FigureKeeper
 from boresight.web.annotation.refused import Reason, RefusedError
@@ -68,7 +68,7 @@ def build_annotation(
     app.include_router(login_routes(elsewhere=OIDC if oidc else ""), include_in_schema=False)
     if oidc is not None:
         app.include_router(oidc_routes(IdentityProvider(oidc), secret, site=site))
-    for part in (annotate, join, review, admin, people_pages, api):
+    for part in (annotate, join, review, admin, people_pages, api, health):
         app.include_router(part.router)
 
     @app.exception_handler(RefusedError)

@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from boresight.data.wording import counted
 from boresight.web.access import address_of, door_of, open_to_all
 from boresight.web.annotation.pages.accounts import Annotator, Member, store_of
 from boresight.web.annotation.people import (
@@ -55,7 +56,9 @@ def change_password(request: Request, me: Annotator, current: Password, new: Pas
     door = door_of(request)
     wait = door.login_limit.take(me.name.lower())
     if wait:
-        raise HTTPException(429, f"Too many tries. Wait {int(wait) + 1} seconds.", {"Retry-After": str(int(wait) + 1)})
+        raise HTTPException(
+            429, f"Too many tries. Wait {counted(int(wait) + 1, 'second')}.", {"Retry-After": str(int(wait) + 1)}
+        )
     known = door.accounts.by_name(me.name)
     if known is None or not door.passwords.match(known.password_hash, current):
         door.refuse(request, 403, "wrong password", "", me.name)
@@ -76,7 +79,7 @@ def token(request: Request, me: Annotator) -> Response:
 @router.post("/account/revoke")
 def revoke(request: Request, me: Annotator) -> Response:
     count = revoke_tokens(store_of(request), me.person_id, by=me.person_id)
-    return _account_page(request, me, done=f"{count} tokens are useless from now on.")
+    return _account_page(request, me, done=f"{counted(count, 'token')} revoked: useless from now on.")
 
 
 def _role_of(request: Request, code: str) -> str:

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from boresight.models.loading import default_device
 from boresight.training.process_group import ProcessGroup
@@ -24,6 +26,16 @@ def joined() -> Iterator[Processes]:
     device = default_device()
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cuda:nccl,cpu:gloo" if device == "cuda" else "gloo", timeout=PATIENCE)
+    backend = "cuda:nccl,cpu:gloo" if device == "cuda" else "gloo"
+    store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+    dist.init_process_group(backend, store=_of_attempt(store), rank=rank, world_size=count, timeout=PATIENCE)
     yield ProcessGroup(device)
     dist.destroy_process_group()  # after a fault torchrun ends the others, who could not answer
+
+
+def _of_attempt(store: Store) -> Store:
+    """Of a store that torchrun's own process holds, the part of this attempt: it lives through restarts, and the whole
+    of it has the addresses of processes that died. Not where other machines may count their attempts otherwise."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or os.environ["GROUP_WORLD_SIZE"] != "1":
+        return store
+    return PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
