@@ -97,6 +97,7 @@ experiments: setup
 	$(BIN)/python experiments/plan_against_runs.py --calibrate --json docs/figures/plan_against_runs.json || status=$$?; \
 	$(BIN)/python experiments/pipeline_simulator.py --json docs/figures/pipeline_simulator.json \
 	  --plot docs/figures/pipeline_simulator.svg || status=$$?; \
+	$(BIN)/python experiments/ray_shares.py --json docs/figures/ray_shares.json || status=$$?; \
 	$(BIN)/python experiments/demo_seeds.py --json docs/figures/demo_seeds.json || status=$$?; \
 	$(BIN)/python -m experiments.museum.build || status=$$?; \
 	$(BIN)/python -m experiments.museum.measure --json docs/figures/museum.json --figures docs/figures/museum || status=$$?; \

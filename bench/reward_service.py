@@ -1,6 +1,6 @@
 """The reward service under load: all requests in batches against one by one, on this machine.
 
-    python bench/reward_service.py --json docs/figures/reward_service.json
+    python bench/reward_service.py --documented --json docs/figures/reward_service.json
     python bench/reward_service.py --responses 60 --rounds 1                # a short look
 
 `boresight serve reward` runs as a process of its own, once with its defaults and once with `--batch-responses 1`, on
@@ -9,7 +9,8 @@ keeps so many requests under way, each with one response or more, over connectio
 responses, which come one after another, as a policy samples them. Rounds of the two take turns. Before that, answers of
 both are held against in-process scores. A rate is of processor seconds of the service, tokenizing and HTTP included,
 since other work takes part of the machine; seconds on the clock are told beside. A ratio is of one round; above 1
-batching is the faster.
+batching is the faster. What batching can give at most is measured in process: the model's forward alone, on the same
+rows in the service's own batches against one by one, without HTTP, tokenizing or waiting.
 """
 
 import argparse
@@ -35,8 +36,20 @@ from work import SHAPES, make_model, make_pairs, make_tokenizer
 from boresight.models.loading import start_reward_model
 from boresight.models.roles import build_reward_model
 from boresight.records import Message
+from boresight.web.reward_service.batching import Waiting, cut
+from boresight.web.reward_service.limits import Limits
+from boresight.web.reward_service.model import load_served_model
 
 START_SECONDS = 300.0
+DOCUMENTED = (
+    {"shape": "example", "tokens": 12, "per_prompt": 8, "together": 16, "at_once": 32, "responses": 768},
+    {"shape": "example", "tokens": 24, "per_prompt": 4, "together": 1, "at_once": 256, "responses": 768},
+    {"shape": "example", "tokens": 24, "per_prompt": 4, "together": 16, "at_once": 32, "responses": 768},
+    {"shape": "example", "tokens": 24, "per_prompt": 8, "together": 16, "at_once": 32, "responses": 768},
+    {"shape": "tiny", "tokens": 24, "per_prompt": 4, "together": 16, "at_once": 32, "responses": 512},
+    {"shape": "tiny", "tokens": None, "per_prompt": 4, "together": 16, "at_once": 16, "responses": 192},
+)
+"""The rows of docs/reward_service.md."""
 
 
 class Service(NamedTuple):
@@ -112,6 +125,31 @@ def differences(model: Path, services: dict[str, Service], asked: list[tuple[str
     return found
 
 
+def of_the_model_alone(model: Path, asked: list[tuple[str, str]]) -> dict[str, float]:
+    """Responses that forward passes by themselves score in a processor second, in the service's batches and singly."""
+    torch.set_num_threads(1)
+    served = load_served_model(model, "cpu")
+    rows = served.rows([(Message("user", prompt),) for prompt, _ in asked], [response for _, response in asked])
+    loop = asyncio.new_event_loop()
+    batches_of_all = cut([Waiting(row, 0.0, loop.create_future()) for row in rows], Limits())
+    loop.close()
+    ways = {
+        "one_by_one": [[row] for row in rows],
+        "batched": [[waiting.row for waiting in batch] for batch in batches_of_all],
+    }
+    rates = {}
+    for name, batches in ways.items():
+        served.scores(batches[0])
+        took = []
+        for _ in range(2):
+            began = time.process_time()
+            for batch in batches:
+                served.scores(batch)
+            took.append(time.process_time() - began)
+        rates[name] = len(rows) / min(took)
+    return rates
+
+
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         model = make_reward_model(given.shape, Path(folder))
@@ -121,6 +159,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             "one_by_one": stack.enter_context(service(model, "--batch-responses", "1")),
         }
         apart = differences(model, services, asked[:64])
+        alone = of_the_model_alone(model, asked[:256])
         rates: dict[str, list[float]] = {name: [] for name in services}
         clocked: dict[str, list[float]] = {name: [] for name in services}
         for number in range(given.rounds):
@@ -146,6 +185,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "responses_per_prompt": given.per_prompt,
         "responses_per_processor_second": {name: statistics.median(values) for name, values in rates.items()},
         "responses_per_second_on_the_clock": {name: statistics.median(values) for name, values in clocked.items()},
+        "model_alone": {**alone, "ratio": alone["batched"] / alone["one_by_one"]},
         "ratio": {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)},
         "largest_difference": apart,
     }
@@ -160,16 +200,17 @@ def main() -> None:
     parser.add_argument("--per-prompt", type=int, default=4, help="Responses to each prompt.")
     parser.add_argument("--at-once", type=int, default=128, help="Requests under way.")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--documented", action="store_true", help="All rows of docs/reward_service.md, one by one.")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    found = measure(given)
-    if given.json is not None:
-        known = json.loads(given.json.read_text()) if given.json.exists() else {}
-        name = (
-            f"{given.shape}, {given.tokens or 'real'} tokens, {given.per_prompt} a prompt, {given.together} a request"
-        )
-        given.json.write_text(json.dumps(known | {name: found}, indent=1, sort_keys=True) + "\n")
-    print(json.dumps(found))
+    for changed in DOCUMENTED if given.documented else ({},):
+        one = argparse.Namespace(**{**vars(given), **changed})
+        found = measure(one)
+        if given.json is not None:
+            known = json.loads(given.json.read_text()) if given.json.exists() else {}
+            name = f"{one.shape}, {one.tokens or 'real'} tokens, {one.per_prompt} a prompt, {one.together} a request"
+            given.json.write_text(json.dumps(known | {name: found}, indent=1, sort_keys=True) + "\n")
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

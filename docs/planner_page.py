@@ -16,6 +16,7 @@ from boresight.storage import read_json
 
 DOCS = Path(__file__).parent
 RUNS, SIMULATOR = DOCS / "figures" / "plan_against_runs.json", DOCS / "figures" / "pipeline_simulator.json"
+SHARES = DOCS / "figures" / "ray_shares.json"
 
 
 def planner_page() -> str:
@@ -33,6 +34,8 @@ def planner_page() -> str:
         lines += _runs(read_json(RUNS))
     if SIMULATOR.exists():
         lines += _simulator(read_json(SIMULATOR))
+    if SHARES.exists():
+        lines += _shares(read_json(SHARES))
     return "\n".join([*lines, *_hardware()]) + "\n"
 
 
@@ -149,6 +152,33 @@ def _simulator(found: Mapping[str, Any]) -> list[str]:
         f"| {row['rollout_seconds']:.2f} | {row['scoring_seconds']:.2f} | {row['rollouts_per_second']:.2f} | "
         f"{row['simulated']:.2f} | {100 * row['error']:+.0f} % |"
         for row in found["real"]
+    ]
+
+
+def _shares(found: Mapping[str, Any]) -> list[str]:
+    alone, real = found["alone_seconds"], found["ray_seconds"]
+    inputs = {
+        "generate": f"half a batch {alone['half_a_batch']:.2f}",
+        "score": f"a batch {alone['score']:.2f}",
+        "update": f"a batch {alone['update']:.2f}",
+    }
+    kept = found["steps"] - found["warm_up"]
+    return [
+        "",
+        "## Shares of PPO over Ray",
+        "",
+        f"`experiments/ray_shares.py`: the embedded example, quick, with {found['prompts_per_step']} prompts a step;",
+        f"{kept} steps, after {found['warm_up']} that are left out. One process measures what each actor takes by",
+        "itself; the simulator is told this and the layout (two rollout actors, one trainer, one scorer, one thread),",
+        f"and nothing of the run over Ray on {found['processors']} processors that stands beside it.",
+        "",
+        "| part | alone s | simulated share | over Ray s a step | share | off by |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {part} | {inputs[part]} | {100 * found['predicted'][part]:.1f} % | {real[part]:.2f} | "
+            f"{100 * found['measured'][part]:.1f} % | {100 * found['error'][part]:+.0f} % |"
+            for part in inputs
+        ),
     ]
 
 

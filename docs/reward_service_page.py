@@ -22,6 +22,7 @@ def reward_service_page() -> str:
         "in batches",
         "ratio",
         "on the clock",
+        "the model alone",
     )
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for found in read_json(SERVICE).values():
@@ -36,11 +37,14 @@ def reward_service_page() -> str:
             f"{rates['batched']:.1f}",
             f"{ratio['median']:.1f} ({ratio['lowest']:.1f} to {ratio['highest']:.1f})",
             f"{clock['batched'] / clock['one_by_one']:.1f}",
+            f"{found['model_alone']['ratio']:.1f}" if "model_alone" in found else "",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     batched, single = (
         max(found["largest_difference"][name] for found in read_json(SERVICE).values())
         for name in ("batched", "one_by_one")
     )
+    if any("model_alone" not in found for found in read_json(SERVICE).values()):
+        lines.append("\nRows without the last column were measured on an earlier version of the service.")
     lines.append(f"\nLargest difference from in-process scores: {batched:.1e} in batches, {single:g} one by one.\n")
     return f"{before}{begin}{chr(10).join(lines)}{end}{rest.split(end)[1]}"

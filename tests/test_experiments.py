@@ -174,3 +174,10 @@ def test_cost_hours_and_intervals_of_the_comparison_by_hand(from_the_root: None)
     seeds = {n: {"arms": {name: own | {"accuracy": value} for name, value in accuracies.items()}} for n in (1, 2)}
     broken = rlaif["faults_of"](rlaif["summary_of"](seeds, prices))
     assert len(broken) == 2 and "88.9%" in broken[0] and "2.0 points" in broken[1]
+
+
+def test_simulated_shares_of_a_run_over_ray_are_those_of_one_step_after_the_other(from_the_root: None) -> None:
+    """Both workers sample at once, both halves are scored one after the other, then all is learned from."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'boresight[dist]'")
+    found = loaded("ray_shares")["predicted"](3.0, {"score": 2.0, "update": 5.0})
+    assert found == pytest.approx({"generate": 0.3, "score": 0.2, "update": 0.5}, rel=0.02)

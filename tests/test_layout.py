@@ -30,9 +30,10 @@ FLOORS = {
 }  # fmt: skip
 """Floor of each file or folder of the package. A module imports from its own folder and from lower floors."""
 
-SAME_FLOOR = {("storage", "errors"), ("models", "data")}
+SAME_FLOOR = {("storage", "errors"), ("models", "data"), ("launch", "web")}
 """The ground floor has no folder: storage tells its faults as the one exception family does. A role writes its own
-conversations, so `models` stands on `data` (docs/decisions/0002-models-stand-on-data.md), never the other way."""
+conversations, so `models` stands on `data` (docs/decisions/0002-models-stand-on-data.md), never the other way. Replicas
+of the scoring service on Ray make the batches of the one over HTTP (docs/decisions/0036-replicas-by-ray-serve.md)."""
 
 THIRD_PARTY = {
     "objectives": {"torch"},

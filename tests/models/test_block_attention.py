@@ -55,6 +55,23 @@ def test_result_and_gradients_are_those_of_dense_attention(
         torch.testing.assert_close(mine.grad, theirs.grad, atol=tolerance, rtol=tolerance)
 
 
+def test_short_responses_to_one_prompt_are_attended_to_together_with_the_same_result() -> None:
+    # Six responses to one prompt, which are two families; one alone; two to a longer prompt.
+    short = [
+        Span(0, 12, 0, 0),
+        *(Span(*span, 0, 5) for span in ((12, 20), (20, 21), (21, 181), (181, 195), (195, 200))),
+    ]
+    spans = (*short, Span(200, 210, 200, 200), Span(210, 310, 210, 210), Span(310, 320, 210, 300))
+    query, key, value = (tensor.detach()[:, :, :320] for tensor in drawn(torch.float64))
+    kept: dict[object, Tensor] = {}
+    with torch.no_grad():
+        together = [attend_in_blocks(query, key, value, spans, 0.7, None, kept) for _ in range(2)]
+    apart = attend_in_blocks(query, key, value, spans, 0.7, None)
+    for found in together:
+        torch.testing.assert_close(found, apart, atol=1e-12, rtol=1e-12)
+    assert len(kept) == 3, "one table a family"
+
+
 def test_gradient_is_the_derivative() -> None:
     spans = (Span(0, 5, 0, 0), Span(5, 8, 0, 3))
     tokens = [tensor[:, :1, :9].detach().requires_grad_() for tensor in drawn(torch.float64)]

@@ -15,7 +15,7 @@ def ray(
     ] = None,
     trainers: Annotated[int, typer.Option(min=1, metavar="N", help="Trainers that divide batches and weights.")] = 1,
     rollouts: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that write responses.")] = 1,
-    scorers: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that score them.")] = 1,
+    scorers: Annotated[str, typer.Option(metavar="N|MIN:MAX", help="Actors that score; or replicas, as needed.")] = "1",
     cpus: Annotated[
         float | None,
         typer.Option(min=0.01, metavar="N", help="Processors of each actor.  [default: 1; without --address a share]"),
@@ -42,21 +42,23 @@ def ray(
     Example:
       boresight launch ray pipeline.yaml --rollouts 2
       boresight launch ray pipeline.yaml --address 10.0.0.1:6379 --trainers 2 --rollouts 8 --gpus 1
+      boresight launch ray pipeline.yaml --address 10.0.0.1:6379 --rollouts 8 --scorers 1:4
     """
     from boresight.api.pipelines import load_pipeline
     from boresight.api.running import run
     from boresight.errors import ConfigError
 
     try:
-        from boresight.launch.ray.layout import Layout
+        from boresight.launch.ray.layout import layout_of
         from boresight.launch.ray.run import RayRun
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "ray":
             raise
         raise ConfigError("launch ray: Ray is not installed; pip install 'boresight[dist]'") from error
-    layout = Layout(trainers=trainers, rollouts=rollouts, scorers=scorers, cpus=cpus or 1.0, gpus=gpus)
-    if cpus is None and address is None:
-        layout = layout.sharing(os.cpu_count() or 1)
+    processors = (os.cpu_count() or 1) if address is None else None
+    layout = layout_of(
+        trainers=trainers, rollouts=rollouts, scorers=scorers, cpus=cpus, gpus=gpus, processors=processors
+    )
     done = run(
         load_pipeline(pipeline, overrides=overrides or ()),
         out=out,

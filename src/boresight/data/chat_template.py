@@ -96,6 +96,7 @@ class ChatFormat:
             )
         self.stop_token = self._find_stop_token()
         self.stop_token_id = self._single_id(self.stop_token)
+        self._opened: tuple[Messages, str] | None = None  # the last prompt, written
         self._control_tokens = sorted({*tokenizer.all_special_tokens, self.stop_token} - {""})
 
     @property
@@ -134,7 +135,7 @@ class ChatFormat:
         for i, message in enumerate(messages):
             if message.role != "assistant":
                 continue
-            opened = self._render(messages[:i], open_ended=True)
+            opened = self._render_opened(messages[:i])
             closed = self._render(messages[: i + 1], open_ended=False)
             written = self._after(done, opened, f"message {i + 1}")
             tail = self._after(opened, closed, f"message {i + 1}")
@@ -142,9 +143,16 @@ class ChatFormat:
             parts += [(written, False), (tail[:length], True), (tail[length:], False)]
             done = closed
         if open_ended or messages[-1].role != "assistant":
-            whole = self._render(messages, open_ended=open_ended)
+            whole = self._render_opened(messages) if open_ended else self._render(messages, open_ended=False)
             parts.append((self._after(done, whole, "the end"), False))
         return _merge(parts)
+
+    def _render_opened(self, messages: Messages) -> str:
+        """Up to where the answer starts. Responses to one prompt mostly follow each other: then it is written once."""
+        known, asked = self._opened, tuple(messages)
+        if known is None or known[0] != asked:
+            self._opened = known = (asked, self._render(messages, open_ended=True))
+        return known[1]
 
     def _render(self, messages: Messages, *, open_ended: bool) -> str:
         plain = [{"role": m.role, "content": m.content} for m in messages]

@@ -35,6 +35,8 @@ SHOWN = 120  # characters of an answer that a message quotes
 
 
 class Scored(NamedTuple):
+    """One score a response, in order, and which model gave them."""
+
     scores: list[float]
     model_hash: str
 

@@ -3,6 +3,9 @@
 The kernels of torch compute a causal square whole where it is short, as conversations are; here a block of queries
 stops at its own last key, which saves nearly half. The softmax is computed again for the backward pass (Dao et al.
 2022, arXiv:2205.14135, algorithm 4), all of it in float32 at least.
+
+Without a gradient, short responses to one prompt go together: many small products cost more than one that computes
+some scores for nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,15 +20,26 @@ from boresight.models.precision import widened
 from boresight.models.shared_prompt import Span
 
 BLOCK = 64  # queries at a time: of 32 to 256 the fastest
+TOGETHER = 192  # keys at most of responses that go together
 
 
 def attend_in_blocks(
-    query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scale: float, window: int | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    spans: Sequence[Span],
+    scale: float,
+    window: int | None,
+    kept: dict[Any, Tensor] | None = None,
 ) -> Tensor:
     """(1, heads, tokens, head size) each -> (1, tokens, heads, head size), 0 at tokens that stand in no span.
 
     A query sees the stem of its span and, causally, the span itself; with `window` the last so many of these alone.
+    `kept` is where one layer leaves to the next what depends on the spans alone.
     """
+    if window is None and not torch.is_grad_enabled():
+        with torch.autocast("cpu", enabled=False):
+            return _families_attended(query, key, value, spans, scale, {} if kept is None else kept)
     out: Tensor = _BlockAttention.apply(query, key, value, tuple(spans), scale, window)  # type: ignore[no-untyped-call]
     return out
 
@@ -87,11 +101,64 @@ def _attended(
     q = q * scale
     out = query.new_zeros(query.shape[2], query.shape[1], query.shape[3])  # (tokens, heads, head size)
     for span in spans:
-        seen_k, seen_v = _seen(k, span), _seen(v, span)
-        for block in _blocks(span, window, q):
-            weights = _weights(q, seen_k, block)
-            out[block.queries] = torch.bmm(weights, seen_v[:, block.keys]).transpose(0, 1)
+        _attend_span(out, q, k, v, span, window)
     return out[None]
+
+
+def _attend_span(out: Tensor, q: Tensor, k: Tensor, v: Tensor, span: Span, window: int | None) -> None:
+    seen_k, seen_v = _seen(k, span), _seen(v, span)
+    for block in _blocks(span, window, q):
+        weights = _weights(q, seen_k, block)
+        out[block.queries] = torch.bmm(weights, seen_v[:, block.keys]).transpose(0, 1)
+
+
+def _families_attended(
+    query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scale: float, kept: dict[Any, Tensor]
+) -> Tensor:
+    """As `_attended`, short responses to one prompt together."""
+    q, k, v = (widened(tensor[0]) for tensor in (query, key, value))
+    q = q * scale
+    out = query.new_zeros(query.shape[2], query.shape[1], query.shape[3])
+    for family in _families(spans):
+        if len(family) == 1:
+            _attend_span(out, q, k, v, family[0], None)
+            continue
+        tokens, stem = slice(family[0].start, family[-1].end), family[0].stem or family[-1].stem
+        seen_k, seen_v = (_seen(tensor, family[0]._replace(end=family[-1].end)) for tensor in (k, v))
+        shape = family[0].stem, *(span.length for span in family), stem
+        if shape not in kept:
+            kept[shape] = _strangers(family, stem, q)
+        scores = torch.baddbmm(kept[shape], q[:, tokens], seen_k.transpose(1, 2))
+        out[tokens] = torch.bmm(torch.softmax(scores, dim=-1), seen_v).transpose(0, 1)
+    return out[None]
+
+
+def _families(spans: Sequence[Span]) -> Iterator[list[Span]]:
+    """Neighbours with one stem as long as they are short, every other span by itself. A family's first span may be the
+    one in which the stem itself stands."""
+    family: list[Span] = []
+    keys = 0
+    for span in spans:
+        stem_start = (family[0].stem_start if family[0].stem else family[0].start) if family else None
+        if span.stem and span.stem_start == stem_start and keys + span.length <= TOGETHER:
+            family.append(span)
+            keys += span.length
+            continue
+        if family:
+            yield family
+        family, keys = [span], span.stem + span.length
+    if family:
+        yield family
+
+
+def _strangers(family: Sequence[Span], stem: int, like: Tensor) -> Tensor:
+    """(queries, keys) bias, -inf but where a query sees a key: of the stem, or at or before it in its own response."""
+    first = family[0]
+    lengths = [first.length - (0 if first.stem else stem), *(span.length for span in family[1:])]
+    owner = torch.tensor([0] * stem + [number for number, length in enumerate(lengths, 1) for _ in range(length)])
+    sees = ((owner == 0) | (owner == owner[:, None])).tril()
+    bias = torch.zeros(sees.shape, dtype=like.dtype).masked_fill_(~sees, -torch.inf)
+    return bias[stem:] if first.stem else bias
 
 
 def _gradients(

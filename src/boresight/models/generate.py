@@ -49,8 +49,8 @@ def generate(
 
     `temperatures` has one value a prompt, 0 is greedy; `max_new_tokens` is one limit for all or one for each. Responses
     are written `batch_size` at a time, short prompts first, and equal prompts are computed once. `on_finished` is told
-    how many more are done. In place of the generator its numbers may be given (`draws`). Raises DataError where a
-    prompt is empty or leaves no room for the response.
+    how many more are done. In place of the generator its numbers may be given, (prompts, longest limit) as of `draws`.
+    Raises DataError where a prompt is empty or leaves no room for the response.
     """
     limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else list(max_new_tokens)
     _check_room(model, prompts, limits)

@@ -32,6 +32,8 @@ class Spans:
         self.spans = tuple(spans)
         self.keep = keep
         self.layers = 0
+        self.kept: dict[Any, Tensor] = {}
+        """What one layer leaves to the next."""
         self._masks: dict[tuple[Any, ...], Tensor | None] = {}
 
     def mask(self, span: Span, window: int | None, like: Tensor) -> Tensor | None:
@@ -89,7 +91,7 @@ def attend(
         return _capped(query, key, value, bias, scale, softcap, dropout).transpose(1, 2), None
     spans.layers += 1
     if softcap is None and dropout == 0.0 and query.device.type == "cpu":
-        return attend_in_blocks(query, key, value, spans.spans, scale, sliding_window), None
+        return attend_in_blocks(query, key, value, spans.spans, scale, sliding_window, spans.kept), None
     return _span_by_span(query, key, value, spans, scale, dropout, sliding_window, softcap), None
 
 

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from boresight.errors import ConfigError, PlanError
-from boresight.launch.ray.layout import Layout, refuse_unless_it_fits, refuse_what_cannot_be_spread
+from boresight.launch.ray.layout import (
+    Layout,
+    layout_of,
+    refuse_unless_it_fits,
+    refuse_what_cannot_be_spread,
+    scorers_of,
+)
 
 from . import pipelines
 
@@ -54,3 +60,30 @@ def test_a_pipeline_without_rollouts_is_sent_elsewhere(tmp_path: Path) -> None:
 def test_on_one_machine_the_actors_share_its_processors() -> None:
     assert Layout(rollouts=2).sharing(2).cpus == pytest.approx(0.4) and Layout().sharing(64).cpus == 1.0
     refuse_unless_it_fits(Layout(rollouts=4, scorers=2).sharing(3), [{"CPU": 3}])
+
+
+def test_room_for_the_most_scorers_is_asked_for_from_the_start() -> None:
+    layout = Layout(rollouts=2, scorers=1, most_scorers=3)
+    assert len(layout.bundles) == 4 and len(layout.replicas) == 3
+    refuse_unless_it_fits(layout, [{"CPU": 7}])
+    with pytest.raises(PlanError, match=r"7 actors .*at most 3 for scores.* need 7 CPUs, and it has 6: short by 1"):
+        refuse_unless_it_fits(layout, [{"CPU": 6}])
+    assert layout.sharing(2).cpus == pytest.approx(2 / 7)
+
+
+def test_without_a_word_on_processors_actors_share_those_of_one_machine_and_take_one_each_of_a_cluster() -> None:
+    said = {"trainers": 1, "rollouts": 2, "scorers": "1:2", "gpus": 0.0}
+    assert layout_of(**said, cpus=None, processors=3).cpus == pytest.approx(0.5)
+    assert layout_of(**said, cpus=None, processors=None).cpus == 1.0
+    assert layout_of(**said, cpus=4.0, processors=3) == Layout(rollouts=2, scorers=1, most_scorers=2, cpus=4.0)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("2", (2, None)), ("1:4", (1, 4)), ("3:3", (3, 3))])
+def test_scorers_are_a_number_or_a_range(text: str, expected: tuple[int, int | None]) -> None:
+    assert scorers_of(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "0:2", "4:1", "1:", ":2", "1:2:3", "-1", "two"])
+def test_what_is_neither_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ConfigError, match=rf"--scorers {text}: .*1:4"):
+        scorers_of(text)

@@ -9,15 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from boresight.models.generate import Generation
-from boresight.models.roles import build_policy
+from boresight.models.roles import build_policy, build_reward_model
 from boresight.pipeline.run import run_pipeline
+from tests.web.reward_service.served import asked
 
 from . import pipelines
 
@@ -25,25 +28,32 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'boresight[
 
 import ray
 
-from boresight.errors import ClusterError, PlanError
+from boresight.errors import ClusterError, PlanError, TrainingError
 from boresight.launch.ray.answers import Actor, locate
-from boresight.launch.ray.layout import Layout
+from boresight.launch.ray.layout import Layout, Scaling
 from boresight.launch.ray.remote_roles import RaySampler
 from boresight.launch.ray.run import RayRun
+from boresight.launch.ray.scoring_service import scoring_service
 from boresight.launch.ray.session import connected
 from boresight.launch.ray.worker import RoleWorker, Source
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:DeprecationWarning"),  # nothing else is as quick
+]
 DEADLINE = 480.0  # seconds; a busy machine takes minutes
 KILLED_AT = {"rollout": ("ppo", 1), "scorer": ("ppo", 1), "reference": ("ppo", 1), "trainer": ("ppo", 3)}
 """Role -> stage, and how many of its steps are logged when the role's process is killed."""
+KILLED_IN_PPO = {"rollout 1": ("ppo", 1), "scorer": ("ppo", 1), "trainer 2": ("ppo", 2), "reference": ("ppo", 3)}
+QUICK = Scaling(questions=1.0, look_back=1.0, up_after=0.2, down_after=0.5, measured_every=0.2)
 
 
 class Killer:
     """Hears which process plays which role, and kills each when a stage has come so far."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, plan: Mapping[str, tuple[str, int]]) -> None:
         self._run = run
+        self._plan = plan
         self._processes: dict[str, int] = {}
         self._thread = threading.Thread(target=self._work, daemon=True)
         self.killed: dict[str, int] = {}
@@ -52,31 +62,25 @@ class Killer:
     def hear(self, line: str) -> None:
         self.heard.append(line)
         _, role, rest = line.split(": ", 2)
-        if len(self._processes) < len(KILLED_AT):
+        if role in self._plan and role not in self._processes:
             self._processes[role] = int(rest.split()[1])
-            if len(self._processes) == len(KILLED_AT):
+            if len(self._processes) == len(self._plan):
                 self._thread.start()
 
     def end(self) -> None:
         self._thread.join(DEADLINE)
 
     def _work(self) -> None:
-        for role, (stage, steps) in KILLED_AT.items():
-            kill_once_logged(self._run, stage, steps, self._processes[role])
+        tick, ends = threading.Event(), time.monotonic() + DEADLINE
+        for role, (stage, steps) in self._plan.items():
+            while self._steps(stage) < steps and time.monotonic() < ends:
+                tick.wait(0.01)
+            os.kill(self._processes[role], signal.SIGKILL)
             self.killed[role] = self._processes[role]
 
-
-def kill_once_logged(run: Path, stage: str, steps: int, process: int) -> None:
-    """Kill a process when a stage has logged so many steps."""
-    tick, ends = threading.Event(), time.monotonic() + DEADLINE
-    while steps_logged(run, stage) < steps and time.monotonic() < ends:
-        tick.wait(0.01)
-    os.kill(process, signal.SIGKILL)
-
-
-def steps_logged(run: Path, stage: str) -> int:
-    files = [file for file in run.glob("stages/**/metrics.jsonl") if stage in file.parent.name]
-    return max((file.read_text().count('"loss/policy"') for file in files), default=0)
+    def _steps(self, stage: str) -> int:
+        files = [file for file in self._run.glob("stages/**/metrics.jsonl") if stage in file.parent.name]
+        return max((file.read_text().count('"loss/policy"') for file in files), default=0)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +142,7 @@ def test_each_role_killed_is_told_and_costs_no_step_and_no_bit(
     alone: Path, cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = before_stages(alone, "killed")
-    killer = Killer(run)
+    killer = Killer(run, KILLED_AT)
     pipeline = pipelines.load(alone / "data", *pipelines.SPREAD)
     outcome = RayRun(layout=Layout(cpus=0.25))(pipeline, run, say=killer.hear)
     killer.end()
@@ -190,33 +194,63 @@ def test_two_actors_write_what_one_process_does_with_the_weights_that_it_had(alo
         ray.kill(actor.handle)
 
 
-def test_a_group_of_trainers_learns_what_one_does_though_one_of_them_is_killed(alone: Path, cluster: None) -> None:
-    run = before_stages(alone, "group")
-    heard: list[str] = []
-    killed: list[int] = []
-
-    def kill(process: int) -> None:
-        kill_once_logged(run, "ppo", 2, process)
-        killed.append(process)
-
-    killer = threading.Thread(target=lambda: kill(int(heard[1].split()[4])), daemon=True)
-
-    def hear(line: str) -> None:
-        heard.append(line)
-        if "ray: reference" in line:  # the last
-            killer.start()
-
+def test_more_actors_scorers_as_needed_and_trainers_that_share_learn_the_same_whoever_is_killed(
+    alone: Path, cluster: None
+) -> None:
+    run = before_stages(alone, "many")
+    killer = Killer(run, KILLED_IN_PPO)
+    layout = Layout(trainers=2, rollouts=2, scorers=1, most_scorers=2, cpus=0.25)
     pipeline = pipelines.load(alone / "data", *pipelines.SPREAD)
-    RayRun(layout=Layout(trainers=2, cpus=0.25))(pipeline, run, only="ppo", say=hear)
-    killer.join(DEADLINE)
-    told = "\n".join(heard)
-    assert f"ray: trainer 2: process {killed[0]} on {socket.gethostname()} died, or is out of reach, while" in told
-    assert re.findall(r"ray: (.*): process .* begins anew", told) == ["trainer 1", "trainer 2"]
+    RayRun(layout=layout, scaling=QUICK)(pipeline, run, only="ppo", say=killer.hear)
+    killer.end()
+    assert list(killer.killed) == list(KILLED_IN_PPO)
+    heard, process = "\n".join(killer.heard), killer.killed["trainer 2"]
+    assert f"ray: trainer 2: process {process} on {socket.gethostname()} died, or is out of reach, while it" in heard
+    assert re.findall(r"ray: (.*): process .* begins anew", heard) == ["trainer 1", "trainer 2"]
     found, expected = pipelines.logged(run, "ppo"), pipelines.logged(alone / "run", "ppo")
     assert set(found) == set(expected)
     assert found["rollout/length_tokens"] == expected["rollout/length_tokens"]
     for name, series in expected.items():
         assert [v for _, v in found[name]] == pytest.approx([v for _, v in series], rel=1e-3, abs=1e-5), name
+
+
+def test_scorers_come_with_the_load_and_go_and_one_that_is_killed_under_it_loses_nothing(
+    alone: Path, cluster: None
+) -> None:
+    folder = alone / "scorer"
+    shutil.copytree(alone / "run" / "stages" / "scorer" / "model", folder)
+    prompts, responses = asked(200)
+    expected = build_reward_model(folder).score(prompts, responses)
+    layout = Layout(scorers=1, most_scorers=2, cpus=0.25)
+    with scoring_service(layout, "float32", 1, QUICK) as service:
+        model = service.reward_model(Source("align", str(folder), None))
+        assert service.replicas() == 1
+        ends = time.monotonic() + DEADLINE
+        while service.replicas() < 2 and time.monotonic() < ends:
+            torch.testing.assert_close(model.score(prompts, responses), expected, atol=1e-5, rtol=0)
+        assert service.replicas() == 2
+        with ThreadPoolExecutor(1) as asking:
+            under_way = asking.submit(model.score, prompts * 5, responses * 5)
+            os.kill(service.where()[0], signal.SIGKILL)
+            torch.testing.assert_close(under_way.result(DEADLINE), expected.repeat(5), atol=1e-5, rtol=0)
+        assert reached(lambda: service.replicas() == 1), "no scorer went when nobody asked"
+        change_weights(folder)
+        os.kill(service.where()[0], signal.SIGKILL)
+        with pytest.raises(TrainingError, match=r"rewards of two models cannot be mixed"):
+            model.score(prompts, responses)
+
+
+def reached(state: Callable[[], bool]) -> bool:
+    ends, tick = time.monotonic() + DEADLINE, threading.Event()
+    while not (there := state()) and time.monotonic() < ends:
+        tick.wait(0.05)
+    return there
+
+
+def change_weights(folder: Path) -> None:
+    """As somebody who trains the reward model anew while a run uses it."""
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: value + 0.01 for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"})
 
 
 def test_a_run_that_does_not_fit_is_refused_before_anything_is_written(alone: Path, cluster: None) -> None:

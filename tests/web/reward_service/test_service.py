@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.exceptions import HTTPException
 
 from boresight.errors import ServiceError
 from boresight.feedback.score_client import ScoreClient
@@ -15,7 +16,7 @@ from boresight.models.roles import RewardModel
 from boresight.records import Messages
 from boresight.web.reward_service.limits import Limits
 from boresight.web.reward_service.model import ServedModel
-from boresight.web.reward_service.service import Scoring
+from boresight.web.reward_service.service import Scoring, question_in
 
 from .served import asked, running
 
@@ -142,6 +143,14 @@ def test_a_request_that_cannot_be_answered_is_told_why(
         )
     assert answer.status_code == status
     assert re.search(said, answer.json()["error"])
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded"])
+def test_a_body_that_a_web_page_could_send_unasked_is_refused(kind: str) -> None:
+    with pytest.raises(HTTPException) as refused:
+        question_in(kind, b'{"prompts": [], "responses": []}')
+    assert refused.value.status_code == 415 and "expected application/json" in refused.value.detail
+    assert question_in("Application/JSON; charset=utf-8", b'{"prompts": [], "responses": []}').responses == []
 
 
 def test_before_the_model_is_there_the_process_is_alive_and_not_ready(served_model: ServedModel) -> None:

@@ -19,14 +19,18 @@ class Layout:
     trainers: int = 1
     rollouts: int = 1
     scorers: int = 1
+    most_scorers: int | None = None
+    """None: `scorers` actors, as long as the run. Otherwise `scorers` replicas or more, at most these, as they are
+    needed."""
     cpus: float = 1.0
     """Processors of each actor, as Ray counts them."""
     gpus: float = 0.0
 
     @property
     def actors(self) -> list[str]:
-        """The role of each actor, in the order of the bundles."""
-        counts = {"trainer": self.trainers, "rollout": self.rollouts, "scorer": self.scorers, "reference": 1}
+        """The role of each actor that lives as long as the run, in the order of the bundles."""
+        scorers = self.scorers if self.most_scorers is None else 0
+        counts = {"trainer": self.trainers, "rollout": self.rollouts, "scorer": scorers, "reference": 1}
         return [role for role in ROLES for _ in range(counts[role])]
 
     @property
@@ -41,32 +45,83 @@ class Layout:
     @property
     def bundles(self) -> list[Bundle]:
         """What the placement group is to hold, an entry for each actor."""
-        return [{"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {}) for _ in self.actors]
+        return [self._bundle for _ in self.actors]
+
+    @property
+    def replicas(self) -> list[Bundle]:
+        """What is held beside for scorers that come and go, an entry for each that there can be."""
+        return [self._bundle for _ in range(self.most_scorers or 0)]
+
+    @property
+    def _bundle(self) -> Bundle:
+        return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
 
     def sharing(self, processors: int) -> "Layout":
         """The same on one machine of so many processors: each actor counts as an even share of them, at most one."""
-        return replace(self, cpus=min(1.0, processors / len(self.actors)))
+        return replace(self, cpus=min(1.0, processors / len(self.bundles + self.replicas)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """When replicas come and go. Seconds but for the first."""
+
+    questions: float = 2.0
+    """Questions under way for each replica, on average over `look_back`, above which there are to be more."""
+    look_back: float = 30.0
+    up_after: float = 10.0
+    down_after: float = 60.0
+    measured_every: float | None = None
+    """None: as often as Serve does by itself."""
+
+
+AS_NEEDED = Scaling()
+
+
+def scorers_of(text: str) -> tuple[int, int | None]:
+    """Fewest and most scorers: "2" are two for as long as the run, "1:4" are one to four. Raises ConfigError."""
+    fewest, colon, most = text.partition(":")
+    counts = [part for part in (fewest, most) if part.isascii() and part.isdigit() and int(part) > 0]
+    if len(counts) != 1 + bool(colon) or (colon and int(fewest) > int(most)):
+        raise ConfigError(
+            f"--scorers {text}: is neither a number of actors nor MIN:MAX, the fewest and the most. Expected for "
+            "example 2, or 1:4 with at least 1 and MIN not above MAX."
+        )
+    return int(fewest), int(most) if colon else None
+
+
+def layout_of(
+    *, trainers: int, rollouts: int, scorers: str, cpus: float | None, gpus: float, processors: int | None
+) -> Layout:
+    """What is asked for on the command line; `processors` are those of the one machine that the actors share where it
+    is not said how many each of them has, None on a cluster. Raises ConfigError as `scorers_of`."""
+    fewest, most = scorers_of(scorers)
+    layout = Layout(
+        trainers=trainers, rollouts=rollouts, scorers=fewest, most_scorers=most, cpus=cpus or 1.0, gpus=gpus
+    )
+    return layout if cpus or processors is None else layout.sharing(processors)
 
 
 def refuse_unless_it_fits(layout: Layout, nodes: Sequence[Mapping[str, float]]) -> None:
     """PlanError, with the shortfall, where `nodes` (what each of them has) cannot hold all actors at the same time."""
-    needed = {kind: sum(bundle.get(kind, 0.0) for bundle in layout.bundles) for kind in ("CPU", "GPU")}
+    bundles = layout.bundles + layout.replicas
+    needed = {kind: sum(bundle.get(kind, 0.0) for bundle in bundles) for kind in ("CPU", "GPU")}
     there = {kind: sum(node.get(kind, 0.0) for node in nodes) for kind in needed}
     short = [
         f"{needed[kind]:g} {kind}s, and it has {there[kind]:g}: short by {needed[kind] - there[kind]:g}"
         for kind in needed
         if needed[kind] > there[kind] + ROUNDING
     ]
-    placed = sum(_held(node, layout.bundles[0]) for node in nodes)
-    if not short and placed >= len(layout.bundles):
+    placed = sum(_held(node, bundles[0]) for node in nodes)
+    if not short and placed >= len(bundles):
         return
     if not short:
-        one = " and ".join(f"{amount:g} {kind}" for kind, amount in layout.bundles[0].items())
-        short = [f"room for {len(layout.bundles)} actors of {one}, each on one of {len(nodes)} nodes: {placed} fit"]
+        one = " and ".join(f"{amount:g} {kind}" for kind, amount in bundles[0].items())
+        short = [f"room for {len(bundles)} actors of {one}, each on one of {len(nodes)} nodes: {placed} fit"]
+    scorers = f"{layout.scorers}" if layout.most_scorers is None else f"at most {layout.most_scorers}"
     raise PlanError(
-        f"the cluster cannot hold the run: {len(layout.actors)} actors ({_trainers(layout)}, {layout.rollouts} for "
-        f"rollouts, {layout.scorers} for scores, 1 for the reference) need {'; '.join(short)}. Nothing was started. "
-        "Take fewer actors (--trainers, --rollouts, --scorers), smaller ones (--cpus, --gpus), or a larger cluster."
+        f"the cluster cannot hold the run: {len(bundles)} actors ({_trainers(layout)}, {layout.rollouts} for rollouts, "
+        f"{scorers} for scores, 1 for the reference) need {'; '.join(short)}. Nothing was started. Take fewer actors "
+        "(--trainers, --rollouts, --scorers), smaller ones (--cpus, --gpus), or a larger cluster."
     )
 
 

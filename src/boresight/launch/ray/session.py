@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from boresight.errors import ClusterError, PlanError
 from boresight.launch.ray.answers import Actor, locate
 from boresight.launch.ray.guard import guarded
-from boresight.launch.ray.layout import ROLES, Layout, refuse_unless_it_fits
+from boresight.launch.ray.layout import ROLES, Bundle, Layout, refuse_unless_it_fits
 from boresight.launch.ray.trainer import Trainer
 from boresight.launch.ray.worker import RoleWorker
 
@@ -109,32 +109,42 @@ def refusal(address: str | None, error: Exception) -> str:
 def placed(layout: Layout, dtype: str, threads: int | None) -> Iterator[Actors]:
     """All actors of a run, in one placement group: together, or none of them (PlanError). They end with the block."""
     refuse_unless_it_fits(layout, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-    group = placement_group([dict(bundle) for bundle in layout.bundles], strategy="PACK")
-    started: list[Actor] = []
+    with reserved(layout.bundles) as group:
+        started: list[Actor] = []
+        try:
+            for place, role in enumerate(layout.actors):
+                made = ray.remote(Trainer if role == "trainer" else RoleWorker).options(
+                    num_cpus=layout.cpus,
+                    num_gpus=layout.gpus,
+                    max_restarts=RESTARTS,
+                    scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=place),
+                )
+                handle = made.remote(str(Path.cwd())) if role == "trainer" else made.remote(dtype, threads)
+                started.append(Actor(layout.names[place], handle))
+            by_role = {
+                role: [actor for actor, its in zip(started, layout.actors, strict=True) if its == role]
+                for role in ROLES
+            }
+            yield Actors(by_role["trainer"], by_role["rollout"], by_role["scorer"], by_role["reference"])
+        finally:
+            for actor in started:
+                ray.kill(actor.handle)
+
+
+@contextmanager
+def reserved(bundles: Sequence[Bundle]) -> Iterator[PlacementGroup]:
+    """Room for all of them at once, until the block ends. Raises PlanError where others hold it."""
+    group = placement_group([dict(bundle) for bundle in bundles], strategy="PACK")
     try:
         if not group.wait(PLACED_WITHIN):
             free = ray.available_resources()
             raise PlanError(
-                f"the cluster did not place {len(layout.bundles)} actors together within {PLACED_WITHIN:g} seconds, "
+                f"the cluster did not place {len(bundles)} actors together within {PLACED_WITHIN:g} seconds, "
                 f"though it is large enough: others hold it ({free.get('CPU', 0.0):g} CPUs and "
-                f"{free.get('GPU', 0.0):g} GPUs are free). Nothing was started; try again later, or take fewer actors."
+                f"{free.get('GPU', 0.0):g} GPUs are free). Nothing of the run was begun; try again later or take fewer."
             )
-        for place, role in enumerate(layout.actors):
-            made = ray.remote(Trainer if role == "trainer" else RoleWorker).options(
-                num_cpus=layout.cpus,
-                num_gpus=layout.gpus,
-                max_restarts=RESTARTS,
-                scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=place),
-            )
-            handle = made.remote(str(Path.cwd())) if role == "trainer" else made.remote(dtype, threads)
-            started.append(Actor(layout.names[place], handle))
-        by_role = {
-            role: [actor for actor, its in zip(started, layout.actors, strict=True) if its == role] for role in ROLES
-        }
-        yield Actors(by_role["trainer"], by_role["rollout"], by_role["scorer"], by_role["reference"])
+        yield group
     finally:
-        for actor in started:
-            ray.kill(actor.handle)
         remove_placement_group(group)
 
 

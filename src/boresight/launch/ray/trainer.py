@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is public, and not marked so
 
@@ -18,9 +19,15 @@ from boresight.launch.ray.trainer_group import joined, meeting_point
 from boresight.launch.ray.whereabouts import Located
 from boresight.launch.ray.worker import Source
 from boresight.models.generate import Generation
-from boresight.models.roles import Policy
+from boresight.models.roles import Policy, RewardModel
 from boresight.pipeline.run import Outcome, follow_run, run_pipeline
 from boresight.training.processes import ALONE, Processes
+
+
+class ReplicatedScoring(Protocol):
+    """What `boresight.launch.ray.scoring_service` makes; by shape, so that a trainer without it loads no Serve."""
+
+    def reward_model(self, source: Source) -> RewardModel: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,8 @@ class RayRoles:
     rollouts: Sequence[Actor]
     scorers: Sequence[Actor]
     references: Sequence[Actor]
+    scoring: ReplicatedScoring | None = None
+    """Replicas in place of `scorers`."""
 
     def begin_rollouts(
         self, stage: str, path: str, template: str, lora: LoRASection | None, policy: Policy
@@ -40,8 +49,9 @@ class RayRoles:
     def reference(self, stage: str, path: str, template: str) -> RemoteReference:
         return RemoteReference(self.references, Source(stage, path, template))
 
-    def reward_model(self, stage: str, path: str) -> RemoteRewardModel:
-        return RemoteRewardModel(self.scorers, Source(stage, path, None))
+    def reward_model(self, stage: str, path: str) -> RewardModel:
+        source = Source(stage, path, None)
+        return RemoteRewardModel(self.scorers, source) if self.scoring is None else self.scoring.reward_model(source)
 
 
 class Trainer(Located):
