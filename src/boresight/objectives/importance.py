@@ -37,8 +37,8 @@ class ImportanceShares(NamedTuple):
 
 
 def importance_shares(*, policy_logp: Tensor, sampler_logp: Tensor, mask: Tensor, cap: float) -> ImportanceShares:
-    """What the weights of `truncated_importance` are on a batch, where `mask` is True: by definition the mean weight, and
-    the share above `cap`. Shapes are (responses, tokens), or (responses,) where a whole response is the action."""
+    """What the weights of `truncated_importance` (Ionides 2008) are on a batch, where `mask` is True. Shapes are
+    (responses, tokens), or (responses,) where a whole response is the action."""
     weight = truncated_importance(policy_logp=policy_logp, sampler_logp=sampler_logp, mask=mask, cap=cap)
     log_ratio = fill_masked(policy_logp, mask) - fill_masked(sampler_logp, mask)
     over = torch.exp(log_ratio).detach() > cap

@@ -29,7 +29,7 @@ class Anew:
             self._keep()
 
     def done(self, name: str) -> None:
-        """Keep that a stage is built: it is not begun anew once more."""
+        """Remember a stage that is built: it is not begun again by a process that starts anew."""
         if name in self:
             self._done.add(name)
             self._keep()

@@ -17,6 +17,9 @@ from pathlib import Path
 
 MARK = "BORESIGHT_RAY_RUN"
 PATIENCE = 20.0  # seconds for what is killed to be gone
+QUIET = (
+    1.0  # seconds without a marked process after which there is none: one that is just being begun shows no mark yet
+)
 PROC = Path("/proc")
 
 
@@ -54,10 +57,11 @@ def marked(mark: str) -> list[int]:
 
 
 def end_all(mark: str) -> None:
-    """Kill whoever bears the mark, until nobody does."""
-    ends = time.monotonic() + PATIENCE
-    while (left := marked(mark)) and time.monotonic() < ends:
-        for process in left:
+    """Kill whoever bears the mark, until nobody has for a while."""
+    seen = begun = time.monotonic()
+    while (now := time.monotonic()) < min(seen + QUIET, begun + PATIENCE):
+        for process in marked(mark):
+            seen = now
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.05)
