@@ -55,10 +55,8 @@ def ray(
         if error.name is None or error.name.partition(".")[0] != "ray":
             raise
         raise ConfigError("launch ray: Ray is not installed; pip install 'boresight[dist]'") from error
-    processors = (os.cpu_count() or 1) if address is None else None
-    layout = layout_of(
-        trainers=trainers, rollouts=rollouts, scorers=scorers, cpus=cpus, gpus=gpus, processors=processors
-    )
+    here = (os.cpu_count() or 1) if address is None else None
+    layout = layout_of(trainers=trainers, rollouts=rollouts, scorers=scorers, cpus=cpus, gpus=gpus, processors=here)
     done = run(
         load_pipeline(pipeline, overrides=overrides or ()),
         out=out,
