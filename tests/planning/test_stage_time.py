@@ -102,7 +102,21 @@ def test_more_gpus_are_faster_until_weights_take_longer_to_travel() -> None:
     assert travelling is not None and travelling.seconds > 10 * eight
 
 
-def test_kinds_that_share_are_those_that_are_run_by_several_processes() -> None:
+def test_a_policy_step_gathers_each_model_for_its_question_and_thrice_for_each_pass_of_an_update() -> None:
+    """Of 8.03e9 x 4 bytes seven eighths come over half a link. By RLOO: to sample, of policy, reference and reward
+    model; by 3 for each of four passes, of which each has 16 rows of 150 tokens, all that a minibatch has for a GPU."""
+    rloo = RLOOStage(
+        kind="rloo", policy="a", reference="a", reward="r", prompts="p", steps=2, max_new_tokens=50,
+        prompts_per_step=128, responses_per_prompt=4, minibatches=4, micro_batch_tokens=2400,
+    )  # fmt: skip
+    alone, eight = time_of(rloo, ONE), time_of(rloo, ONE, 8)
+    gathering = 4 * LLAMA.parameters * 7 / 8 / (A100.link / 2)
+    assert eight.scoring == pytest.approx(alone.scoring / 8 + 2 * 3 * gathering)
+    assert eight.training == pytest.approx(max(alone.training / 8, 2 * 4 * 3 * gathering))
+    assert eight.sampling > 2 * gathering and eight.seconds < alone.seconds
+
+
+def test_kinds_that_share_are_run_by_several_processes() -> None:
     from boresight.pipeline.run import SHARED
 
     assert SHARED_KINDS == SHARED

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from boresight.runlog.reader import read_metrics
 from boresight.training.processes import ALONE, Processes
 from boresight.training.step import MetricSums
 
-from .shared_loops import LOOPS, train
+from .shared_loops import LOOPS, POLICY_SETTINGS, train
 
 DEADLINE = 400.0  # seconds, for all loops together; on an idle core they take some twenty
 SCRIPT = Path(__file__).with_name("shared_loops.py")
 SHARE = 2  # steps before the interruption
+STEPS = {name: POLICY_SETTINGS["steps"] for name in LOOPS if name.startswith(("ppo", "rloo"))}  # of the others: 6
 MOVED = ("sft", "reward model with adapters")
 """Loops that are also handed on from one process to two, to three, and back to one, a checkpoint each time."""
 WAYS = [(name, way) for name in LOOPS for way in ("two", "one-two", "two-one")] + [(name, "moved") for name in MOVED]
@@ -94,7 +97,8 @@ def test_only_the_last_checkpoint_is_kept_in_the_form_of_who_wrote_it(name: str,
     for way in ("one", "two-one"):
         assert (runs / name / way / "checkpoint.pt").exists() and not (runs / name / way / "checkpoint").exists()
     for way in ("two", "one-two"):
-        assert [folder.name for folder in (runs / name / way / "checkpoint").iterdir()] == ["6"]
+        last = str(STEPS.get(name, 6))
+        assert [folder.name for folder in (runs / name / way / "checkpoint").iterdir()] == [last]
         assert not (runs / name / way / "checkpoint.pt").exists()
 
 
@@ -102,6 +106,19 @@ class Second(Processes):
     """The second of three, by itself."""
 
     rank, count = 1, 3
+
+
+@given(count=st.integers(0, 40), processes=st.integers(1, 9))
+def test_an_even_cut_gives_every_row_to_one_process_in_order_and_the_first_has_some(count: int, processes: int) -> None:
+    parts = [range(count)[one_of(rank, processes).part(count)] for rank in range(processes)]
+    assert [row for part in parts for row in part] == list(range(count))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1 and len(parts[0]) == max(map(len, parts))
+
+
+def one_of(rank: int, count: int) -> Processes:
+    found = Processes()
+    found.rank, found.count = rank, count
+    return found
 
 
 def test_rows_are_dealt_out_and_who_has_one_less_repeats_one_that_does_not_count() -> None:

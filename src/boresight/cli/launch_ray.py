@@ -13,6 +13,7 @@ def ray(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT|auto", help="Cluster; auto: this job's.  [default: one made here]")
     ] = None,
+    trainers: Annotated[int, typer.Option(min=1, metavar="N", help="Trainers that divide batches and weights.")] = 1,
     rollouts: Annotated[int, typer.Option(min=1, metavar="N", help="Actors that write responses.")] = 1,
     scorers: Annotated[str, typer.Option(metavar="N|MIN:MAX", help="Actors that score; or replicas, as needed.")] = "1",
     cpus: Annotated[
@@ -40,7 +41,7 @@ def ray(
     \b
     Example:
       boresight launch ray pipeline.yaml --rollouts 2
-      boresight launch ray pipeline.yaml --address 10.0.0.1:6379 --rollouts 8 --scorers 2 --gpus 1
+      boresight launch ray pipeline.yaml --address 10.0.0.1:6379 --trainers 2 --rollouts 8 --gpus 1
       boresight launch ray pipeline.yaml --address 10.0.0.1:6379 --rollouts 8 --scorers 1:4
     """
     from boresight.api.pipelines import load_pipeline
@@ -54,9 +55,8 @@ def ray(
         if error.name is None or error.name.partition(".")[0] != "ray":
             raise
         raise ConfigError("launch ray: Ray is not installed; pip install 'boresight[dist]'") from error
-
-    processors = (os.cpu_count() or 1) if address is None else None
-    layout = layout_of(rollouts=rollouts, scorers=scorers, cpus=cpus, gpus=gpus, processors=processors)
+    here = (os.cpu_count() or 1) if address is None else None
+    layout = layout_of(trainers=trainers, rollouts=rollouts, scorers=scorers, cpus=cpus, gpus=gpus, processors=here)
     done = run(
         load_pipeline(pipeline, overrides=overrides or ()),
         out=out,

@@ -103,6 +103,11 @@ class TrunkValue:
         self._policy = policy
         self.trained = zero_head(policy.model.config.get_text_config().hidden_size).to(_device(policy))
 
+    @property
+    def computing(self) -> tuple[nn.Module, ...]:
+        """As of `ValueModel`."""
+        return self._policy.model, self.trained
+
     def logps_and_values(
         self, input_ids: Tensor, response_mask: Tensor, **options: bool | float
     ) -> tuple[ResponseLogps, Tensor]:

@@ -49,13 +49,12 @@ def generate(
 
     `temperatures` has one value a prompt, 0 is greedy; `max_new_tokens` is one limit for all or one for each. Responses
     are written `batch_size` at a time, short prompts first, and equal prompts are computed once. `on_finished` is told
-    how many more are done. In place of the generator its numbers may be given (`draws`),
-    (prompts, most new tokens). Raises DataError where a
-    prompt is empty or leaves no room for the response.
+    how many more are done. In place of the generator its numbers may be given, (prompts, longest limit) as of `draws`.
+    Raises DataError where a prompt is empty or leaves no room for the response.
     """
     limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else list(max_new_tokens)
     _check_room(model, prompts, limits)
-    uniforms = generator if isinstance(generator, Tensor) else draws(limits, generator)
+    uniforms = draws(limits, generator)
     requests = [
         Request(tuple(prompt), temperature, row, limit)
         for prompt, temperature, row, limit in zip(prompts, temperatures, uniforms, limits, strict=True)
@@ -80,8 +79,11 @@ def generate(
     return [Generation(request.token_ids, request.logps, request.stopped) for request in requests]
 
 
-def draws(limits: Sequence[int], generator: torch.Generator) -> Tensor:
-    """(prompts, longest limit) uniform numbers, a row for each response, on the CPU whatever the model is on."""
+def draws(limits: Sequence[int], generator: torch.Generator | Tensor) -> Tensor:
+    """(prompts, longest limit) uniform numbers, a row for each response, on the CPU whatever the model is on; those
+    that have been drawn already are given back."""
+    if isinstance(generator, Tensor):
+        return generator
     return torch.rand(len(limits), max(limits, default=0), generator=generator)
 
 

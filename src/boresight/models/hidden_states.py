@@ -6,7 +6,9 @@ that way, which is found out by comparing both ways on a probe, never trusted fr
 as they are, padding and all. Both give the same numbers but for rounding.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,8 +36,28 @@ def hidden_states(
     place are not computed.
     """
     arguments, places = _row_arguments(body, input_ids, wanted, prompt_lengths)
-    states: Tensor = body(**arguments).last_hidden_state
+    states = _last_hidden_state(body, arguments)
     return states[places]
+
+
+def call_within(body: PreTrainedModel, model: PreTrainedModel) -> None:
+    """Compute this body's states by calling the model around it from now on."""
+    taken = inspect.signature(model.forward).parameters
+    body._boresight_within = partial(model, **({"logits_to_keep": 1} if "logits_to_keep" in taken else {}))
+
+
+def _last_hidden_state(body: PreTrainedModel, arguments: dict[str, Any]) -> Tensor:
+    within = getattr(body, "_boresight_within", None)
+    if within is None:
+        states: Tensor = body(**arguments).last_hidden_state
+        return states
+    passed: list[Tensor] = []
+    hook = body.register_forward_hook(lambda body, given, out: passed.append(out.last_hidden_state))
+    try:
+        within(**arguments)
+    finally:
+        hook.remove()
+    return passed[0]
 
 
 def slices_at_once(input_ids: Tensor, response_mask: Tensor) -> list[slice]:

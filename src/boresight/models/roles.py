@@ -218,6 +218,11 @@ class ValueModel:
         self.model = model
         self.trained: nn.Module = model
 
+    @property
+    def computing(self) -> tuple[nn.Module, ...]:
+        """All whose weights it computes with."""
+        return (self.model,)
+
     def predict(self, input_ids: Tensor, response_mask: Tensor) -> Tensor:
         """(rows, response tokens) values of the states in which the response tokens were chosen, left-aligned."""
         wanted = predicting(response_mask)

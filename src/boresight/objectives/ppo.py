@@ -86,6 +86,6 @@ def ppo_value_loss(
     error = (new - aim).square()
     if clip_range is None:
         return PPOValueTerms(loss=0.5 * error, clipped=torch.zeros_like(mask))
-    near_old = old + (new - old).clamp(-clip_range, clip_range)
+    near_old = new.clamp(old - clip_range, old + clip_range)  # the value itself, to the bit, where it has not moved far
     clipped_error = (near_old - aim).square()
     return PPOValueTerms(loss=0.5 * torch.maximum(error, clipped_error), clipped=clipped_error > error)

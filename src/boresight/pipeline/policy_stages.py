@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from boresight.config.sections import PolicyStage, PPOStage, RLOOStage
 from boresight.pipeline.context import StageContext
 from boresight.pipeline.inputs import Records, read_stage_prompts
-from boresight.pipeline.policy_roles import PolicyRoles, load_policy_roles, load_value_model
+from boresight.pipeline.policy_roles import PolicyRoles, load_policy_roles, load_value_model, spread_shared_models
 from boresight.pipeline.reward_roles import certified_scale, with_coverage
 from boresight.pipeline.trained_models import save_policy
 from boresight.pipeline.training_stages import Result, check_unmoved, counts, final_metrics
@@ -24,6 +24,7 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
     """The stage `ppo`: roles and rewards are wired, and the loop is called."""
     stage = _policy_stage(context, config)
     value = load_value_model(context, config, stage.roles, stage.scale)
+    spread_shared_models(context, stage.roles, value)
     roles = PPORoles(stage.roles.policy, value, stage.roles.reference, stage.roles.reward.source, stage.canary)
     before = stage.fingerprints()
     train_ppo(config, roles, stage.scale, stage.read.records, stage.run)
@@ -33,6 +34,7 @@ def ppo(context: StageContext, config: PPOStage) -> Result:
 def rloo(context: StageContext, config: RLOOStage) -> Result:
     """The stage `rloo`: as `ppo`, without a value model."""
     stage = _policy_stage(context, config)
+    spread_shared_models(context, stage.roles, None)
     roles = RLOORoles(stage.roles.policy, stage.roles.reference, stage.roles.reward.source, stage.canary)
     before = stage.fingerprints()
     train_rloo(config, roles, stage.scale, stage.read.records, stage.run)
@@ -78,6 +80,8 @@ def _finish_policy(context: StageContext, config: PolicyStage, stage: PolicyPart
     for role, found in stage.fingerprints().items():
         check_unmoved(before[role], found, role)
     saved = save_policy(context, stage.roles.policy, stage.roles.base)
+    if not context.processes.first:
+        return {}
     for line in stage.roles.reward.costs():
         context.say(f"{context.name}: {line}")
     return {

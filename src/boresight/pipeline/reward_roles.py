@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from boresight.config.reward_sections import Reward, reward_models, reward_parts
@@ -36,6 +37,7 @@ from boresight.pipeline.judge_roles import build_rubric_judge
 from boresight.records import Messages, PreferencePair, Prompt
 from boresight.storage import read_json
 from boresight.training.experience import RewardScale
+from boresight.training.processes import Processes
 from boresight.training.reward_sources import (
     AnySource,
     Ensemble,
@@ -46,6 +48,7 @@ from boresight.training.reward_sources import (
     Service,
     WeightedSum,
 )
+from boresight.training.shares import SharedRewardModel, Shares, ToldSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +101,18 @@ def load_reward(
     for name, model in models.items():
         check_scored_text(context, name, model.chat)
     services: dict[str, Service] = {}
-    parts = [(part.weight, _source(context, part, prompts, models, services)) for part in reward_parts(wanted)]
+    asked = {name: _asked_by_all(context, model) for name, model in models.items()}
+    judges: list[JudgeScores] = []
+    parts = [(part.weight, _source(context, part, prompts, asked, services, judges)) for part in reward_parts(wanted)]
     alone = len(parts) == 1 and parts[0][0] == 1.0
-    judges = [source for _, source in parts if isinstance(source, JudgeScores)]
     return RewardRole(parts[0][1] if alone else WeightedSum(parts), models, services, judges)
+
+
+def _asked_by_all(context: StageContext, model: RewardModel) -> RewardModel:
+    """Of several processes each scores its share; but those of another place are asked by the first already."""
+    if context.processes.count == 1 or isinstance(model, SharedRewardModel):
+        return model
+    return SharedRewardModel(model, Shares(context.processes, model.model))
 
 
 def _source(
@@ -110,7 +121,19 @@ def _source(
     prompts: Sequence[Prompt],
     models: Mapping[str, RewardModel],
     services: dict[str, Service],
+    judges: list[JudgeScores],
 ) -> AnySource:
+    """What a part of the reward is scored by; services and judges, which the first process asks, are noted."""
+
+    def service(part: ServiceReward) -> Service:
+        client = ScoreClient(part.url, part.timeout_seconds, part.patience_seconds)
+        return services.setdefault(part.url, Service(client, part.batch_size, context.folder))
+
+    def judge(part: JudgeReward) -> JudgeScores:
+        asked = build_rubric_judge(context, part.judge, purpose=f"reward of {context.identity.key}")
+        judges.append(JudgeScores(asked, part.on_unreadable, context.folder))
+        return judges[-1]
+
     match part:
         case ModelReward():
             return models[part.model]
@@ -127,12 +150,16 @@ def _source(
         case MatchReward() | LengthReward():
             return Form(part)
         case ServiceReward():
-            client = ScoreClient(part.url, part.timeout_seconds, part.patience_seconds)
-            return services.setdefault(part.url, Service(client, part.batch_size, context.folder))
+            return _told_by_the_first(context.processes, partial(service, part))
         case JudgeReward():
-            judge = build_rubric_judge(context, part.judge, purpose=f"reward of {context.identity.key}")
-            return JudgeScores(judge, part.on_unreadable, context.folder)
+            return _told_by_the_first(context.processes, partial(judge, part))
     raise AssertionError(part.kind)  # the config knows no other
+
+
+def _told_by_the_first(processes: Processes, build: Callable[[], AnySource]) -> AnySource:
+    if processes.count == 1:
+        return build()
+    return ToldSource(build() if processes.first else None, processes)
 
 
 def with_coverage(context: StageContext, config: PolicyStage, prompts: list[Prompt]) -> list[Prompt]:

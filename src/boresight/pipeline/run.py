@@ -43,7 +43,7 @@ STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
     "evaluate": evaluation_stages.evaluate,
     "gate": evaluation_stages.gate,
 }
-SHARED = ("sft", "reward_model", "dpo", "orpo")
+SHARED = ("sft", "reward_model", "ppo", "rloo", "dpo", "orpo")
 """Kinds of stages that several processes build together; the others the first builds, while the rest wait."""
 
 
@@ -109,7 +109,7 @@ def run_pipeline(
     return Outcome(out, tuple(built), tuple(reused), gates)
 
 
-def follow_run(pipeline: Pipeline, out: Path, processes: Processes) -> None:
+def follow_run(pipeline: Pipeline, out: Path, processes: Processes, remote: RemoteRoles | None = None) -> None:
     """What every process but the first does: take its share of the stages that all build together, and write nothing.
 
     `out` must be the same folder for all.
@@ -121,7 +121,7 @@ def follow_run(pipeline: Pipeline, out: Path, processes: Processes) -> None:
         with RowsAside() as aside, arithmetic(pipeline.sections.model.dtype, default_device()):
             context = StageContext(
                 identity.stage, config, pipeline, runs, identity, runs.partial(identity.stage), aside,
-                processes=processes.for_stage(),
+                processes=processes.for_stage(), remote=remote,
             )  # fmt: skip
             STAGES[config.kind](context, config)
 

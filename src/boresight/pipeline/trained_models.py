@@ -40,15 +40,20 @@ from boresight.models.roles import (
 from boresight.pipeline.context import BASE_MODEL, StageContext
 from boresight.pipeline.model_card import model_card
 
-FOR_ONE_PROCESS = ("quantization", "gradient_noise_scale", "early_stopping_patience")
+FOR_ONE_PROCESS = ("quantization", "gradient_noise_scale", "early_stopping_patience", "sampler", "offload")
 
 
 def trained_policy(context: StageContext, config: TextStage | PolicyStage, start: str) -> Policy:
     """The model of the stage `start`, to be trained; spread over the processes that build the stage."""
-    _refuse_what_is_for_one(context, config)
-    policy = _unsharded_policy(context, config, start)
+    policy = policy_to_spread(context, config, start)
     context.processes.shard_policy(policy.model)
     return policy
+
+
+def policy_to_spread(context: StageContext, config: TextStage | PolicyStage, start: str) -> Policy:
+    """The same, not yet spread: more may be put into the model first."""
+    _refuse_what_is_for_one(context, config)
+    return _unsharded_policy(context, config, start)
 
 
 def frozen_reference(
@@ -103,6 +108,7 @@ def separate_value_model(
     if config.lora is not None:
         add_adapter(value.model.body, config.lora, task="FEATURE_EXTRACTION", seed=context.seed)
     spare_memory(value.model, config)
+    context.processes.shard_value_model(value.model.body, value.model.head)
     return value
 
 
@@ -129,7 +135,8 @@ def save_policy(context: StageContext, policy: Policy, start: str) -> dict[str, 
         config = context.config
         assert isinstance(config, TextStage | PolicyStage)
         policy = _unsharded_policy(context, config, start, "cpu")
-        policy.model.load_state_dict(state)
+        own = policy.model.state_dict().keys()  # adapters of other roles have no place in it
+        policy.model.load_state_dict({name: state[name] for name in own})
 
     def plain() -> PreTrainedModel:
         return build_policy(context.model_path(start), context.chat_template(start)).model

@@ -114,6 +114,8 @@ def _as_elsewhere(recipe: Recipe, case: Case) -> Recipe:
     if other.shard is not None:
         sharding = Sharding(gpus=case.machine.count, stage=other.shard)
     rollout = recipe.rollout
+    if rollout is not None:
+        rollout = replace(rollout, gathers_whole=False)
     if rollout is not None and other.engine == "colocated":
         rollout = replace(rollout, engine_bytes=2 * recipe.shape.parameters)
     elif rollout is not None and other.engine == "apart":
@@ -123,14 +125,15 @@ def _as_elsewhere(recipe: Recipe, case: Case) -> Recipe:
 
 def _plan(case: Case, name: str, section: StageSection) -> StagePlan | None:
     shares = isinstance(section, PolicyStage) and section.lora is not None and section.reward == "scorer"
-    recipe = stage_recipe(section, case.shape, dtype=case.dtype, tokens=case.longest, shares_reward=shares)
+    gpus = _gpus_of(case, section)
+    recipe = stage_recipe(
+        section, case.shape, dtype=case.dtype, tokens=case.longest, shares_reward=shares, processes=gpus
+    )
     if recipe is None:
         return None
-    shared = section.kind in SHARED_KINDS and recipe.quantized is False  # 4-bit weights are for one process
-    shared = shared or case.elsewhere.shard is not None
-    gpus = case.machine.count if shared else 1
-    work = _workload(case, section)
-    time = stage_time(section, case.shape, work, Speed.of(case.machine, case.calibration, case.dtype, section.kind))
+    machine = case.machine if case.machine.device.is_cpu else replace(case.machine, count=gpus)
+    speed = Speed.of(machine, case.calibration, case.dtype, section.kind)
+    time = stage_time(section, case.shape, _workload(case, section), speed)
     assert time is not None
     return StagePlan(
         name=name,
@@ -141,6 +144,18 @@ def _plan(case: Case, name: str, section: StageSection) -> StagePlan | None:
         sampling_seconds=time.sampling,
         reward=time.reward,
     )
+
+
+def _gpus_of(case: Case, section: StageSection) -> int:
+    """How many build the stage together."""
+    if case.machine.device.is_cpu or (case.elsewhere.shard is None and _is_for_one(section)):
+        return 1
+    return case.machine.count
+
+
+def _is_for_one(section: StageSection) -> bool:
+    """Weights in 4 bits are in one process, and kinds that are not shared are built by one."""
+    return section.kind not in SHARED_KINDS or getattr(section, "quantization", None) is not None
 
 
 def _workload(case: Case, section: StageSection) -> Workload:
@@ -178,16 +193,11 @@ def _verdict(case: Case, option: Option) -> tuple[str, list[str]]:
 
 
 def _why_so_much(case: Case, plan: StagePlan) -> Iterator[str]:
-    """The largest parts of a stage that does not fit, and what sharing over all GPUs would leave."""
+    """The largest parts of a stage that does not fit, and why it is not shared where there are more GPUs."""
     parts = sorted(plan.memory.peak.parts.items(), key=lambda item: -item[1])[:3]
     yield "largest parts: " + ", ".join(f"{name} {size / GIB:.1f}" for name, size in parts)
-    if isinstance(plan.section, PolicyStage) and case.machine.count > 1 and case.elsewhere.shard is None:
-        recipe = stage_recipe(plan.section, case.shape, dtype=case.dtype, tokens=case.longest)
-        assert recipe is not None
-        shared = memory_of(placed(recipe, case, gpus=case.machine.count)).total
-        still = "still " if shared > case.machine.device.usable else ""
-        would = f"shared over all {case.machine.count} it would {still}take {shared / GIB:.1f} GiB on each"
-        yield f"{plan.section.kind} runs on one GPU; {would}"
+    if plan.gpus < case.machine.count and getattr(plan.section, "quantization", None) is not None:
+        yield f"weights in 4 bits are for one process, and so {plan.section.kind} runs on one GPU"
 
 
 def _with_reference_copied(case: Case, option: Option) -> int | None:

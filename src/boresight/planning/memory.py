@@ -144,7 +144,8 @@ def _experience(recipe: Recipe, parts: _Parts) -> list[Phase]:
     rollout = recipe.rollout
     assert rollout is not None
     shape, numbers = recipe.shape, recipe.numbers
-    constant = parts.constant() | {"overhead": recipe.overhead, "gathered": _gathered(recipe, gradients=False)}
+    gathered = _gathered(recipe, gradients=False, whole=rollout.gathers_whole)
+    constant = parts.constant() | {"overhead": recipe.overhead, "gathered": gathered}
     sampling = Phase(
         name="rollout",
         **constant,
@@ -202,14 +203,17 @@ def _head_gradient(recipe: Recipe) -> int:
     return (2 if recipe.head == "chunks" else 1) * recipe.shape.head_parameters * recipe.numbers.gradient
 
 
-def _gathered(recipe: Recipe, *, gradients: bool) -> int:
+def _gathered(recipe: Recipe, *, gradients: bool, whole: bool = False) -> int:
     """Embeddings and head stay whole from the first layer to the last, of the blocks two are: the one that is computed
-    and the one that is fetched (FSDP2). Whole gradients of these are there until they are summed and parted."""
+    and the one that is fetched (FSDP2). Whole gradients of these are there until they are summed and parted. `whole`:
+    one model is gathered with all its blocks."""
     sharding, shape, numbers, roles = recipe.sharding, recipe.shape, recipe.numbers, recipe.roles
     if sharding.share(3) == 1:
         return 0
     number = numbers.weight if roles.trained else numbers.frozen
-    whole = (shape.embedding_parameters + 2 * shape.block_parameters) * number
+    if whole:
+        return shape.parameters * number
+    gathered = (shape.embedding_parameters + 2 * shape.block_parameters) * number
     if gradients and roles.trained:
-        whole += (shape.embedding_parameters + shape.block_parameters) * numbers.gradient
-    return whole
+        gathered += (shape.embedding_parameters + shape.block_parameters) * numbers.gradient
+    return gathered

@@ -51,6 +51,8 @@ class Rollout:
     """Of a prompt and its response."""
     number_bytes: int
     """Of a number in the cache of keys and values."""
+    gathers_whole: bool = False
+    """Sharded weights of the model that is asked are there whole, as in this package; otherwise block by block."""
     engine_bytes: int = 0
     """Weights of an engine of its own on the same GPU (vLLM colocated); 0 where the trained model samples, or where
     the engine lies on GPUs of its own."""

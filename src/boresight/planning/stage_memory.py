@@ -50,8 +50,9 @@ def stage_recipe(
     shares_reward: bool = False,
     offloads: bool = False,
     example_tokens: int | None = None,
+    processes: int = 1,
 ) -> Recipe | None:
-    """What the stage does, in one process.
+    """What the stage does in one process, of so many that divide the rows where it samples from its policy.
 
     `dtype`: as in the file. `tokens`: prompt and response of the longest row; `example_tokens`: the longest prompt with
     all of its responses, where that is known. Every role is taken to have the given
@@ -74,14 +75,15 @@ def stage_recipe(
         quantized=isinstance(stage, AdaptedStage) and stage.quantization is not None,
     )
     if isinstance(stage, PolicyStage):
-        rows = math.ceil(stage.prompts_per_step * stage.responses_per_prompt / stage.minibatches)
+        responses = stage.prompts_per_step * stage.responses_per_prompt
+        rows = math.ceil(responses / stage.minibatches / processes)
         here = stage.sampler is None  # otherwise a server somewhere else keeps keys and values
-        sampled = min(ROLLOUT_ROWS, rows * stage.minibatches) if here else 0
+        sampled = min(ROLLOUT_ROWS, math.ceil(responses / processes)) if here else 0
         return replace(
             recipe,
             roles=policy_roles(stage, shares_reward=shares_reward, offloads=offloads),
             tokens=_passed(stage, rows * tokens, tokens),
-            rollout=Rollout(rows=sampled, tokens=tokens, number_bytes=numbers.product),
+            rollout=Rollout(rows=sampled, tokens=tokens, number_bytes=numbers.product, gathers_whole=True),
         )
     examples = min(stage.micro_batch_size or stage.batch_size, stage.batch_size)
     example = example_tokens or tokens * (2 if isinstance(stage, PreferenceStage) else 1)

@@ -25,7 +25,7 @@ from boresight.planning.shapes import ModelShape
 from boresight.planning.stage_memory import ROLLOUT_ROWS
 from boresight.planning.workload import Workload
 
-SHARED_KINDS = ("sft", "reward_model", "dpo", "orpo")
+SHARED_KINDS = ("sft", "reward_model", "ppo", "rloo", "dpo", "orpo")
 """Kinds of stages that several processes build together; the others run on one device."""
 
 
@@ -108,8 +108,9 @@ def _batched_time(stage: BatchedStage, shape: ModelShape, work: Workload, speed:
 
 def _policy_time(stage: PolicyStage, shape: ModelShape, work: Workload, speed: Speed) -> StageTime:
     """A step samples, asks policy, reference, value model and reward models for what they think, and updates policy
-    and value model over some epochs."""
-    responses = stage.prompts_per_step * stage.responses_per_prompt
+    and value model over some epochs. Of several devices each takes its part of the responses; for each question a
+    model's weights are gathered."""
+    responses = math.ceil(stage.prompts_per_step * stage.responses_per_prompt / speed.devices)
     values = isinstance(stage, PPOStage) and stage.roles != "one_trunk"
     passed = Workload(examples=1, prompt_tokens=work.prompt_tokens, response_tokens=work.response_tokens)
     whole = forward_flops(shape, passed, head=True)
@@ -123,12 +124,14 @@ def _policy_time(stage: PolicyStage, shape: ModelShape, work: Workload, speed: S
     )
     sampling = _sampling(shape, passed, speed, responses, min(ROLLOUT_ROWS, responses))
     station = Station(arrivals=responses / sampling, service=speed.scoring / body) if rewards else None
-    steps = stage.steps
+    steps, updates = stage.steps, epochs * stage.minibatches
+    gathering = _gathering_seconds(shape, speed)
+    passes = max(1.0, responses / stage.minibatches * work.tokens / (stage.micro_batch_tokens or math.inf))
+    exchanged = updates * passes * (1 + values) * 3 * gathering
     return StageTime(
-        sampling=steps * sampling,
-        scoring=steps * scoring,
-        training=steps
-        * (responses * epochs * update / speed.training + epochs * stage.minibatches * speed.step_seconds),
+        sampling=steps * (sampling + gathering),
+        scoring=steps * (scoring + (2 + rewards + values) * gathering),
+        training=steps * (max(responses * epochs * update / speed.training, exchanged) + updates * speed.step_seconds),
         reward=station,
     )
 
@@ -168,5 +171,9 @@ def _exchange_seconds(stage: BatchedStage, shape: ModelShape, work: Workload, sp
         return 0.0
     at_once = max(1.0, (stage.micro_batch_tokens or math.inf) / work.tokens)
     batches = seen / speed.devices / min(at_once, stage.micro_batch_size or at_once, stage.batch_size)
-    exchanged = 3 * 4 * shape.parameters * (speed.devices - 1) / speed.devices
-    return batches * exchanged / (speed.link / 2)
+    return batches * 3 * _gathering_seconds(shape, speed)
+
+
+def _gathering_seconds(shape: ModelShape, speed: Speed) -> float:
+    """Of all weights of a model, in float32; none are parted on one device."""
+    return 4 * shape.parameters * (speed.devices - 1) / speed.devices / (speed.link / 2)

@@ -79,6 +79,8 @@ class Checkpoints:
 
     def _write_folder(self, state: State) -> None:
         place = self._folder / str(state["next_step"])
+        if self._processes.agreed(place.exists()):  # a step that ended in a fault has trained nothing since
+            return
         temporary = self._folder / f".{place.name}.tmp"
         with storage_faults(place):
             if self._processes.first:

@@ -30,6 +30,7 @@ from boresight.training.reward_sources import AnySource, require_finite_scores, 
 from boresight.training.reward_sources import RewardSource as RewardSource
 from boresight.training.rollout import Rollout, rollout_metrics
 from boresight.training.run import Run
+from boresight.training.shares import Shares
 from boresight.training.staleness import Rollouts as Rollouts
 
 KL_AT_START_TOLERANCE = 1e-3  # nats a response, mean over the first batch; 0 but for rounding
@@ -68,7 +69,8 @@ def gather_experience(
     run.usage.count_tokens(int(rollout.lengths.sum()))
     with run.usage.phase("score"):
         ids, mask = rollout.input_ids, rollout.response_mask
-        now = policy.logps(ids, mask, temperature=config.temperature, with_entropy=True)
+        shares = Shares(run.processes, policy.model)
+        now = shares.logps(policy.logps, ids, mask, temperature=config.temperature, with_entropy=True)
         anchor = reference.logps(ids, mask, temperature=config.temperature)
         with run.saved_before(BoresightError, step):
             raw = scores_of(reward, rollout).to(now.logp)

@@ -35,7 +35,8 @@ class Guard:
         kl: KLCoefficient,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     ) -> None:
-        self._config, self._run, self._kl, self._say = config, run, kl, say
+        self._config, self._run, self._kl = config, run, kl
+        self._say = say if run.processes.first else lambda line: None
         self._told: dict[str, dict[str, Any]] = {}  # id -> the finding as it was told last
         self._stopped = ""
 
@@ -45,7 +46,7 @@ class Guard:
         last = step + 1 == config.steps
         if (step + 1) % config.guard_every and not last:
             return
-        found = live_findings(read_stage(self._run.folder, config.kind).run)
+        found = self._run.processes.told(lambda: live_findings(read_stage(self._run.folder, config.kind).run))
         new = [finding for finding in found if self._is_new(finding)]
         for finding in new:
             self._told[finding.id] = {
@@ -57,7 +58,7 @@ class Guard:
                 self._say(f"  step {step}: {finding.severity}: {finding.id}: {finding.cause} Do: {finding.action}")
         if config.on_finding == "adapt_kl" and any(finding.id in KL_CURES for finding in found):
             self._raise_kl(step)
-        if self._told:
+        if self._told and self._run.processes.first:
             write_json(self._run.folder / FINDINGS_FILE, list(self._told.values()))
         if new and config.on_finding in ("pause", "stop"):
             self._halt(step, new)

@@ -1,7 +1,7 @@
 """Proximal policy optimisation from a reward model, in the order of Huang et al. 2024 (arXiv:2403.17031)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +35,11 @@ from boresight.training.experience import (
     watch_over,
 )
 from boresight.training.guard import Guard
+from boresight.training.processes import ALONE, Processes
 from boresight.training.reward_scale import stepwise_scale
 from boresight.training.reward_sources import AnySource
 from boresight.training.run import Run
+from boresight.training.shares import Shares
 from boresight.training.step import MetricSums, Updater
 
 
@@ -94,7 +96,7 @@ def train_ppo(config: PPOStage, roles: PPORoles, scale: RewardScale, prompts: Se
             estimator=config.kl_estimator,
         )
         with run.usage.phase("score"):
-            batch = as_batch(config, roles, experience, shaped)
+            batch = as_batch(config, roles, experience, shaped, run.processes)
             second_opinion = canary_metrics(config, roles.canary, experience, step)
         metrics = experience_metrics(experience, shaped, kl.value) | staleness_metrics(config, experience, step)
         metrics |= value_metrics(batch) | second_opinion
@@ -130,10 +132,13 @@ def build_updaters(config: PPOStage, roles: PPORoles) -> PPOUpdaters:
 
 
 @torch.no_grad()
-def as_batch(config: PPOStage, roles: PPORoles, experience: Experience, shaped: Tensor) -> PPOBatch:
+def as_batch(
+    config: PPOStage, roles: PPORoles, experience: Experience, shaped: Tensor, processes: Processes = ALONE
+) -> PPOBatch:
     """Advantages by GAE, whitened over the whole batch (biased variance); targets from before the whitening."""
     rollout = experience.rollout
-    value = roles.value.predict(rollout.input_ids, rollout.response_mask)
+    shares = Shares(processes, *roles.value.computing)
+    value = shares.values(roles.value.predict, rollout.input_ids, rollout.response_mask)
     if config.whiten_rewards:
         shaped = masked_whiten(shaped, experience.mask, shift_mean=False)
     estimate = gae(shaped, value, experience.mask, gamma=config.gamma, gae_lambda=config.gae_lambda)
@@ -145,7 +150,7 @@ def update(
     config: PPOStage, roles: PPORoles, batch: PPOBatch, updaters: PPOUpdaters, run: Run, step: int
 ) -> dict[str, float]:
     """`ppo_epochs` passes over the batch in random minibatches; the metrics average over all of them, by token."""
-    sums = MetricSums()
+    sums = MetricSums(run.processes)
     skipped = 0
     rate = updaters.policy.learning_rate
     norms: list[float] = []
@@ -153,7 +158,7 @@ def update(
     for epoch in range(config.ppo_epochs):
         generator = run.generator(f"minibatches {epoch}", step)
         for rows in minibatch_rows(len(batch.value), config.minibatches, generator):
-            minibatch = Minibatch.of(config, batch, rows, step)
+            minibatch = Minibatch.of(config, batch, rows, step, run.processes)
             one_trunk = updaters.value is None
             if updaters.value is not None:
                 value_norms.append(_update_value(config, roles, minibatch, updaters.value, sums))
@@ -191,23 +196,30 @@ class Minibatch:
     """What one optimizer step learns from: rows of a batch, cut into what goes through the model at once."""
 
     batch: PPOBatch
-    pieces: list[Tensor]  # row numbers
+    pieces: list[Tensor]  # row numbers, of this process
     weights: Tensor  # (responses, response tokens) of the policy's losses
-    tokens: int  # response tokens of all pieces, by which every loss is divided
+    tokens: int  # response tokens of all processes' pieces, by which every loss is divided
     ids: list[str]
     step: int
+    processes: Processes
 
     @classmethod
-    def of(cls, config: PPOStage, batch: PPOBatch, rows: Tensor, step: int) -> "Minibatch":
+    def of(cls, config: PPOStage, batch: PPOBatch, rows: Tensor, step: int, processes: Processes) -> "Minibatch":
         rollout = batch.experience.rollout
         return cls(
             batch=batch,
-            pieces=rollout_pieces(config, rollout, rows),
+            pieces=rollout_pieces(config, rollout, rows[processes.part(len(rows))]),
             weights=loss_weights(config, batch.experience, rows),
             tokens=int(batch.experience.mask[rows].sum()),
             ids=[rollout.prompts[int(row)].id for row in rows],
             step=step,
+            processes=processes,
         )
+
+    def own(self, compute: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Tensor]:
+        """The pieces of this process; `compute` makes something of a row for the others where they have more."""
+        row = self.batch.experience.rollout.rows(torch.tensor([0]))
+        return self.processes.in_step(self.pieces, lambda: compute(*row))
 
     def accumulate(self, updater: Updater, losses: dict[str, Tensor]) -> None:
         updater.accumulate(losses, count=self.tokens, step=self.step, ids=self.ids)
@@ -218,14 +230,14 @@ class Minibatch:
 
     def apply_where_near(self, updater: Updater, config: PPOStage, moved: float) -> float | None:
         """The same, but None and no step where the policy has gone too far from the one that sampled."""
-        if is_too_far(config, moved / self.tokens):
+        if is_too_far(config, self.processes.sums([moved])[0] / self.tokens):
             updater.skip()
             return None
         return self.apply(updater)
 
 
 def _update_value(config: PPOStage, roles: PPORoles, minibatch: Minibatch, updater: Updater, sums: MetricSums) -> float:
-    for piece in minibatch.pieces:
+    for piece in minibatch.own(roles.value.predict):
         value = roles.value.predict(*minibatch.batch.experience.rollout.rows(piece))
         minibatch.accumulate(updater, {"loss/value": _value_loss(config, minibatch.batch, piece, value, sums)})
     return minibatch.apply(updater)
@@ -235,7 +247,7 @@ def _update_policy(
     config: PPOStage, roles: PPORoles, minibatch: Minibatch, updater: Updater, sums: MetricSums, *, first: bool
 ) -> float | None:
     moved = 0.0  # nats, k2 summed over the minibatch's tokens
-    for piece in minibatch.pieces:
+    for piece in minibatch.own(lambda *row: roles.policy.logps(*row).logp):
         now = roles.policy.logps(*minibatch.batch.experience.rollout.rows(piece), **_policy_options(config))
         losses, kl = _policy_losses(config, minibatch, piece, now, sums, first=first)
         minibatch.accumulate(updater, losses)
@@ -248,15 +260,20 @@ def _update_both(
 ) -> float | None:
     """One forward and backward pass for both losses, policy and value head standing on one trunk."""
     assert isinstance(roles.value, TrunkValue)
+    trunk = roles.value
     moved = 0.0
-    for piece in minibatch.pieces:
+    for piece in minibatch.own(lambda *row: _sum_of_both(*trunk.logps_and_values(*row))):
         rows = minibatch.batch.experience.rollout.rows(piece)
-        now, value = roles.value.logps_and_values(*rows, **_policy_options(config))
+        now, value = trunk.logps_and_values(*rows, **_policy_options(config))
         losses, kl = _policy_losses(config, minibatch, piece, now, sums, first=first)
         moved += kl
         value_loss = _value_loss(config, minibatch.batch, piece, value, sums)
         minibatch.accumulate(updater, losses | {"loss/value": config.trunk_value_coefficient * value_loss})
     return minibatch.apply_where_near(updater, config, moved)
+
+
+def _sum_of_both(now: ResponseLogps, value: Tensor) -> Tensor:
+    return now.logp.sum() + value.sum()
 
 
 def _policy_options(config: PPOStage) -> dict[str, Any]:

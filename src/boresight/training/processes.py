@@ -5,7 +5,8 @@ the count of the whole batch as ever, so that several processes learn what one w
 beyond what one does stands in `boresight.training.process_group`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -34,8 +35,16 @@ class Processes:
         There may be none for it; the first process has some where there are any."""
         return list(items[self.rank :: self.count])
 
-    def in_step(self, pieces: Sequence[T]) -> Iterator[T]:
-        """A process's own micro-batches, one after another; where others have more it keeps them company."""
+    def part(self, count: int) -> slice:
+        """Of `count` rows those of this process, side by side: an even cut. There may be none for it; the first process
+        has some where there are any."""
+        size, rest = divmod(count, self.count)
+        start = self.rank * size + min(self.rank, rest)
+        return slice(start, start + size + (self.rank < rest))
+
+    def in_step(self, pieces: Sequence[T], idle: Callable[[], Tensor] | None = None) -> Iterator[T]:
+        """A process's own micro-batches, one after another; where others have more it keeps them company. `idle`
+        computes something with all weights that the pieces train; by default those of every model of the stage."""
         return iter(pieces)
 
     def turns(self, pieces: Sequence[T]) -> list[tuple[T, bool]]:
@@ -44,6 +53,21 @@ class Processes:
         turns = [(piece, True) for piece in self.share(pieces)]
         missing = -(-len(pieces) // self.count) - len(turns)
         return turns + [(pieces[-1], False)] * missing
+
+    def together(self, work: Callable[[], T]) -> list[T]:
+        """What each process makes of its part of a work, in their order. A BoresightError of one is raised by all, so
+        that all are at the same place whatever happens."""
+        return [work()]
+
+    def told(self, work: Callable[[], T]) -> T:
+        """What the first process makes of a work that is its alone; its BoresightError is raised by all."""
+        found: list[T] = self.together(lambda: work() if self.first else None)  # type: ignore[arg-type,return-value]
+        return found[0]
+
+    def gathered(self, *models: nn.Module) -> AbstractContextManager[None]:
+        """Within, each process has all weights of these models and may compute with them as often as it likes, without
+        gradient."""
+        return nullcontext()
 
     def sums(self, values: Sequence[float]) -> list[float]:
         """Each value summed over all processes."""
@@ -61,6 +85,12 @@ class Processes:
 
     def shard_reward_model(self, model: PreTrainedModel, head: nn.Module) -> None:
         """Spread the weights of a classifier with this head over the processes."""
+
+    def shard_value_model(self, body: PreTrainedModel, head: nn.Module) -> None:
+        """The same for a value model with a body of its own."""
+
+    def shard_head(self, head: nn.Module) -> None:
+        """Spread the weights of a head that stands on a model of others."""
 
     def whole_state(self, model: nn.Module) -> dict[str, Tensor] | None:
         """All weights of a sharded model, on the CPU of the first process; None where nothing is sharded."""

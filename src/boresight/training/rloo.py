@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from boresight.config.sections import RLOOStage
@@ -95,10 +96,11 @@ def update(
     step: int,
 ) -> dict[str, float]:
     """`rloo_epochs` passes over the batch in random minibatches; ratios and clipping are those of whole responses."""
-    sums = MetricSums()
+    sums = MetricSums(run.processes)
     norms: list[float] = []
     rate = updater.learning_rate
     weights = importance_weights(config, experience, whole_responses=True)
+    a_row = experience.rollout.rows(torch.tensor([0]))
     skipped = 0
     for epoch in range(config.rloo_epochs):
         generator = run.generator(f"minibatches {epoch}", step)
@@ -109,7 +111,8 @@ def update(
                 continue
             ids = [experience.rollout.prompts[int(row)].id for row in rows]
             moved = 0.0  # nats, k2 over the tokens of the minibatch
-            for piece in rollout_pieces(config, experience.rollout, rows):
+            pieces = rollout_pieces(config, experience.rollout, rows[run.processes.part(len(rows))])
+            for piece in run.processes.in_step(pieces, lambda: policy.logps(*a_row).logp):
                 now = policy.logps(*experience.rollout.rows(piece), temperature=config.temperature)
                 terms = rloo_loss(
                     policy_logp=now.logp,
@@ -126,6 +129,7 @@ def update(
                 sums.add("policy/clip_fraction", terms.clipped.float())
                 sums.add("policy/ratio_mean", terms.ratio)
                 sums.add("policy/approximate_kl", terms.approximate_kl, float(now.mask.sum()))
+            (moved,) = run.processes.sums([moved])
             if is_too_far(config, moved / int(experience.mask[rows].sum())):
                 skipped += 1
                 updater.skip()

@@ -32,6 +32,12 @@ def test_a_shortfall_is_told_in_numbers(nodes: list[dict[str, float]], said: str
         refuse_unless_it_fits(Layout(gpus=1.0), nodes)
 
 
+def test_trainers_are_counted_as_other_actors_are() -> None:
+    assert Layout(trainers=2).actors == ["trainer", "trainer", "rollout", "scorer", "reference"]
+    with pytest.raises(PlanError, match=r"5 actors \(2 trainers, .* need 5 CPUs, and it has 3: short by 2"):
+        refuse_unless_it_fits(Layout(trainers=2), [{"CPU": 3.0}])
+
+
 def test_stages_that_cannot_be_taken_apart_are_named_with_their_settings(tmp_path: Path) -> None:
     pipeline = pipelines.load(tmp_path, "stages.ppo.lora.rank=2", "stages.rloo.roles=shared", "stages.rloo.lora.rank=2")
     with pytest.raises(ConfigError) as refused:
@@ -66,7 +72,7 @@ def test_room_for_the_most_scorers_is_asked_for_from_the_start() -> None:
 
 
 def test_without_a_word_on_processors_actors_share_those_of_one_machine_and_take_one_each_of_a_cluster() -> None:
-    said = {"rollouts": 2, "scorers": "1:2", "gpus": 0.0}
+    said = {"trainers": 1, "rollouts": 2, "scorers": "1:2", "gpus": 0.0}
     assert layout_of(**said, cpus=None, processors=3).cpus == pytest.approx(0.5)
     assert layout_of(**said, cpus=None, processors=None).cpus == 1.0
     assert layout_of(**said, cpus=4.0, processors=3) == Layout(rollouts=2, scorers=1, most_scorers=2, cpus=4.0)

@@ -44,7 +44,7 @@ pytestmark = [
 DEADLINE = 480.0  # seconds; a busy machine takes minutes
 KILLED_AT = {"rollout": ("ppo", 1), "scorer": ("ppo", 1), "reference": ("ppo", 1), "trainer": ("ppo", 3)}
 """Role -> stage, and how many of its steps are logged when the role's process is killed."""
-KILLED_IN_PPO = {"rollout 1": ("ppo", 1), "scorer": ("ppo", 1), "trainer": ("ppo", 2), "reference": ("ppo", 3)}
+KILLED_IN_PPO = {"rollout 1": ("ppo", 1), "scorer": ("ppo", 1), "trainer 2": ("ppo", 2), "reference": ("ppo", 3)}
 QUICK = Scaling(questions=1.0, look_back=1.0, up_after=0.2, down_after=0.5, measured_every=0.2)
 
 
@@ -194,16 +194,19 @@ def test_two_actors_write_what_one_process_does_with_the_weights_that_it_had(alo
         ray.kill(actor.handle)
 
 
-def test_more_actors_and_scorers_as_needed_draw_the_same_responses_whoever_is_killed(
+def test_more_actors_scorers_as_needed_and_trainers_that_share_learn_the_same_whoever_is_killed(
     alone: Path, cluster: None
 ) -> None:
     run = before_stages(alone, "many")
     killer = Killer(run, KILLED_IN_PPO)
-    layout = Layout(rollouts=2, scorers=1, most_scorers=2, cpus=0.25)
+    layout = Layout(trainers=2, rollouts=2, scorers=1, most_scorers=2, cpus=0.25)
     pipeline = pipelines.load(alone / "data", *pipelines.SPREAD)
     RayRun(layout=layout, scaling=QUICK)(pipeline, run, only="ppo", say=killer.hear)
     killer.end()
     assert list(killer.killed) == list(KILLED_IN_PPO)
+    heard, process = "\n".join(killer.heard), killer.killed["trainer 2"]
+    assert f"ray: trainer 2: process {process} on {socket.gethostname()} died, or is out of reach, while it" in heard
+    assert re.findall(r"ray: (.*): process .* begins anew", heard) == ["trainer 1", "trainer 2"]
     found, expected = pipelines.logged(run, "ppo"), pipelines.logged(alone / "run", "ppo")
     assert set(found) == set(expected)
     assert found["rollout/length_tokens"] == expected["rollout/length_tokens"]

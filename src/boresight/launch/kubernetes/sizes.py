@@ -9,9 +9,8 @@ from boresight.errors import PlanError
 from boresight.launch.kubernetes.cluster import Cluster
 from boresight.pipeline.check_memory import Machine, MemoryLine, memory_lines
 from boresight.planning.numbers import GIB
+from boresight.planning.stage_time import SHARED_KINDS
 
-SHARED_KINDS = ("sft", "reward_model", "dpo", "orpo")
-"""Stages that all processes of torchrun build together; any other is built by the first."""
 ONE_MODEL = ("pretrain", "sft", "sample", "reward_model", "orpo", "simpo")
 PROGRAM_GIB = 3
 """Python, PyTorch and the libraries of one process, with room to spare."""

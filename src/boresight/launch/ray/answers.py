@@ -18,6 +18,7 @@ Say = Callable[[str], None]
 
 
 def to_stderr(line: str) -> None:
+    """Told where a run tells its progress."""
     print(line, file=sys.stderr, flush=True)
 
 

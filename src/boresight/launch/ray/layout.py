@@ -14,8 +14,9 @@ Bundle = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Actors of a run: one trainer, one for the reference, and as many of the other two as are asked for."""
+    """Actors of a run: one for the reference, and as many of the others as are asked for."""
 
+    trainers: int = 1
     rollouts: int = 1
     scorers: int = 1
     most_scorers: int | None = None
@@ -29,7 +30,7 @@ class Layout:
     def actors(self) -> list[str]:
         """The role of each actor that lives as long as the run, in the order of the bundles."""
         scorers = self.scorers if self.most_scorers is None else 0
-        counts = {"trainer": 1, "rollout": self.rollouts, "scorer": scorers, "reference": 1}
+        counts = {"trainer": self.trainers, "rollout": self.rollouts, "scorer": scorers, "reference": 1}
         return [role for role in ROLES for _ in range(counts[role])]
 
     @property
@@ -88,11 +89,15 @@ def scorers_of(text: str) -> tuple[int, int | None]:
     return int(fewest), int(most) if colon else None
 
 
-def layout_of(*, rollouts: int, scorers: str, cpus: float | None, gpus: float, processors: int | None) -> Layout:
+def layout_of(
+    *, trainers: int, rollouts: int, scorers: str, cpus: float | None, gpus: float, processors: int | None
+) -> Layout:
     """What is asked for on the command line; `processors` are those of the one machine that the actors share where it
     is not said how many each of them has, None on a cluster. Raises ConfigError as `scorers_of`."""
     fewest, most = scorers_of(scorers)
-    layout = Layout(rollouts=rollouts, scorers=fewest, most_scorers=most, cpus=cpus or 1.0, gpus=gpus)
+    layout = Layout(
+        trainers=trainers, rollouts=rollouts, scorers=fewest, most_scorers=most, cpus=cpus or 1.0, gpus=gpus
+    )
     return layout if cpus or processors is None else layout.sharing(processors)
 
 
@@ -114,10 +119,14 @@ def refuse_unless_it_fits(layout: Layout, nodes: Sequence[Mapping[str, float]]) 
         short = [f"room for {len(bundles)} actors of {one}, each on one of {len(nodes)} nodes: {placed} fit"]
     scorers = f"{layout.scorers}" if layout.most_scorers is None else f"at most {layout.most_scorers}"
     raise PlanError(
-        f"the cluster cannot hold the run: {len(bundles)} actors (1 trainer, {layout.rollouts} for rollouts, "
-        f"{scorers} for scores, 1 for the reference) need {'; '.join(short)}. Nothing was started. Take fewer "
-        "actors (--rollouts, --scorers), smaller ones (--cpus, --gpus), or a larger cluster."
+        f"the cluster cannot hold the run: {len(bundles)} actors ({_trainers(layout)}, {layout.rollouts} for rollouts, "
+        f"{scorers} for scores, 1 for the reference) need {'; '.join(short)}. Nothing was started. Take fewer actors "
+        "(--trainers, --rollouts, --scorers), smaller ones (--cpus, --gpus), or a larger cluster."
     )
+
+
+def _trainers(layout: Layout) -> str:
+    return "1 trainer" if layout.trainers == 1 else f"{layout.trainers} trainers"
 
 
 def _held(node: Mapping[str, float], bundle: Bundle) -> int:

@@ -71,7 +71,7 @@ def ask_for_responses(
     weights: Weights | None,
     prompts: Sequence[Sequence[int]],
     temperatures: Sequence[float],
-    generator: torch.Generator,
+    generator: torch.Generator | Tensor,
     options: dict[str, Any],
     *,
     about: str,

@@ -10,8 +10,9 @@ from boresight.config.pipeline import Pipeline
 from boresight.launch.ray.answers import Question
 from boresight.launch.ray.layout import AS_NEEDED, Layout, Scaling, refuse_what_cannot_be_spread
 from boresight.launch.ray.scoring_service import scoring_service
-from boresight.launch.ray.session import connected, placed, processes
+from boresight.launch.ray.session import RESTARTS, connected, placed, processes
 from boresight.launch.ray.trainer import RayRoles, ReplicatedScoring
+from boresight.launch.ray.trainer_group import run_together
 from boresight.pipeline.run import Outcome
 
 
@@ -49,10 +50,11 @@ class RayRun:
                 say(line)
             scoring = self._scoring(stack, sections.model.dtype, sections.run.threads, say)
             remote = RayRoles(actors.rollout, actors.scorer, actors.reference, scoring)
-            outcome = Question(
-                actors.trainer, "run", pipeline, out.absolute(), only, start, remote,
-                about="to run the pipeline, from its last checkpoint on",
-            ).answer(say)  # fmt: skip
+            job = (pipeline, out.absolute(), only, start, remote)
+            if self.layout.trainers > 1:
+                return run_together(actors.trainers, job, restarts=RESTARTS, say=say)
+            about = "to run the pipeline, from its last checkpoint on"
+            outcome = Question(actors.trainers[0], "run", *job, about=about).answer(say)
         assert isinstance(outcome, Outcome)
         return outcome
 

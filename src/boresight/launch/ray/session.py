@@ -15,7 +15,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from boresight.errors import ClusterError, PlanError
 from boresight.launch.ray.answers import Actor, locate
 from boresight.launch.ray.guard import guarded
-from boresight.launch.ray.layout import Bundle, Layout, refuse_unless_it_fits
+from boresight.launch.ray.layout import ROLES, Bundle, Layout, refuse_unless_it_fits
 from boresight.launch.ray.trainer import Trainer
 from boresight.launch.ray.worker import RoleWorker
 
@@ -31,14 +31,14 @@ KNOCK, PLACED_WITHIN, STARTED_WITHIN = 5.0, 60.0, 300.0  # seconds
 class Actors:
     """By role."""
 
-    trainer: Actor
+    trainers: Sequence[Actor]
     rollout: Sequence[Actor]
     scorer: Sequence[Actor]
     reference: Sequence[Actor]
 
     @property
     def all(self) -> list[Actor]:
-        return [self.trainer, *self.rollout, *self.scorer, *self.reference]
+        return [*self.trainers, *self.rollout, *self.scorer, *self.reference]
 
 
 @contextmanager
@@ -123,9 +123,9 @@ def placed(layout: Layout, dtype: str, threads: int | None) -> Iterator[Actors]:
                 started.append(Actor(layout.names[place], handle))
             by_role = {
                 role: [actor for actor, its in zip(started, layout.actors, strict=True) if its == role]
-                for role in ("rollout", "scorer", "reference")
+                for role in ROLES
             }
-            yield Actors(started[0], **by_role)
+            yield Actors(by_role["trainer"], by_role["rollout"], by_role["scorer"], by_role["reference"])
         finally:
             for actor in started:
                 ray.kill(actor.handle)

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is public, and not marked so
+
 from boresight.config.pipeline import Pipeline
 from boresight.config.sections import LoRASection
 from boresight.launch.ray.answers import Actor, locate
 from boresight.launch.ray.remote_roles import RaySampler, RemoteReference, RemoteRewardModel
+from boresight.launch.ray.trainer_group import joined, meeting_point
 from boresight.launch.ray.whereabouts import Located
 from boresight.launch.ray.worker import Source
 from boresight.models.generate import Generation
 from boresight.models.roles import Policy, RewardModel
-from boresight.pipeline.run import Outcome, run_pipeline
+from boresight.pipeline.run import Outcome, follow_run, run_pipeline
+from boresight.training.processes import ALONE, Processes
 
 
 class ReplicatedScoring(Protocol):
@@ -55,8 +59,30 @@ class Trainer(Located):
 
     def __init__(self, folder: str) -> None:
         os.chdir(folder)
+        self._store: TCPStore | None = None
 
-    def run(self, pipeline: Pipeline, out: Path, only: str | None, start: str | None, remote: RayRoles) -> Outcome:
+    def run(
+        self, pipeline: Pipeline, out: Path, only: str | None, start: str | None, remote: RayRoles,
+        processes: Processes = ALONE,
+    ) -> Outcome:  # fmt: skip
         """See `boresight.pipeline.run.run_pipeline`."""
         locate([*remote.rollouts, *remote.scorers, *remote.references])  # some may have died since this one was begun
-        return run_pipeline(pipeline, out, only=only, start=start, remote=remote)
+        return run_pipeline(pipeline, out, only=only, start=start, processes=processes, remote=remote)
+
+    def meet(self) -> tuple[str, int]:
+        """Where the others find this one, the first of several: address and port."""
+        self._store = meeting_point()
+        return self._store.host, self._store.port
+
+    def run_as(
+        self, rank: int, count: int, address: tuple[str, int], pipeline: Pipeline, out: Path, only: str | None,
+        start: str | None, remote: RayRoles,
+    ) -> Outcome | None:  # fmt: skip
+        """The same as one of several trainers, of which the first tells what the run came to."""
+        store = TCPStore(*address, is_master=False) if rank else self._store
+        assert store is not None
+        with joined(store, rank, count) as processes:
+            if processes.first:
+                return self.run(pipeline, out, only, start, remote, processes)
+            follow_run(pipeline, out, processes, remote)
+            return None
