@@ -158,7 +158,7 @@ def _simulator(found: Mapping[str, Any]) -> list[str]:
 def _shares(found: Mapping[str, Any]) -> list[str]:
     alone, real = found["alone_seconds"], found["ray_seconds"]
     inputs = {
-        "generate": f"half a batch {alone['half_a_batch']:.2f}",
+        "generate": f"half a batch {alone['half_a_batch']:.2f}, way {alone['way']:.2f}",
         "score": f"a batch {alone['score']:.2f}",
         "update": f"a batch {alone['update']:.2f}",
     }
@@ -169,7 +169,8 @@ def _shares(found: Mapping[str, Any]) -> list[str]:
         "",
         f"`experiments/ray_shares.py`: the embedded example, quick, with {found['prompts_per_step']} prompts a step;",
         f"{kept} steps, after {found['warm_up']} that are left out. One process measures what each actor takes by",
-        "itself; the simulator is told this and the layout (two rollout actors, one trainer, one scorer, one thread),",
+        "itself, and one question of a token the way of weights and answers; the simulator is told these and the layout",
+        "(two rollout actors, one trainer, one scorer, one thread),",
         f"and nothing of the run over Ray on {found['processors']} processors that stands beside it.",
         "",
         "| part | alone s | simulated share | over Ray s a step | share | off by |",

@@ -9,10 +9,13 @@ The embedded example's quick pipeline, its PPO stage longer. Two runs of that st
    values and log-probabilities) and in which it is learned from.
 2. Over Ray: two rollout actors, a trainer, a scorer and one for the reference, one thread each, on two processors.
 
-Into the simulator go the means of the first run and the layout of the second, and nothing from the second: two workers
-with a half each, one replica that scores half a batch at a time, a trainer that waits for both halves, workers that
-wait for its weights, no time for the way between processes. Steps before --warm-up are left out of both. A share is of
-the three together. Exit code 1 where the simulator misses a share of the second run by more than a quarter of it.
+The way to the workers and back is measured by itself, without a pipeline: new weights and a question of one token, less
+what that token takes in one process.
+
+Into the simulator go these means and the layout of the second run, and nothing from it: two workers with a half each,
+one replica that scores half a batch at a time, a trainer that waits for both halves, workers that wait for its weights
+as long as the way takes, which counts as generation. Steps before --warm-up are left out of both. A share is of the
+three together. Exit code 1 where the simulator misses a share of the second run by more than a quarter of it.
 """
 
 import argparse
@@ -24,20 +27,32 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 
 from boresight.api.pipelines import load_pipeline
 from boresight.config.pipeline import Pipeline
+from boresight.config.sections import LoRASection
+from boresight.launch.ray.answers import Actor, locate
 from boresight.launch.ray.layout import Layout
-from boresight.launch.ray.remote_roles import parts
+from boresight.launch.ray.remote_roles import RaySampler, parts
 from boresight.launch.ray.run import RayRun
-from boresight.models.generate import Generation, generate
-from boresight.models.roles import FrozenPolicy, Policy, RewardModel, build_frozen_policy, build_reward_model
+from boresight.launch.ray.session import connected
+from boresight.launch.ray.worker import RoleWorker, Source
+from boresight.models.generate import Generation, draws, generate
+from boresight.models.roles import (
+    FrozenPolicy,
+    Policy,
+    RewardModel,
+    build_frozen_policy,
+    build_policy,
+    build_reward_model,
+)
 from boresight.pipeline.run import run_pipeline
 from boresight.planning import simulate
 from boresight.runlog.reader import read_metrics
@@ -59,23 +74,51 @@ class Halves:
     seconds: list[list[float]] = field(default_factory=list)
     """Of each batch: what its parts took."""
 
-    def sampler(self, stage: str, path: str, template: str, policy: Policy) -> Callable[..., list[Generation]]:
-        def sample(prompts: Sequence[Any], *, temperatures: Sequence[float], **options: Any) -> list[Generation]:
+    def begin_rollouts(
+        self, stage: str, path: str, template: str, lora: LoRASection | None, policy: Policy
+    ) -> Callable[..., Callable[[], list[Generation]]]:
+        def begin(
+            prompts: Sequence[Any], *, temperatures: Sequence[float], generator: torch.Generator, **options: Any
+        ) -> Callable[[], list[Generation]]:
+            uniforms = draws([options["max_new_tokens"]] * len(prompts), generator)
             found, took = [], []
             for _, part in parts(len(prompts), range(WORKERS)):
                 began = time.perf_counter()
-                found += generate(policy.model, prompts[part], temperatures=temperatures[part], **options)
+                found += generate(
+                    policy.model, prompts[part], temperatures=temperatures[part], generator=uniforms[part], **options
+                )
                 took.append(time.perf_counter() - began)
             self.seconds.append(took)
-            return found
+            written = [replace(one, version=policy.version) for one in found]
+            return lambda: written
 
-        return sample
+        return begin
 
     def reference(self, stage: str, path: str, template: str) -> FrozenPolicy:
         return build_frozen_policy(path, template)
 
     def reward_model(self, stage: str, path: str) -> RewardModel:
         return build_reward_model(path)
+
+
+def way_seconds(model: Path) -> float:
+    """Median time of new weights to two workers and of one token back, less that of the token in this process."""
+    policy, source = build_policy(model, "tokenizer"), Source("way", str(model), "tokenizer")
+    prompts = [[5, 7, 9]] * WORKERS
+    options = {"temperatures": [1.0] * WORKERS, "max_new_tokens": 1, "stop_token_ids": [0], "batch_size": 1}
+    made = ray.remote(RoleWorker).options(num_cpus=2 / 5)  # as in the layout
+    actors = [Actor(f"rollout {number}", made.remote("float32", 1)) for number in range(WORKERS)]
+    locate(actors)
+    sampler = RaySampler(actors, source, policy)
+    over, here = [], []
+    for policy.version in range(14):
+        for begin, seconds in ((sampler.begin, over), (policy.begin, here)):
+            began = time.perf_counter()
+            begin(prompts, generator=torch.Generator().manual_seed(0), **options)()
+            seconds.append(time.perf_counter() - began)
+    for actor in actors:
+        ray.kill(actor.handle)
+    return max(0.0, statistics.median(over[4:]) - statistics.median(here[4:]))
 
 
 def built_before_ppo(pipeline: Pipeline, run: Path) -> None:
@@ -98,7 +141,7 @@ def shares(seconds: dict[str, float]) -> dict[str, float]:
     return {part: taken / sum(seconds.values()) for part, taken in seconds.items()}
 
 
-def predicted(half: float, alone: dict[str, float]) -> dict[str, float]:
+def predicted(half: float, way: float, alone: dict[str, float]) -> dict[str, float]:
     """Shares by the simulator."""
     tally = simulate.simulate(
         simulate.Pipeline(
@@ -109,12 +152,14 @@ def predicted(half: float, alone: dict[str, float]) -> dict[str, float]:
             scoring_seconds=alone["score"] / WORKERS,
             batch=WORKERS,
             training_seconds=alone["update"],
+            sync_seconds=way,
             synchronous=True,
         ),
         responses=400,
         warm_up=40,
     )
-    return shares({"generate": tally.worker_busy, "score": tally.reward_busy, "update": tally.trainer_busy})
+    sampling = tally.worker_busy + way * tally.updates / tally.seconds
+    return shares({"generate": sampling, "score": tally.reward_busy, "update": tally.trainer_busy})
 
 
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -129,9 +174,11 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     alone = means(folder / "alone", given.warm_up)
     half = statistics.fmean(taken for batch in halves.seconds[given.warm_up :] for taken in batch)
     layout = Layout(rollouts=WORKERS).sharing(2)
+    with connected(None, 2):
+        way = way_seconds(folder / "built" / "stages" / pipeline.stages["ppo"].policy / "model")
     RayRun(layout=layout, local_cpus=2)(pipeline, folder / "ray", only="ppo", say=quiet)
     real = means(folder / "ray", given.warm_up)
-    expected, found = predicted(half, alone), shares(real)
+    expected, found = predicted(half, way, alone), shares(real)
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "processors": len(os.sched_getaffinity(0)),
@@ -139,7 +186,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "steps": given.steps,
         "warm_up": given.warm_up,
         "prompts_per_step": given.prompts,
-        "alone_seconds": {"half_a_batch": half, **{part: alone[part] for part in PARTS[1:]}},
+        "alone_seconds": {"half_a_batch": half, "way": way, **{part: alone[part] for part in PARTS[1:]}},
         "ray_seconds": real,
         "predicted": expected,
         "measured": found,

@@ -179,5 +179,5 @@ def test_cost_hours_and_intervals_of_the_comparison_by_hand(from_the_root: None)
 def test_simulated_shares_of_a_run_over_ray_are_those_of_one_step_after_the_other(from_the_root: None) -> None:
     """Both workers sample at once, both halves are scored one after the other, then all is learned from."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'boresight[dist]'")
-    found = loaded("ray_shares")["predicted"](3.0, {"score": 2.0, "update": 5.0})
+    found = loaded("ray_shares")["predicted"](2.0, 1.0, {"score": 2.0, "update": 5.0})
     assert found == pytest.approx({"generate": 0.3, "score": 0.2, "update": 0.5}, rel=0.02)

@@ -76,8 +76,10 @@ def ask_for_responses(
     *,
     about: str,
 ) -> list[Question]:
-    """A batch cut over the actors. Its random numbers are drawn here, and each gets those of its rows."""
+    """A batch cut over the actors. Its random numbers are drawn here, and each gets those of its rows; the tokenizer is
+    the one that an actor has loaded itself."""
     uniforms = draws([options["max_new_tokens"]] * len(prompts), generator)
+    options = {name: value for name, value in options.items() if name != "tokenizer"}
     return [
         Question(
             actor, "generate", source, weights, prompts[part], uniforms[part],

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from boresight.config.sections import LoRASection
 from boresight.launch.ray.whereabouts import Located
-from boresight.models.generate import Generation, generate
+from boresight.models.generate import Generation
 from boresight.models.loading import default_device
 from boresight.models.precision import arithmetic
 from boresight.models.response_logps import ResponseLogps
@@ -61,12 +61,12 @@ class RoleWorker(Located):
     ) -> list[Generation]:  # fmt: skip
         """Responses to a part of a batch, from its random numbers (rows, tokens), by the policy that has these weights
         (None: those of the folder), which they name."""
-        model = self._policy(source).model
+        policy = self._policy(source)
         if weights is not None:
             self._load(source, weights)
         _, version = self._versions.get(source, ("", 0))
         with arithmetic(self._dtype, self._device):
-            written = generate(model, prompts, generator=uniforms, **options)
+            written = policy.generate(prompts, generator=uniforms, tokenizer=policy.tokenizer, **options)
         return [replace(one, version=version) for one in written]
 
     def logps(self, source: Source, ids: Tensor, mask: Tensor, options: dict[str, Any]) -> ResponseLogps:
