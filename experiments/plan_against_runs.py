@@ -54,13 +54,17 @@ def cases(models: list[str]) -> Iterator[tuple[str, str, str, list[str]]]:
     for model in models:
         for dtype in ("float32", "bfloat16"):
             for method in BATCHED:
-                yield model, method, dtype, ["train.py", "--method", method, "--examples", str(EXAMPLES[model])]
+                yield model, method, dtype, train_words(model, method)
         for layout in LAYOUTS:
             words = ["ppo.py", "--roles", layout, "--examples", str(PPO_PROMPTS), "--response-length", str(RESPONSE)]
             yield model, f"ppo, {layout}", "bfloat16", words
-        sft = ["train.py", "--method", "sft", "--examples", str(EXAMPLES[model])]
-        yield model, "sft, lora", "bfloat16", [*sft, "--lora", "16"]
-        yield model, "sft, checkpointing", "bfloat16", [*sft, "--activation-checkpointing"]
+        yield model, "sft, lora", "bfloat16", [*train_words(model, "sft"), "--lora", "16"]
+        yield model, "sft, checkpointing", "bfloat16", [*train_words(model, "sft"), "--activation-checkpointing"]
+
+
+def train_words(model: str, method: str) -> list[str]:
+    words = ["train.py", "--method", method, "--examples", str(EXAMPLES[model])]
+    return [*words, "--batch-size", str(BATCH), "--micro-batch-tokens", str(ROW_TOKENS)]
 
 
 def section_of(method: str) -> StageSection:

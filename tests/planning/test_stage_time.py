@@ -7,7 +7,7 @@ import pytest
 from boresight.config.sections import DPOStage, LoRASection, ORPOStage, PPOStage, RewardModelStage, RLOOStage, SFTStage
 from boresight.planning.arithmetic import decode_seconds, forward_flops, training_flops
 from boresight.planning.calibration import SHIPPED, load_calibration
-from boresight.planning.hardware import Machine, catalogue
+from boresight.planning.hardware import Machine, catalogue, this_cpu
 from boresight.planning.known_models import find_model
 from boresight.planning.queueing import Station, md1_wait
 from boresight.planning.stage_time import SHARED_KINDS, Speed, StageTime, stage_time
@@ -79,6 +79,20 @@ def test_methods_take_what_their_passes_take() -> None:
     whole = time_of(sft, ONE).seconds
     assert recomputed == pytest.approx(whole * 4 / 3) and adapted == pytest.approx(whole * 2 / 3)
     assert time_of(sft.model_copy(update={"epochs": 3.0}), ONE).seconds == pytest.approx(3 * whole)
+
+
+def test_adapters_take_on_a_processor_as_much_longer_as_was_measured_there() -> None:
+    sft = SFTStage(kind="sft", epochs=1, data="d")
+    adapted = sft.model_copy(update={"lora": LoRASection()})
+
+    def seconds(stage: SFTStage, factor: float) -> float:
+        speeds = replace(SPEEDS, cpu_adapted=factor, cpu_step_seconds=0.0)
+        found = stage_time(stage, LLAMA, ONE, Speed.of(Machine(1, this_cpu(speeds)), speeds, "bfloat16", "sft"))
+        assert found is not None
+        return found.seconds
+
+    assert seconds(adapted, 1.5) == pytest.approx(1.5 * seconds(adapted, 1.0))
+    assert seconds(sft, 1.5) == seconds(sft, 1.0)
 
 
 def test_policies_sample_and_tell_how_busy_a_reward_model_is() -> None:

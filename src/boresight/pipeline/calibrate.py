@@ -72,6 +72,9 @@ def _measured(say: Callable[[str], None]) -> Calibration:
     plain = _train_seconds(policy, "float32")
     say("training, bfloat16")
     lowered = _train_seconds(policy, "bfloat16")
+    say("training with adapters")
+    adapted_flops = ROWS * training_flops(shape, work, head=True, adapters_only=True)
+    adapted = _train_seconds(_policy(LoRASection())[0], "bfloat16")
     say("scoring and sampling")
     scoring = _scoring_seconds(policy)
     token = _token_seconds(policy)
@@ -87,6 +90,7 @@ def _measured(say: Callable[[str], None]) -> Calibration:
         cpu_scoring=ROWS * forward_flops(shape, work, head=True) / scoring / speed,
         cpu_sampling=read / token,
         cpu_step_seconds=_small_step_seconds(),
+        cpu_adapted=(adapted / adapted_flops) / (lowered / flops),
         **memory,
     )
 

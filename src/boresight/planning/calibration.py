@@ -39,6 +39,9 @@ class Calibration:
     """Tokens a second of a small model, as a share of what bandwidth would allow."""
     cpu_step_seconds: float
     """What a step takes beside arithmetic."""
+    cpu_adapted: float = 1.0
+    """Training with adapters, whose products are thin: how many times as long as its arithmetic would take at the
+    speed of training all weights."""
     cpu_process_bytes: int
     """Resident memory of a process that trains, beside its tensors."""
     cpu_lowered_bytes: int

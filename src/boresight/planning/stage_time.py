@@ -40,6 +40,8 @@ class Speed:
     number_bytes: int
     step_seconds: float
     link: float
+    adapted: float = 1.0
+    """How many times as long training with adapters takes as its arithmetic does."""
 
     @classmethod
     def of(cls, machine: Machine, calibration: Calibration, dtype: str, kind: str) -> "Speed":
@@ -50,10 +52,10 @@ class Speed:
             faster = machine.count * (calibration.cpu_lowered if dtype == "bfloat16" else 1.0)
             count = 1
             shares = calibration.cpu_training * faster, calibration.cpu_scoring * faster, calibration.cpu_sampling
-            step = calibration.cpu_step_seconds
+            step, adapted = calibration.cpu_step_seconds, calibration.cpu_adapted
         else:
             shares = calibration.gpu_training, calibration.gpu_scoring, calibration.gpu_sampling
-            step = 0.0
+            step, adapted = 0.0, 1.0
         return cls(
             training=device.flops * shares[0],
             scoring=device.flops * shares[1],
@@ -62,6 +64,7 @@ class Speed:
             number_bytes=2 if dtype == "bfloat16" else 4,
             step_seconds=step,
             link=device.link,
+            adapted=adapted,
         )
 
 
@@ -94,7 +97,7 @@ def stage_time(stage: StageSection, shape: ModelShape, work: Workload, speed: Sp
 def _batched_time(stage: BatchedStage, shape: ModelShape, work: Workload, speed: Speed) -> StageTime:
     head = not isinstance(stage, RewardModelStage)
     seen, steps = _examples_seen(stage, work)
-    training = seen * training_flops(shape, work, head=head, **_kind_of_training(stage)) / speed.training
+    training = seen * training_flops(shape, work, head=head, **_kind_of_training(stage)) / _training(stage, speed)
     scoring = 0.0
     if isinstance(stage, DPOStage | KTOStage):  # log-probabilities of the reference, once for each example
         passes = 1 if isinstance(stage, DPOStage) else seen / max(1, work.examples)
@@ -128,10 +131,11 @@ def _policy_time(stage: PolicyStage, shape: ModelShape, work: Workload, speed: S
     gathering = _gathering_seconds(shape, speed)
     passes = max(1.0, responses / stage.minibatches * work.tokens / (stage.micro_batch_tokens or math.inf))
     exchanged = updates * passes * (1 + values) * 3 * gathering
+    learning = responses * epochs * update / _training(stage, speed)
     return StageTime(
         sampling=steps * (sampling + gathering),
         scoring=steps * (scoring + (2 + rewards + values) * gathering),
-        training=steps * (max(responses * epochs * update / speed.training, exchanged) + updates * speed.step_seconds),
+        training=steps * (max(learning, exchanged) + updates * speed.step_seconds),
         reward=station,
     )
 
@@ -153,8 +157,16 @@ def _sampling(shape: ModelShape, work: Workload, speed: Speed, responses: int, r
 
 
 def _kind_of_training(stage: OptimizedStage) -> dict[str, bool]:
-    adapted = isinstance(stage, AdaptedStage) and stage.lora is not None
-    return {"adapters_only": adapted, "checkpointing": stage.activation_checkpointing}
+    return {"adapters_only": _is_adapted(stage), "checkpointing": stage.activation_checkpointing}
+
+
+def _training(stage: OptimizedStage, speed: Speed) -> float:
+    """Operations a second of this stage's updates."""
+    return speed.training / speed.adapted if _is_adapted(stage) else speed.training
+
+
+def _is_adapted(stage: OptimizedStage) -> bool:
+    return isinstance(stage, AdaptedStage) and stage.lora is not None
 
 
 def _examples_seen(stage: BatchedStage, work: Workload) -> tuple[float, int]:
