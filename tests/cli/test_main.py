@@ -56,6 +56,7 @@ def test_help_loads_neither_torch_nor_a_verb_that_was_not_asked_for(arguments: l
     assert ended.returncode == 0, ended.stderr
     own = [f"boresight.cli.{arguments[0].replace('-', '_')}"] if arguments[0] in cli.VERBS else []
     own += ["boresight.cli.completing"] if arguments[0] in ("check", "run") else []
+    own += ["boresight.cli.run_options"] if arguments[0] == "run" else []
     assert ended.stderr.strip() == f"[] {sorted(['boresight.cli.faults', 'boresight.cli.main', *own])}"
 
 

@@ -94,7 +94,7 @@ def test_logits_equal_the_padded_ones_soft_caps_included(family: str) -> None:
         torch.testing.assert_close(found, plain, atol=1e-5, rtol=0)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), prompts=st.integers(1, 4), responses=st.integers(1, 4))
 @torch.no_grad()
 def test_no_shape_of_batch_changes_a_state(seed: int, prompts: int, responses: int) -> None:
@@ -123,7 +123,7 @@ def test_prompts_are_computed_once() -> None:
     assert computed[0] <= sum(lengths) - repeated < input_ids.numel()
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000), prompts=st.integers(1, 6), responses=st.integers(1, 4), budget=st.integers(1, 200))
 @torch.no_grad()
 def test_what_is_cut_without_gradient_is_cut_between_prompts(

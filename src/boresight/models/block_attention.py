@@ -4,8 +4,8 @@ The kernels of torch compute a causal square whole where it is short, as convers
 stops at its own last key, which saves nearly half. The softmax is computed again for the backward pass (Dao et al.
 2022, arXiv:2205.14135, algorithm 4), all of it in float32 at least.
 
-Without a gradient, short responses to one prompt go together: many small products cost more than one that computes
-some scores for nothing.
+Short responses to one prompt go together: many small products cost more than one that computes some scores for nothing.
+So they do with and without a gradient, and the log-probabilities of a policy are to the bit those of its reference.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,10 +37,8 @@ def attend_in_blocks(
     A query sees the stem of its span and, causally, the span itself; with `window` the last so many of these alone.
     `kept` is where one layer leaves to the next what depends on the spans alone.
     """
-    if window is None and not torch.is_grad_enabled():
-        with torch.autocast("cpu", enabled=False):
-            return _families_attended(query, key, value, spans, scale, {} if kept is None else kept)
-    out: Tensor = _BlockAttention.apply(query, key, value, tuple(spans), scale, window)  # type: ignore[no-untyped-call]
+    shared: dict[Any, Tensor] = {} if kept is None else kept
+    out: Tensor = _BlockAttention.apply(query, key, value, tuple(spans), scale, window, shared)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -78,11 +76,20 @@ class _BlockAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, spans: tuple[Span, ...], scale: float, window: int | None
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        spans: tuple[Span, ...],
+        scale: float,
+        window: int | None,
+        kept: dict[Any, Tensor],
     ) -> Tensor:
         ctx.save_for_backward(query, key, value)
         ctx.spans, ctx.scale, ctx.window = spans, scale, window
         with torch.autocast("cpu", enabled=False):  # which would round the scores
+            if window is None:
+                return _families_attended(query, key, value, spans, scale, kept)
             return _attended(query, key, value, spans, scale, window)
 
     @staticmethod
@@ -91,7 +98,7 @@ class _BlockAttention(torch.autograd.Function):
         query, key, value = ctx.saved_tensors
         with torch.autocast("cpu", enabled=False):
             found = _gradients(query, key, value, gradient, ctx.spans, ctx.scale, ctx.window)
-        return *found, None, None, None
+        return *found, None, None, None, None
 
 
 def _attended(
@@ -139,8 +146,7 @@ def _families(spans: Sequence[Span]) -> Iterator[list[Span]]:
     family: list[Span] = []
     keys = 0
     for span in spans:
-        stem_start = (family[0].stem_start if family[0].stem else family[0].start) if family else None
-        if span.stem and span.stem_start == stem_start and keys + span.length <= TOGETHER:
+        if family and _is_kin(family, span) and keys + span.length <= TOGETHER:
             family.append(span)
             keys += span.length
             continue
@@ -149,6 +155,15 @@ def _families(spans: Sequence[Span]) -> Iterator[list[Span]]:
         family, keys = [span], span.stem + span.length
     if family:
         yield family
+
+
+def _is_kin(family: Sequence[Span], span: Span) -> bool:
+    first, last = family[0], family[-1]
+    if not span.stem or span.start != last.end:
+        return False
+    if last.stem:
+        return (span.stem_start, span.stem_end) == (last.stem_start, last.stem_end)
+    return span.stem_start == first.start and span.stem_end <= first.end
 
 
 def _strangers(family: Sequence[Span], stem: int, like: Tensor) -> Tensor:
