@@ -32,6 +32,7 @@ class Rollouts:
         self._prompts = prompts
         self._run = run
         self._begun: dict[int, Callable[[], list[Generation]]] = {}
+        self._questions: dict[int, tuple[list[Prompt], list[list[int]]]] = {}
 
     def of(self, step: int) -> Rollout:
         """What the step learns from, waited for; before that, what has to be begun with the weights of this step is.
@@ -52,8 +53,9 @@ class Rollouts:
                 f"{self._config.staleness}). Nothing was learnt from them. A sampler answers with other weights than "
                 "it was given: see who else uses it, and give the same command, which goes on from the last checkpoint."
             )
-        asked = self._asked(step)
-        return as_rollout(self._policy, asked, encoded_prompts(self._policy, asked), written, self._config.stop)
+        prompts, encoded = self._asked(step)
+        del self._questions[step]
+        return as_rollout(self._policy, prompts, encoded, written, self._config.stop)
 
     @property
     def state(self) -> dict[str, "Rollouts"]:
@@ -71,13 +73,16 @@ class Rollouts:
         for number, rows in state.items():
             self._begun[int(number)] = cache(lambda rows=rows: [Generation(*row) for row in rows])
 
-    def _asked(self, step: int) -> list[Prompt]:
-        """A prompt for each response of a step."""
-        chosen = prompts_of_step(self._prompts, self._config.prompts_per_step, self._run.seed, step)
-        return [prompt for prompt in chosen for _ in range(self._config.responses_per_prompt)]
+    def _asked(self, step: int) -> tuple[list[Prompt], list[list[int]]]:
+        """A prompt for each response of a step, and its token ids; kept until the step learns from them."""
+        if step not in self._questions:
+            chosen = prompts_of_step(self._prompts, self._config.prompts_per_step, self._run.seed, step)
+            repeated = [prompt for prompt in chosen for _ in range(self._config.responses_per_prompt)]
+            self._questions[step] = repeated, encoded_prompts(self._policy, repeated)
+        return self._questions[step]
 
     def _begin(self, step: int) -> Callable[[], list[Generation]]:
-        encoded = encoded_prompts(self._policy, self._asked(step))
+        _, encoded = self._asked(step)
         return self._policy.begin(
             encoded,
             temperatures=[self._config.temperature] * len(encoded),
