@@ -20,7 +20,6 @@ three together. Exit code 1 where the simulator misses a share of the second run
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import sys
@@ -38,6 +37,7 @@ import torch
 from boresight.api.pipelines import load_pipeline
 from boresight.config.pipeline import Pipeline
 from boresight.config.sections import LoRASection
+from boresight.environment.machine import processors
 from boresight.launch.ray.answers import Actor, locate
 from boresight.launch.ray.layout import Layout
 from boresight.launch.ray.remote_roles import RaySampler, parts
@@ -181,7 +181,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     expected, found = predicted(half, way, alone), shares(real)
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "processors": len(os.sched_getaffinity(0)),
+        "processors": processors(),
         "torch": torch.__version__,
         "steps": given.steps,
         "warm_up": given.warm_up,

@@ -1,15 +1,15 @@
 """`boresight launch ray`: a pipeline with the roles of its PPO and RLOO stages in actors of a Ray cluster."""
 
-import json
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from boresight.cli.run_options import AsJson, Check, From, Only, Out, Overrides, PipelineFile, tell
+
 
 def ray(
-    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file.")],
+    pipeline: PipelineFile,
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT|auto", help="Cluster; auto: this job's.  [default: one made here]")
     ] = None,
@@ -21,16 +21,12 @@ def ray(
         typer.Option(min=0.01, metavar="N", help="Processors of each actor.  [default: 1; without --address a share]"),
     ] = None,
     gpus: Annotated[float, typer.Option(min=0.0, metavar="N", help="GPUs of each actor.")] = 0.0,
-    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage alone.")] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="STAGE", help="Build this stage anew, and all that rest on it.")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be given often.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the run.  [default: runs/NAME]")] = None,
-    check: Annotated[bool, typer.Option(help="Look for mistakes before the first stage.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    only: Only = None,
+    start: From = None,
+    overrides: Overrides = None,
+    out: Out = None,
+    check: Check = True,
+    as_json: AsJson = False,
 ) -> None:
     """Run a pipeline file on Ray.
 
@@ -65,6 +61,4 @@ def ray(
         check_first=check,
         build=RayRun(layout=layout, address=address),
     )
-    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else f"{done}\n{done.report}")
-    if not done.passed:
-        raise typer.Exit(1)
+    tell(done, as_json)

@@ -1,13 +1,12 @@
 """`boresight launch torchrun`: a pipeline by several processes of this machine, or of several."""
 
-import json
 import os
 import sys
 from typing import Annotated
 
 import typer
 
-from boresight.cli.run_options import AsJson, Check, From, Only, Out, Overrides, PipelineFile, Quick
+from boresight.cli.run_options import AsJson, Check, From, Only, Out, Overrides, PipelineFile, Quick, tell
 
 Processes = Annotated[
     int | None,
@@ -76,6 +75,4 @@ def torchrun(
     except EndedError as ended:
         print(f"{ended.label}: {ended}", file=sys.stderr)
         raise typer.Exit(ended.exit_code) from None
-    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else f"{done}\n{done.report}")
-    if not done.passed:
-        raise typer.Exit(1)
+    tell(done, as_json)

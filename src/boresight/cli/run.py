@@ -1,10 +1,6 @@
 """`boresight run`: build the stages of a pipeline, report on them, and hold them against the gate."""
 
-import json
-
-import typer
-
-from boresight.cli.run_options import AsJson, Check, From, Only, Out, Overrides, PipelineFile, Quick
+from boresight.cli.run_options import AsJson, Check, From, Only, Out, Overrides, PipelineFile, Quick, tell
 
 
 def command(
@@ -43,6 +39,4 @@ def command(
             follow_run(loaded, folder, processes)
             return
         done = run_stages(loaded, out=folder, only=only, start=start, check_first=check, processes=processes)
-    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else f"{done}\n{done.report}")
-    if not done.passed:
-        raise typer.Exit(1)
+    tell(done, as_json)

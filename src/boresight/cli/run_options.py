@@ -1,11 +1,15 @@
-"""Arguments and options that are the same wherever a pipeline is run."""
+"""What is the same wherever a pipeline is run: arguments and options, and how its end is told."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument, Exit, Option
 
 from boresight.cli.completing import pipeline_files, stage_names
+
+if TYPE_CHECKING:
+    from boresight.api.runs import Run
 
 FROM_HELP = "Build this stage anew, and all that rest on it."
 
@@ -19,3 +23,10 @@ Out = Annotated[Path | None, Option(metavar="DIR", help="Folder of the run.  [de
 Quick = Annotated[bool, Option("--quick", help="A smoke test: apply the file's quick section, into runs/NAME-quick.")]
 Check = Annotated[bool, Option(help="Look for mistakes before the first stage.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON object.")]
+
+
+def tell(done: "Run", as_json: bool) -> None:
+    """What the run came to, on stdout; exit code 1 where a gate does not hold."""
+    print(json.dumps(done.to_dict(), ensure_ascii=False) if as_json else f"{done}\n{done.report}")
+    if not done.passed:
+        raise Exit(1)

@@ -43,13 +43,18 @@ class Machine:
     disks: tuple[Disk, ...]
 
 
+def processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def this_machine() -> Machine:
     """System, processor, memory, disk and GPUs, as they are now."""
     flags = cpu_flags()
     return Machine(
         system=f"{platform.system()} {platform.release()}",
         processor=processor_name(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=processors(),
         memory=process_memory(),
         memory_free=free_memory(),
         bfloat16=None if flags is None else any(flag in flags for flag in BFLOAT16_FLAGS),

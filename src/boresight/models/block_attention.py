@@ -37,8 +37,8 @@ def attend_in_blocks(
     A query sees the stem of its span and, causally, the span itself; with `window` the last so many of these alone.
     `kept` is where one layer leaves to the next what depends on the spans alone.
     """
-    shared: dict[Any, Tensor] = {} if kept is None else kept
-    out: Tensor = _BlockAttention.apply(query, key, value, tuple(spans), scale, window, shared)  # type: ignore[no-untyped-call]
+    kept = {} if kept is None else kept
+    out: Tensor = _BlockAttention.apply(query, key, value, tuple(spans), scale, window, kept)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -88,9 +88,7 @@ class _BlockAttention(torch.autograd.Function):
         ctx.save_for_backward(query, key, value)
         ctx.spans, ctx.scale, ctx.window = spans, scale, window
         with torch.autocast("cpu", enabled=False):  # which would round the scores
-            if window is None:
-                return _families_attended(query, key, value, spans, scale, kept)
-            return _attended(query, key, value, spans, scale, window)
+            return _attended(query, key, value, spans, scale, window, kept)
 
     @staticmethod
     @once_differentiable
@@ -102,36 +100,25 @@ class _BlockAttention(torch.autograd.Function):
 
 
 def _attended(
-    query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scale: float, window: int | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    spans: Sequence[Span],
+    scale: float,
+    window: int | None,
+    kept: dict[Any, Tensor],
 ) -> Tensor:
     q, k, v = (widened(tensor[0]) for tensor in (query, key, value))
     q = q * scale
     out = query.new_zeros(query.shape[2], query.shape[1], query.shape[3])  # (tokens, heads, head size)
-    for span in spans:
-        _attend_span(out, q, k, v, span, window)
-    return out[None]
-
-
-def _attend_span(out: Tensor, q: Tensor, k: Tensor, v: Tensor, span: Span, window: int | None) -> None:
-    seen_k, seen_v = _seen(k, span), _seen(v, span)
-    for block in _blocks(span, window, q):
-        weights = _weights(q, seen_k, block)
-        out[block.queries] = torch.bmm(weights, seen_v[:, block.keys]).transpose(0, 1)
-
-
-def _families_attended(
-    query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], scale: float, kept: dict[Any, Tensor]
-) -> Tensor:
-    """As `_attended`, short responses to one prompt together."""
-    q, k, v = (widened(tensor[0]) for tensor in (query, key, value))
-    q = q * scale
-    out = query.new_zeros(query.shape[2], query.shape[1], query.shape[3])
-    for family in _families(spans):
-        if len(family) == 1:
-            _attend_span(out, q, k, v, family[0], None)
-            continue
-        tokens, stem = slice(family[0].start, family[-1].end), family[0].stem or family[-1].stem
+    for family in _families(spans) if window is None else [[span] for span in spans]:
         seen_k, seen_v = (_seen(tensor, family[0]._replace(end=family[-1].end)) for tensor in (k, v))
+        if len(family) == 1:
+            for block in _blocks(family[0], window, q):
+                weights = _weights(q, seen_k, block)
+                out[block.queries] = torch.bmm(weights, seen_v[:, block.keys]).transpose(0, 1)
+            continue
+        tokens, stem = slice(family[0].start, family[-1].end), family[-1].stem
         shape = family[0].stem, *(span.length for span in family), stem
         if shape not in kept:
             kept[shape] = _strangers(family, stem, q)

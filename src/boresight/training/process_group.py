@@ -6,6 +6,7 @@ A block's weights are gathered when it is computed; each process keeps, and upda
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,16 +15,33 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.distributed_c10d import Store
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from transformers import PreTrainedModel
 
 from boresight.errors import BoresightError
 from boresight.models.activation_checkpointing import blocks
 from boresight.models.hidden_states import call_within, packs
+from boresight.models.loading import default_device
 from boresight.models.response_logps import call_whole
 from boresight.training.processes import Processes
 
 T = TypeVar("T")
+PATIENCE = timedelta(days=30)  # the others wait while the first builds stages by itself
+
+
+@contextmanager
+def joined_as(store: Store, rank: int, count: int, *, gpu: int) -> Iterator["ProcessGroup"]:
+    """This process as one of `count` that find each other in a store, by gloo on CPUs and NCCL on GPUs, of which it
+    takes the one of that number. After a fault the group is left as it is: whoever started the others ends them, who
+    could not answer."""
+    device = default_device()
+    if device == "cuda":
+        torch.cuda.set_device(gpu)
+    backend = "cuda:nccl,cpu:gloo" if device == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    yield ProcessGroup(device)
+    dist.destroy_process_group()
 
 
 class ProcessGroup(Processes):

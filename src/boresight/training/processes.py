@@ -7,12 +7,21 @@ beyond what one does stands in `boresight.training.process_group`.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from typing import TypeVar
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 T = TypeVar("T")
+
+
+def even_cut(count: int, among: int) -> list[slice]:
+    """`count` rows in order as so many parts, none of which has more than one row above another; there may be none in
+    the last ones."""
+    size, rest = divmod(count, among)
+    starts = [place * size + min(place, rest) for place in range(among + 1)]
+    return [slice(start, end) for start, end in pairwise(starts)]
 
 
 class Processes:
@@ -38,9 +47,7 @@ class Processes:
     def part(self, count: int) -> slice:
         """Of `count` rows those of this process, side by side: an even cut. There may be none for it; the first process
         has some where there are any."""
-        size, rest = divmod(count, self.count)
-        start = self.rank * size + min(self.rank, rest)
-        return slice(start, start + size + (self.rank < rest))
+        return even_cut(count, self.count)[self.rank]
 
     def in_step(self, pieces: Sequence[T], idle: Callable[[], Tensor] | None = None) -> Iterator[T]:
         """A process's own micro-batches, one after another; where others have more it keeps them company. `idle`

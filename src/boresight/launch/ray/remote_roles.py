@@ -20,19 +20,16 @@ from boresight.models.loading import chat_format, default_device, load_tokenizer
 from boresight.models.response_logps import ResponseLogps
 from boresight.models.roles import FrozenPolicy, Policy, RewardModel
 from boresight.records import Messages
+from boresight.training.processes import even_cut
 
 A = TypeVar("A")
 
 
 def parts(count: int, actors: Sequence[A]) -> Iterator[tuple[A, slice]]:
     """An even cut of `count` rows, none of it empty, each part with its actor."""
-    size, rest = divmod(count, len(actors))
-    start = 0
-    for place, actor in enumerate(actors):
-        end = start + size + (place < rest)
-        if end > start:
-            yield actor, slice(start, end)
-        start = end
+    for actor, part in zip(actors, even_cut(count, len(actors)), strict=True):
+        if part.start < part.stop:
+            yield actor, part
 
 
 class RaySampler:

@@ -15,12 +15,13 @@ from boresight.config.pipeline import Pipeline
 from boresight.config.sections import LoRASection
 from boresight.launch.ray.answers import Actor, locate
 from boresight.launch.ray.remote_roles import RaySampler, RemoteReference, RemoteRewardModel
-from boresight.launch.ray.trainer_group import joined, meeting_point
+from boresight.launch.ray.trainer_group import meeting_point
 from boresight.launch.ray.whereabouts import Located
 from boresight.launch.ray.worker import Source
 from boresight.models.generate import Generation
 from boresight.models.roles import Policy, RewardModel
 from boresight.pipeline.run import Outcome, follow_run, run_pipeline
+from boresight.training.process_group import joined_as
 from boresight.training.processes import ALONE, Processes
 
 
@@ -81,7 +82,7 @@ class Trainer(Located):
         """The same as one of several trainers, of which the first tells what the run came to."""
         store = TCPStore(*address, is_master=False) if rank else self._store
         assert store is not None
-        with joined(store, rank, count) as processes:
+        with joined_as(store, rank, count, gpu=0) as processes:  # Ray shows each actor its own GPU alone
             if processes.first:
                 return self.run(pipeline, out, only, start, remote, processes)
             follow_run(pipeline, out, processes, remote)

@@ -6,24 +6,18 @@ checkpoint.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import Any
 
 import ray
-import torch
-import torch.distributed as dist
 from ray.exceptions import RayActorError, RayTaskError
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is public, and not marked so
 
 from boresight.errors import BoresightError, ClusterError
 from boresight.launch.ray.answers import Actor, Question, Say, locate, to_stderr
-from boresight.models.loading import default_device
 from boresight.pipeline.run import Outcome
-from boresight.training.process_group import ProcessGroup
+from boresight.training.process_group import PATIENCE
 
-PATIENCE = timedelta(days=30)  # the others wait while the first builds stages by itself
 DEATH_IS_TOLD_WITHIN = 20.0  # seconds; Ray notices a process that has ended in far less
 LOOK_EVERY = 0.1  # seconds, while actors are being killed
 
@@ -31,18 +25,6 @@ LOOK_EVERY = 0.1  # seconds, while actors are being killed
 def meeting_point() -> TCPStore:
     """Where the trainers find each other: here, at a free port."""
     return TCPStore(ray.util.get_node_ip_address(), 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
-
-
-@contextmanager
-def joined(store: TCPStore, rank: int, count: int) -> Iterator[ProcessGroup]:
-    """This process as one of several: gloo on CPUs, NCCL on GPUs, of which Ray shows each its own."""
-    device = default_device()
-    if device == "cuda":
-        torch.cuda.set_device(0)
-    backend = "cuda:nccl,cpu:gloo" if device == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
-    yield ProcessGroup(device)
-    dist.destroy_process_group()  # after a fault the actors are killed
 
 
 def run_together(trainers: Sequence[Actor], job: Sequence[Any], *, restarts: int, say: Say = to_stderr) -> Outcome:

@@ -3,18 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
-import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from boresight.models.loading import default_device
-from boresight.training.process_group import ProcessGroup
+from boresight.training.process_group import PATIENCE, joined_as
 from boresight.training.processes import ALONE, Processes
-
-PATIENCE = timedelta(days=30)  # the others wait while the first builds stages by itself; torchrun ends them if it fails
 
 
 @contextmanager
@@ -23,14 +18,9 @@ def joined() -> Iterator[Processes]:
     if not dist.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         yield ALONE
         return
-    device = default_device()
-    if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    backend = "cuda:nccl,cpu:gloo" if device == "cuda" else "gloo"
     store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
-    dist.init_process_group(backend, store=_of_attempt(store), rank=rank, world_size=count, timeout=PATIENCE)
-    yield ProcessGroup(device)
-    dist.destroy_process_group()  # after a fault torchrun ends the others, who could not answer
+    with joined_as(_of_attempt(store), rank, count, gpu=int(os.environ["LOCAL_RANK"])) as group:
+        yield group
 
 
 def _of_attempt(store: Store) -> Store:

@@ -18,6 +18,7 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.rendezvous import RendezvousError
 
 from boresight.config.pipeline import Pipeline
+from boresight.environment.machine import processors
 from boresight.launch.torchrun.agent import Agent
 from boresight.launch.torchrun.layout import (
     Layout,
@@ -84,21 +85,18 @@ class TorchrunRun:
             local_addr=LOOPBACK if layout.rendezvous is None else None,
         )
         agent = Agent(spec, reports, layout.join_within, say)
+        others_go_on = False
         try:
             with _own_store(), _ending_with_us():
                 agent.run()
         except SignalException as received:
-            if layout.rendezvous is None:  # else the other machines may go on without this one
-                handler.shutdown()
+            others_go_on = layout.rendezvous is not None
             raise _ended_by(received.sigval) from None
         except RendezvousError as error:
-            told = agent.told_elsewhere() or not_met(layout, error)
-            handler.shutdown()
-            raise told from error
-        except BaseException:
-            handler.shutdown()
-            raise
-        handler.shutdown()
+            raise agent.told_elsewhere() or not_met(layout, error) from error
+        finally:
+            if not others_go_on:
+                handler.shutdown()
         return reports.outcome()
 
 
@@ -112,11 +110,9 @@ def _ended_by(received: signal.Signals) -> BaseException:
 
 def _environment(processes: int) -> dict[str, str]:
     """What each process is given: an even share of the processors, unless that is decided already."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = (
-        {} if "OMP_NUM_THREADS" in os.environ or processes == 1 else {"OMP_NUM_THREADS": str(cores // processes or 1)}
-    )
-    return {**threads, "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    decided = "OMP_NUM_THREADS" in os.environ or processes == 1
+    threads = {} if decided else {"OMP_NUM_THREADS": str(processors() // processes or 1)}
+    return threads | {"TORCH_CPP_LOG_LEVEL": "ERROR"}
 
 
 @contextmanager
