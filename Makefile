@@ -50,8 +50,9 @@ setup:
 demo: setup
 	$(BIN)/boresight demo
 
+# A file of tests stays in one process, since its tests share what it sets up; each process takes some gigabytes.
 test: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 docs: setup
 	$(BIN)/python docs/build.py

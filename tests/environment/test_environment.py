@@ -69,7 +69,8 @@ def test_a_torch_that_does_not_load_is_a_problem_with_its_reason() -> None:
     assert ask_torch(interpreter=("/no/such/python",)).fault is not None
 
 
-def test_a_gpu_is_told_with_its_memory_and_bfloat16() -> None:
+def test_a_gpu_is_told_with_its_memory_and_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     program = (
         'print(\'{"torch": "9.9", "cuda": "13.0", "mps": false, "threads": 4, "gpus": [{"name": "H200", '
         '"free": 1073741824, "total": 2147483648, "capability": "9.0", "bfloat16": true}]}\')'

@@ -73,7 +73,8 @@ def test_run_that_learns_what_it_should_is_left_alone(imitator: Any, tmp_path: P
         config: Any = tiny.ppo_config if name == "ppo" else tiny.rloo_config
         made: Any = PPORoles(**roles, value=tiny.value_of(imitator.model)) if name == "ppo" else RLOORoles(**roles)
         run = tiny.run_in(tmp_path / name, checkpoint_every=100)
-        loop(config(steps=20, guard_every=2, on_finding="stop"), made, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
+        held = config(steps=20, guard_every=2, on_finding="stop", kl_coefficient=0.3)
+        loop(held, made, RewardScale(0.0, 1.0), tiny.PROMPTS, run)
         assert not (tmp_path / name / FINDINGS_FILE).exists()
 
 

@@ -115,4 +115,4 @@ def test_metrics_of_ragged_pieces_are_divided_once() -> None:
 
 
 def test_ties_count_as_halves() -> None:
-    assert share_right(torch.tensor([0.1, -3.0, 0.0])).tolist() == [1.0, 0.0, 0.5]
+    assert share_right(torch.tensor([0.1, -3.0, 0.0, 1e-6, -1e-6])).tolist() == [1.0, 0.0, 0.5, 0.5, 0.5]

@@ -14,6 +14,9 @@ from boresight.training.gradient_noise import GradientNoise
 from boresight.training.processes import ALONE, Processes
 from boresight.training.sparse_embeddings import densify, spare_embeddings
 
+ROUNDING = 1e-5
+"""Rewards that differ by no more are equal: so much is the rounding of float32 over a few hundred tokens."""
+
 
 def rate_factor(update: int, total: int, settings: OptimizedStage) -> float:
     """Learning rate of an update (counted from 0) as a fraction of the peak: linear warm-up, then the schedule."""
@@ -154,7 +157,7 @@ class MetricSums:
 
 def share_right(difference: Tensor) -> Tensor:
     """1 where the chosen response has the higher reward, 0 where the rejected one has, 0.5 for a tie; any shape."""
-    return 0.5 * (1.0 + difference.sign())
+    return 0.5 * (1.0 + difference.where(difference.abs() > ROUNDING, 0.0).sign())
 
 
 def _parameter_groups(modules: Sequence[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
