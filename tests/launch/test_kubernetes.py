@@ -97,41 +97,40 @@ def test_jobset_starts_the_same_command_on_every_machine_and_they_meet_at_the_fi
     assert (spec["parallelism"], spec["completions"], spec["completionMode"]) == (2, 2, "Indexed")
     (training,) = containers(spec["template"])
     assert training["command"] == [
-        "sh", "-c",
-        'exec torchrun --rdzv-conf=is_host=$((JOB_COMPLETION_INDEX == 0)),read_timeout=900,join_timeout=1800 "$@"',
-        "torchrun", "--nnodes=2", "--nproc-per-node=4", "--max-restarts=3", "--rdzv-backend=c10d",
-        "--rdzv-endpoint=tiny-workers-0-0.tiny:29500", "--rdzv-id=tiny", "-m", "boresight", "run",
-        "/etc/boresight/pipeline.yaml", "--set", "data.root=/artifacts/project", "--out", "/artifacts/runs/tiny",
+        "boresight", "launch", "torchrun", "/etc/boresight/pipeline.yaml", "--set", "data.root=/artifacts/project",
+        "--out", "/artifacts/runs/tiny", "--processes", "4", "--max-restarts", "3", "--nodes", "2",
+        "--rendezvous", "tiny-workers-0-0.tiny:29500", "--join-within", "1800",
     ]  # fmt: skip
+    assert {"name": "OMP_NUM_THREADS", "value": "1"} in training["env"], "four processes share four processors"
     assert training["resources"]["limits"] == training["resources"]["requests"]
     assert training["resources"]["limits"]["nvidia.com/gpu"] == 4
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus" and job["spec"]["suspend"] is True
 
 
-@pytest.mark.parametrize(("index", "hosts"), [("0", "1"), ("1", "0")])
-def test_the_first_pod_alone_is_the_meeting_place(tmp_path: Path, index: str, hosts: str) -> None:
-    job = read(write(tmp_path / "out", tmp_path / "work", **JOBSET), "jobset.yaml")
-    (training,) = containers(job["spec"]["replicatedJobs"][0]["template"]["spec"]["template"])
-    (tmp_path / "torchrun").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    (tmp_path / "torchrun").chmod(0o755)
-    around = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": index}
-    told = subprocess.run(training["command"], env=around, capture_output=True, text=True, check=True).stdout.split()
-    assert told[0] == f"--rdzv-conf=is_host={hosts},read_timeout=900,join_timeout=1800"
-    assert told[1:] == training["command"][4:]
-
-
 def test_several_gpus_of_one_machine_need_no_name_to_meet(tmp_path: Path) -> None:
     job = read(write(tmp_path / "out", tmp_path / "work", gpus=4), "jobset.yaml")
     (training,) = containers(job["spec"]["replicatedJobs"][0]["template"]["spec"]["template"])
-    assert training["command"][:4] == ["torchrun", "--standalone", "--nproc-per-node=4", "--max-restarts=3"]
+    assert training["command"][:3] == ["boresight", "launch", "torchrun"]
+    assert training["command"][-4:] == ["--processes", "4", "--max-restarts", "3"]
 
 
-def test_one_machine_runs_the_command_itself_and_bad_input_is_not_tried_again(tmp_path: Path) -> None:
+def test_one_process_runs_the_command_itself(tmp_path: Path) -> None:
     job = read(write(tmp_path / "out", tmp_path / "work"), "jobset.yaml")
     spec = job["spec"]["replicatedJobs"][0]["template"]["spec"]
     assert containers(spec["template"])[0]["command"][:2] == ["boresight", "run"]
-    assert spec["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [1, 2]
     assert "suspend" not in job["spec"] and "queue" not in str(job["metadata"])
+
+
+@pytest.mark.parametrize("choices", [{}, {"gpus": 4}, {"pods": 2}, JOBSET])
+def test_bad_input_and_a_gate_are_not_tried_again_however_many_processes_there_are(
+    tmp_path: Path, choices: dict[str, Any]
+) -> None:
+    job = read(write(tmp_path / "out", tmp_path / "work", **choices), "jobset.yaml")["spec"]
+    (rule,) = job["replicatedJobs"][0]["template"]["spec"]["podFailurePolicy"]["rules"]
+    codes = {"operator": "In", "values": [1, 2], "containerName": "boresight"}
+    assert rule == {"action": "FailJob", "onExitCodes": codes}
+    ended = {"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}
+    assert job["failurePolicy"] == {"maxRestarts": 3, "rules": [ended]}
 
 
 def test_secrets_are_named_and_never_held(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ Image = Annotated[str, typer.Option(metavar="REF", help="Image with a fixed tag,
 Namespace = Annotated[str, typer.Option(help="Namespace of everything.")]
 Queue = Annotated[str | None, typer.Option(metavar="NAME", help="Kueue's LocalQueue that the job waits in.")]
 Engine = Annotated[Literal["torchrun", "ray"], typer.Option(help="A JobSet, or a RayJob.")]
-Pods = Annotated[int, typer.Option(min=1, metavar="N", help="Machines that train together under torchrun.")]
+Pods = Annotated[int, typer.Option(min=1, metavar="N", help="Machines that train together, by `launch torchrun`.")]
 Rollouts = Annotated[int, typer.Option(min=1, metavar="N", help="With ray: actors that write responses.")]
 Scorers = Annotated[int, typer.Option(min=1, metavar="N", help="With ray: actors that score them.")]
 Gpus = Annotated[int, typer.Option(min=0, metavar="N", help="GPUs of each machine; with ray one for an actor.")]

@@ -88,9 +88,8 @@ def _workers(pipeline: Pipeline, cluster: Cluster, sizes: Sizes) -> Manifest:
 
 def _entrypoint(pipeline: Pipeline, cluster: Cluster, overrides: Sequence[str]) -> list[str]:
     layout = layout_of(cluster)
-    _, *words = run_words(pipeline, overrides)
     return [
-        "boresight", "launch", "ray", *words,
+        "boresight", "launch", "ray", *run_words(pipeline, overrides),
         "--address", "auto",
         "--rollouts", str(layout.rollouts),
         "--scorers", str(layout.scorers),
