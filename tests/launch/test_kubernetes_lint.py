@@ -172,6 +172,7 @@ PLANTED: list[tuple[str, str, str, Edit]] = [
     ("an autoscaler of nothing", SCALER, "reference", lambda o: o["spec"]["scaleTargetRef"].update(name="x")),
     ("a forgotten file", "kustomization.yaml", "kustomization", lambda o: o["resources"].remove("reward-network.yaml")),
     ("fewer workers than actors", RAY, "layout", lambda o: group(o).update(minReplicas=3, replicas=3)),
+    ("more trainers than workers", RAY, "layout", lambda o: entrypoint(o, "--trainers 2", "--trainers 5")),
     ("more actors than workers", RAY, "layout", lambda o: entrypoint(o, "--rollouts 3", "--rollouts=9")),
     ("actors that no worker holds", RAY, "layout", lambda o: entrypoint(o, "--gpus 1", "--gpus 4")),
     ("a cluster beside the cluster", RAY, "layout", lambda o: entrypoint(o, "--address auto", "")),
@@ -235,6 +236,7 @@ def test_a_planted_mistake_is_found(tmp_path: Path, right: dict[bool, Path], fil
 @pytest.mark.parametrize(
     ("policy", "open_to_all"),
     [
+        ("training-network.yaml", "rayjob.yaml: RayJob tiny"),
         (GUARD, "database-service.yaml: Service boresight-postgres"),
         (DOOR, "annotation-service.yaml: Service boresight-label"),
         ("reward-network.yaml", "reward-service.yaml: Service boresight-reward"),
@@ -244,7 +246,7 @@ def test_a_planted_mistake_is_found(tmp_path: Path, right: dict[bool, Path], fil
 def test_what_listens_without_a_policy_is_found(
     tmp_path: Path, right: dict[bool, Path], policy: str, open_to_all: str
 ) -> None:
-    folder = Path(shutil.copytree(right[False], tmp_path / "out"))
+    folder = Path(shutil.copytree(right[open_to_all.startswith(RAY)], tmp_path / "out"))
     (folder / policy).unlink()
     (folder / INDEX).write_text((folder / INDEX).read_text().replace(f"- {policy}\n", ""))
     (found,) = lint(folder)

@@ -1,6 +1,6 @@
 """The pipeline as a job: the command in the cluster, and the JobSet of the machines that run it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from boresight.config.pipeline import Pipeline
@@ -136,14 +136,15 @@ def jobset(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequen
     }
 
 
-def network_policy(cluster: Cluster) -> Manifest:
-    """Processes that train together may ask each other: whoever else could would need no password to join them."""
+def network_policy(cluster: Cluster, guarded: Mapping[str, str]) -> Manifest:
+    """Processes that train together, in pods of the labels `guarded`, are asked by pods of the job alone: whoever else
+    could would need no password to join them."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"name": "boresight-training", "namespace": cluster.namespace, "labels": labels("training")},
         "spec": {
-            "podSelector": {"matchLabels": labels("training")},
+            "podSelector": {"matchLabels": dict(guarded)},
             "policyTypes": ["Ingress"],
             "ingress": [{"from": [{"podSelector": {"matchLabels": labels("training")}}]}],
         },

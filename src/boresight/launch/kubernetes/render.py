@@ -10,7 +10,7 @@ from boresight.errors import PlanError
 from boresight.launch.kubernetes import annotation, database, jobs, rayjob, reward, storage
 from boresight.launch.kubernetes.cluster import KUBERNETES, Cluster, check_cluster
 from boresight.launch.kubernetes.manifests import INDEX
-from boresight.launch.kubernetes.pods import PIPELINE_MAP, Manifest
+from boresight.launch.kubernetes.pods import PIPELINE_MAP, Manifest, labels
 from boresight.launch.kubernetes.sizes import Sizes, sizes
 from boresight.launch.ray.layout import refuse_what_cannot_be_spread
 from boresight.storage import folder_at_once
@@ -60,9 +60,11 @@ def manifests(
             "reward-autoscaler.yaml": reward.autoscaler(cluster),
             "reward-network.yaml": reward.network_policy(cluster),
         }
-    if cluster.engine == "ray":  # its operator has to reach it, wherever that is; what guards it is the token
+    if cluster.engine == "ray":  # its operator has to reach the head, wherever that is; what guards it is the token
+        if cluster.trainers > 1:
+            found["training-network.yaml"] = rayjob.group_policy(cluster)
         return {**found, "rayjob.yaml": rayjob.rayjob(pipeline, cluster, size, overrides)}
-    found["training-network.yaml"] = jobs.network_policy(cluster)
+    found["training-network.yaml"] = jobs.network_policy(cluster, labels("training"))
     return {**found, "jobset.yaml": jobs.jobset(pipeline, cluster, size, overrides)}
 
 

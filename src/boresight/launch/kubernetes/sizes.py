@@ -97,19 +97,25 @@ def _model_bytes(lines: Sequence[MemoryLine]) -> int:
 def _require_fit(lines: Sequence[MemoryLine], cluster: Cluster) -> None:
     """Hold what is certain of each stage (all but activations) against a GPU; FSDP2 shares it among processes."""
     faults = []
+    together = cluster.trainers if cluster.engine == "ray" else cluster.pods * cluster.gpus
+    one_model = max((line.memory.weights + line.memory.frozen for line in lines if line.kind in ONE_MODEL), default=0)
     for line in lines:
-        share = cluster.pods * cluster.gpus if line.kind in SHARED_KINDS and cluster.engine == "torchrun" else 1
-        overhead = line.memory.overhead
-        # Frozen models of such a stage are with other actors, each smaller than the trainer.
-        elsewhere = line.memory.frozen if cluster.engine == "ray" and line.kind in SPREAD_KINDS else 0
-        need = ((line.memory.certain - elsewhere - overhead) / share + overhead) / GIB
-        if need > cluster.gpu_gib:
+        share = together if line.kind in SHARED_KINDS else 1
+        memory, overhead = line.memory, line.memory.overhead
+        # Frozen models of such a stage are with other actors, each on a GPU of its own.
+        elsewhere = memory.frozen if cluster.engine == "ray" and line.kind in SPREAD_KINDS else 0
+        shared = memory.certain - elsewhere - overhead
+        need, frozen = shared / share + overhead, "" if elsewhere else "frozen models "
+        what = f"weights, gradients, moments, {frozen}and context"
+        if share > 1 and line.kind in SPREAD_KINDS:  # responses are written with whole weights, without gradients
+            gathered = (shared - memory.gradients) / share + one_model + overhead
+            if gathered > need:
+                need, what = gathered, f"weights, moments, {frozen}and context, and one model gathered whole,"
+        if need > cluster.gpu_gib * GIB:
             of = f" of {share}" if share > 1 else ""
             faults.append(
-                f"stage {line.stage}: weights, gradients, moments, {'' if elsewhere else 'frozen models '}and context "
-                f"need {need:.1f} GiB on "
-                f"one GPU{of}, which has {cluster.gpu_gib}: {need - cluster.gpu_gib:.1f} GiB are missing. Take more or "
-                "larger GPUs, or `lora` in the stage."
+                f"stage {line.stage}: {what} need {need / GIB:.1f} GiB on one GPU{of}, which has {cluster.gpu_gib}: "
+                f"{need / GIB - cluster.gpu_gib:.1f} GiB are missing. Take more or larger GPUs, or `lora` in the stage."
             )
     if faults:
         raise PlanError("\n".join(faults))
