@@ -10,7 +10,7 @@ import yaml
 
 from boresight.cli.launch_kubernetes import kubernetes
 from boresight.config.load import load_pipeline
-from boresight.errors import PlanError
+from boresight.errors import ConfigError, PlanError
 from boresight.launch.kubernetes.cluster import Annotation
 from boresight.launch.kubernetes.lint import lint
 from boresight.launch.kubernetes.render import render, write_manifests
@@ -203,6 +203,16 @@ def test_data_outside_of_the_folder_that_is_copied_is_refused(tmp_path: Path) ->
     (work / "pipeline.yaml").write_text(text)
     with pytest.raises(PlanError, match=r"outside of .*work, which is copied.*stage base: data: .*docs\.txt"):
         render(load_pipeline(work / "pipeline.yaml"), cluster())
+
+
+@pytest.mark.parametrize("choices", [{"pods": 2}, {"gpus": 4}, {"engine": "ray", "trainers": 2}])
+def test_settings_that_several_processes_cannot_share_are_refused_when_it_is_written(
+    tmp_path: Path, choices: dict[str, Any]
+) -> None:
+    patient = tiny.load(tmp_path, "stages.scorer.early_stopping_patience=2")
+    with pytest.raises(ConfigError, match=r"stages\.scorer\.early_stopping_patience: 2 is for one process"):
+        render(patient, cluster(**choices))
+    render(patient, cluster())
 
 
 def test_a_folder_of_somebody_else_is_left_alone_and_one_of_ours_is_made_anew(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boresight.config.pipeline import Pipeline
+from boresight.config.several_processes import refuse_what_is_for_one
 from boresight.config.yaml_text import dump_yaml
 from boresight.errors import PlanError
 from boresight.launch.kubernetes import annotation, database, jobs, rayjob, reward, storage
@@ -23,8 +24,8 @@ def render(pipeline: Pipeline | None, cluster: Cluster, overrides: Sequence[str]
     """Text of each file by its name. `overrides` are the `--set` of the pipeline, which go into the command. Without a
     pipeline it is the annotation app alone.
 
-    Raises PlanError for what cannot be, and ConfigError for a pipeline that Ray cannot spread, before anything is
-    written.
+    Raises PlanError for what cannot be, and ConfigError for a pipeline that Ray cannot spread or several processes
+    cannot share, before anything is written.
     """
     check_cluster(cluster)
     if pipeline is None:
@@ -34,7 +35,9 @@ def render(pipeline: Pipeline | None, cluster: Cluster, overrides: Sequence[str]
         return {name: MARK + text for name, text in _texts(cluster, objects, None).items()}
     jobs.require_data_inside(pipeline)
     if cluster.engine == "ray":
-        refuse_what_cannot_be_spread(pipeline)
+        refuse_what_cannot_be_spread(pipeline, cluster.trainers)
+    else:
+        refuse_what_is_for_one(pipeline, cluster.pods * max(1, cluster.gpus))
     size = sizes(pipeline, cluster)
     objects = manifests(pipeline, cluster, size, overrides)
     files = {name: MARK + text for name, text in _texts(cluster, objects, pipeline).items()}

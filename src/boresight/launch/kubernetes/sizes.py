@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from boresight.config.pipeline import Pipeline
+from boresight.config.several_processes import SHARED_KINDS
 from boresight.errors import PlanError
 from boresight.launch.kubernetes.cluster import Cluster
 from boresight.pipeline.check_memory import Machine, MemoryLine, memory_lines
 from boresight.planning.numbers import GIB
-from boresight.planning.stage_time import SHARED_KINDS
 
 ONE_MODEL = ("pretrain", "sft", "sample", "reward_model", "orpo", "simpo")
 PROGRAM_GIB = 3
