@@ -86,13 +86,16 @@ def test_frozen_models_of_a_spread_stage_do_not_count_for_the_trainers_gpu(tmp_p
         sizes(loaded, cluster(engine="ray", gpus=1, gpu_gib=17))
 
 
-def test_trainers_of_a_group_have_a_share_of_the_weights_each_and_room_for_a_whole_model(tmp_path: Path) -> None:
-    """By hand, 2.06 GiB of weights: of 16.5 GiB for policy and value model (above) each of four trainers has 4.1, and
-    the context 1 GiB. Writing responses, it holds a quarter of 12.4 GiB, without gradients, and 2.06 GiB whole."""
+def test_each_trainer_of_a_group_has_its_share_of_the_weights_and_what_it_gathers_of_them(tmp_path: Path) -> None:
+    """Of the 16.5 GiB of policy and value model (above) each of four has 4.1, the context 1 GiB; at the end of a
+    backward pass embeddings (2 GiB) and two blocks are whole, with their gradients."""
     wide = pipelines.text().replace("vocabulary_size: 300", "vocabulary_size: 262144")
     loaded = tiny.load(tmp_path, text=wide.replace("hidden_size: 16", "hidden_size: 2048"))
-    with pytest.raises(PlanError, match=r"stage ppo: .* and one model gathered whole, need 6\.2 GiB on one GPU of 4"):
-        sizes(loaded, cluster(engine="ray", gpus=4, gpu_gib=6, trainers=4))
+    with pytest.raises(PlanError, match=r"stage ppo: .* need 17\.5 GiB on one GPU, which"):
+        sizes(loaded, cluster(engine="ray", gpus=4, gpu_gib=14))
+    sizes(loaded, cluster(engine="ray", gpus=4, gpu_gib=14, trainers=4))
+    with pytest.raises(PlanError, match=r"stage ppo: .* GiB on one GPU of 4, which has 4"):
+        sizes(loaded, cluster(engine="ray", gpus=4, gpu_gib=4, trainers=4))
 
 
 def test_a_group_of_trainers_is_asked_by_pods_of_the_job_alone(tmp_path: Path) -> None:

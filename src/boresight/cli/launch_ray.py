@@ -56,5 +56,5 @@ def ray(
     loaded = load_pipeline(pipeline, overrides=overrides or ())
     build = RayRun(layout=layout, address=address)
     build.refuse(loaded, only)  # before data are looked at
-    done = run(loaded, out=out, only=only, start=start, check_first=check, build=build)
+    done = run(loaded, out=out, only=only, start=start, check_first=check, build=build, shared_by=trainers)
     tell(done, as_json)

@@ -28,6 +28,11 @@ class Layout:
     """Seconds that machines wait for each other."""
 
     @property
+    def least(self) -> int:
+        """Processes of as few machines as do, likewise."""
+        return self.processes * self.nodes[0]
+
+    @property
     def most(self) -> int:
         """Processes of all machines, if every machine comes with as many as this one."""
         return self.processes * self.nodes[1]
