@@ -1,7 +1,7 @@
 """A RayJob's command on a Ray cluster of this machine that is made as its manifest says, submitted as KubeRay does.
 
 python bench/rayjob.py                      # a trainer, a reference, one actor for rollouts and one for scores
-python bench/rayjob.py --rollouts 2
+python bench/rayjob.py --trainers 2 --rollouts 2
 
 Head and workers are started with the rayStartParams of `rayjob.yaml` (GPUs are promised, not there: actors compute on
 processors), with token authentication; the command is submitted once every worker answers its readinessProbe. What is
@@ -40,12 +40,13 @@ HERE = "127.0.0.1"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trainers", type=int, default=1)
     parser.add_argument("--rollouts", type=int, default=1)
     parser.add_argument("--scorers", type=int, default=1)
     asked = parser.parse_args()
     cluster = Cluster(
-        image="registry.example/boresight:0.1.0", engine="ray", rollouts=asked.rollouts, scorers=asked.scorers, gpus=2,
-        cpus=1,
+        image="registry.example/boresight:0.1.0", engine="ray", trainers=asked.trainers, rollouts=asked.rollouts,
+        scorers=asked.scorers, gpus=2, cpus=1,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="rj-", dir="/tmp") as place:  # sockets lie there, whose names must be short
         folder = Path(place)

@@ -11,7 +11,7 @@ from tests.pipeline import tiny_pipeline as tiny
 JOBSET: dict[str, Any] = {
     "pods": 2, "gpus": 4, "queue": "gpus", "reward_model": "runs/tiny/stages/scorer/model", "reward_gpus": 1,
 }  # fmt: skip
-RAYJOB: dict[str, Any] = {"engine": "ray", "rollouts": 3, "scorers": 2, "gpus": 2, "queue": "gpus"}
+RAYJOB: dict[str, Any] = {"engine": "ray", "trainers": 2, "rollouts": 3, "scorers": 2, "gpus": 2, "queue": "gpus"}
 LABELS: dict[str, Any] = {"annotation": Annotation(host="labels.example.org", replicas=2)}
 
 

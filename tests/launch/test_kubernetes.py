@@ -10,7 +10,7 @@ import yaml
 
 from boresight.cli.launch_kubernetes import kubernetes
 from boresight.config.load import load_pipeline
-from boresight.errors import PlanError
+from boresight.errors import ConfigError, PlanError
 from boresight.launch.kubernetes.cluster import Annotation
 from boresight.launch.kubernetes.lint import lint
 from boresight.launch.kubernetes.render import render, write_manifests
@@ -97,41 +97,40 @@ def test_jobset_starts_the_same_command_on_every_machine_and_they_meet_at_the_fi
     assert (spec["parallelism"], spec["completions"], spec["completionMode"]) == (2, 2, "Indexed")
     (training,) = containers(spec["template"])
     assert training["command"] == [
-        "sh", "-c",
-        'exec torchrun --rdzv-conf=is_host=$((JOB_COMPLETION_INDEX == 0)),read_timeout=900,join_timeout=1800 "$@"',
-        "torchrun", "--nnodes=2", "--nproc-per-node=4", "--max-restarts=3", "--rdzv-backend=c10d",
-        "--rdzv-endpoint=tiny-workers-0-0.tiny:29500", "--rdzv-id=tiny", "-m", "boresight", "run",
-        "/etc/boresight/pipeline.yaml", "--set", "data.root=/artifacts/project", "--out", "/artifacts/runs/tiny",
+        "boresight", "launch", "torchrun", "/etc/boresight/pipeline.yaml", "--set", "data.root=/artifacts/project",
+        "--out", "/artifacts/runs/tiny", "--processes", "4", "--max-restarts", "3", "--nodes", "2",
+        "--rendezvous", "tiny-workers-0-0.tiny:29500", "--join-within", "1800",
     ]  # fmt: skip
+    assert {"name": "OMP_NUM_THREADS", "value": "1"} in training["env"], "four processes share four processors"
     assert training["resources"]["limits"] == training["resources"]["requests"]
     assert training["resources"]["limits"]["nvidia.com/gpu"] == 4
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus" and job["spec"]["suspend"] is True
 
 
-@pytest.mark.parametrize(("index", "hosts"), [("0", "1"), ("1", "0")])
-def test_the_first_pod_alone_is_the_meeting_place(tmp_path: Path, index: str, hosts: str) -> None:
-    job = read(write(tmp_path / "out", tmp_path / "work", **JOBSET), "jobset.yaml")
-    (training,) = containers(job["spec"]["replicatedJobs"][0]["template"]["spec"]["template"])
-    (tmp_path / "torchrun").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    (tmp_path / "torchrun").chmod(0o755)
-    around = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": index}
-    told = subprocess.run(training["command"], env=around, capture_output=True, text=True, check=True).stdout.split()
-    assert told[0] == f"--rdzv-conf=is_host={hosts},read_timeout=900,join_timeout=1800"
-    assert told[1:] == training["command"][4:]
-
-
 def test_several_gpus_of_one_machine_need_no_name_to_meet(tmp_path: Path) -> None:
     job = read(write(tmp_path / "out", tmp_path / "work", gpus=4), "jobset.yaml")
     (training,) = containers(job["spec"]["replicatedJobs"][0]["template"]["spec"]["template"])
-    assert training["command"][:4] == ["torchrun", "--standalone", "--nproc-per-node=4", "--max-restarts=3"]
+    assert training["command"][:3] == ["boresight", "launch", "torchrun"]
+    assert training["command"][-4:] == ["--processes", "4", "--max-restarts", "3"]
 
 
-def test_one_machine_runs_the_command_itself_and_bad_input_is_not_tried_again(tmp_path: Path) -> None:
+def test_one_process_runs_the_command_itself(tmp_path: Path) -> None:
     job = read(write(tmp_path / "out", tmp_path / "work"), "jobset.yaml")
     spec = job["spec"]["replicatedJobs"][0]["template"]["spec"]
     assert containers(spec["template"])[0]["command"][:2] == ["boresight", "run"]
-    assert spec["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [1, 2]
     assert "suspend" not in job["spec"] and "queue" not in str(job["metadata"])
+
+
+@pytest.mark.parametrize("choices", [{}, {"gpus": 4}, {"pods": 2}, JOBSET])
+def test_bad_input_and_a_gate_are_not_tried_again_however_many_processes_there_are(
+    tmp_path: Path, choices: dict[str, Any]
+) -> None:
+    job = read(write(tmp_path / "out", tmp_path / "work", **choices), "jobset.yaml")["spec"]
+    (rule,) = job["replicatedJobs"][0]["template"]["spec"]["podFailurePolicy"]["rules"]
+    codes = {"operator": "In", "values": [1, 2], "containerName": "boresight"}
+    assert rule == {"action": "FailJob", "onExitCodes": codes}
+    ended = {"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}
+    assert job["failurePolicy"] == {"maxRestarts": 3, "rules": [ended]}
 
 
 def test_secrets_are_named_and_never_held(tmp_path: Path) -> None:
@@ -178,7 +177,8 @@ def test_a_stage_that_fits_no_gpu_is_refused_with_what_is_missing(tmp_path: Path
         ({"image": "r.example/boresight:latest"}, r"not `latest`"),
         ({"namespace": "My_Space"}, r"--namespace My_Space"),
         ({"engine": "ray", "pods": 2}, r"--pods 2: how many machines there are follows from the actors"),
-        ({"rollouts": 2}, r"--rollouts 2 --scorers 1: are actors of Ray"),
+        ({"rollouts": 2}, r"--rollouts 2: are actors of Ray"),
+        ({"trainers": 2}, r"--trainers 2: are actors of Ray.* without Ray: --pods"),
         ({"engine": "ray", "memory_gib": 4}, r"--memory 4: 4 GiB of it are shared memory"),
         ({"annotation": Annotation(host="https://x.org")}, r"--annotation-host https://x.org: expected a name"),
         ({"annotation": Annotation(storage="much")}, r"--annotation-storage much"),
@@ -203,6 +203,16 @@ def test_data_outside_of_the_folder_that_is_copied_is_refused(tmp_path: Path) ->
     (work / "pipeline.yaml").write_text(text)
     with pytest.raises(PlanError, match=r"outside of .*work, which is copied.*stage base: data: .*docs\.txt"):
         render(load_pipeline(work / "pipeline.yaml"), cluster())
+
+
+@pytest.mark.parametrize("choices", [{"pods": 2}, {"gpus": 4}, {"engine": "ray", "trainers": 2}])
+def test_settings_that_several_processes_cannot_share_are_refused_when_it_is_written(
+    tmp_path: Path, choices: dict[str, Any]
+) -> None:
+    patient = tiny.load(tmp_path, "stages.scorer.early_stopping_patience=2")
+    with pytest.raises(ConfigError, match=r"stages\.scorer\.early_stopping_patience: 2 is for one process"):
+        render(patient, cluster(**choices))
+    render(patient, cluster())
 
 
 def test_a_folder_of_somebody_else_is_left_alone_and_one_of_ours_is_made_anew(tmp_path: Path) -> None:

@@ -21,11 +21,24 @@ Edit = Callable[[Any], object]
 
 
 def worker(job: Any) -> Any:
-    return job["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    return workers(job)["template"]["spec"]
 
 
 def trainer(job: Any) -> Any:
     return worker(job)["containers"][0]
+
+
+def workers(job: Any) -> Any:
+    return job["spec"]["replicatedJobs"][0]["template"]["spec"]
+
+
+def told_to(job: Any, right: str, wrong: str) -> None:
+    words = trainer(job)["command"]
+    words[words.index(right) + 1] = wrong
+
+
+def by_plain_torchrun(job: Any) -> None:
+    trainer(job)["command"][:3] = ["torchrun", "-m", "boresight", "run"]
 
 
 def limits(job: Any) -> Any:
@@ -135,6 +148,13 @@ PLANTED: list[tuple[str, str, str, Edit]] = [
     ("shared memory not mounted", RAY, "shared-memory", lambda o: driver(o)["volumeMounts"].pop()),
     ("no readiness", REWARD, "probes", lambda o: scorer(o).pop("readinessProbe")),
     ("a probe of no port", REWARD, "probes", lambda o: scorer(o)["livenessProbe"]["httpGet"].update(port="web")),
+    ("machines that never come", JOB, "layout", lambda o: told_to(o, "--nodes", "3")),
+    ("pods one after another", JOB, "layout", lambda o: workers(o).update(parallelism=1)),
+    ("pods without a number", JOB, "layout", lambda o: workers(o).pop("completionMode")),
+    ("processes without a GPU", JOB, "layout", lambda o: told_to(o, "--processes", "8")),
+    ("bad input tried again", JOB, "exit-codes", lambda o: workers(o).pop("podFailurePolicy")),
+    ("a policy that the JobSet passes over", JOB, "exit-codes", lambda o: o["spec"]["failurePolicy"].pop("rules")),
+    ("exit codes that torchrun does not tell apart", JOB, "exit-codes", by_plain_torchrun),
     ("a job that starts for ever", JOB, "restart", lambda o: worker(o).update(restartPolicy="Always")),
     ("min above max", SCALER, "replicas", lambda o: o["spec"].update(minReplicas=9)),
     ("replicas above max", RAY, "replicas", lambda o: ray(o).update(workerGroupSpecs=FIVE_OF_FOUR)),
@@ -152,6 +172,7 @@ PLANTED: list[tuple[str, str, str, Edit]] = [
     ("an autoscaler of nothing", SCALER, "reference", lambda o: o["spec"]["scaleTargetRef"].update(name="x")),
     ("a forgotten file", "kustomization.yaml", "kustomization", lambda o: o["resources"].remove("reward-network.yaml")),
     ("fewer workers than actors", RAY, "layout", lambda o: group(o).update(minReplicas=3, replicas=3)),
+    ("more trainers than workers", RAY, "layout", lambda o: entrypoint(o, "--trainers 2", "--trainers 5")),
     ("more actors than workers", RAY, "layout", lambda o: entrypoint(o, "--rollouts 3", "--rollouts=9")),
     ("actors that no worker holds", RAY, "layout", lambda o: entrypoint(o, "--gpus 1", "--gpus 4")),
     ("a cluster beside the cluster", RAY, "layout", lambda o: entrypoint(o, "--address auto", "")),
@@ -215,6 +236,7 @@ def test_a_planted_mistake_is_found(tmp_path: Path, right: dict[bool, Path], fil
 @pytest.mark.parametrize(
     ("policy", "open_to_all"),
     [
+        ("training-network.yaml", "rayjob.yaml: RayJob tiny"),
         (GUARD, "database-service.yaml: Service boresight-postgres"),
         (DOOR, "annotation-service.yaml: Service boresight-label"),
         ("reward-network.yaml", "reward-service.yaml: Service boresight-reward"),
@@ -224,7 +246,7 @@ def test_a_planted_mistake_is_found(tmp_path: Path, right: dict[bool, Path], fil
 def test_what_listens_without_a_policy_is_found(
     tmp_path: Path, right: dict[bool, Path], policy: str, open_to_all: str
 ) -> None:
-    folder = Path(shutil.copytree(right[False], tmp_path / "out"))
+    folder = Path(shutil.copytree(right[open_to_all.startswith(RAY)], tmp_path / "out"))
     (folder / policy).unlink()
     (folder / INDEX).write_text((folder / INDEX).read_text().replace(f"- {policy}\n", ""))
     (found,) = lint(folder)

@@ -27,8 +27,8 @@ def placed(job: Any) -> Layout:
     words = shlex.split(job["spec"]["entrypoint"])
     given = {words[i]: words[i + 1] for i in range(len(words) - 1)}
     return Layout(
-        rollouts=int(given["--rollouts"]), scorers=int(given["--scorers"]), cpus=float(given["--cpus"]),
-        gpus=float(given["--gpus"]),
+        trainers=int(given["--trainers"]), rollouts=int(given["--rollouts"]), scorers=int(given["--scorers"]),
+        cpus=float(given["--cpus"]), gpus=float(given["--gpus"]),
     )  # fmt: skip
 
 
@@ -38,6 +38,8 @@ def placed(job: Any) -> Layout:
         ({}, 4),
         ({"rollouts": 5, "scorers": 2}, 9),
         ({"gpus": 1}, 4),
+        ({"trainers": 2}, 5),
+        ({"trainers": 4, "rollouts": 2, "gpus": 4, "cpus": 8}, 2),
         ({"gpus": 4}, 1),
         ({"rollouts": 4, "scorers": 2, "gpus": 3, "cpus": 8}, 3),
         ({"rollouts": 12, "scorers": 2, "gpus": 8, "cpus": 7}, 2),
@@ -52,6 +54,7 @@ def test_the_workers_hold_the_actors_of_the_command_and_no_pod_is_spare(
     assert len(nodes) == group["replicas"] == group["maxReplicas"] == pods
     requests = group["template"]["spec"]["containers"][0]["resources"]["requests"]
     assert nodes[0] == {"CPU": requests["cpu"], "GPU": requests.get("nvidia.com/gpu", 0)}
+    assert placed(job).trainers == choices.get("trainers", 1)
     refuse_unless_it_fits(placed(job), nodes)
     with pytest.raises(PlanError, match="cannot hold the run"):
         refuse_unless_it_fits(placed(job), nodes[:-1])
@@ -81,6 +84,27 @@ def test_frozen_models_of_a_spread_stage_do_not_count_for_the_trainers_gpu(tmp_p
         sizes(loaded, cluster(gpus=1, gpu_gib=20))
     with pytest.raises(PlanError, match=r"stage ppo: weights, gradients, moments, and context need 17\.5 GiB"):
         sizes(loaded, cluster(engine="ray", gpus=1, gpu_gib=17))
+
+
+def test_each_trainer_of_a_group_has_its_share_of_the_weights_and_what_it_gathers_of_them(tmp_path: Path) -> None:
+    """Of the 16.5 GiB of policy and value model (above) each of four has 4.1, the context 1 GiB; at the end of a
+    backward pass embeddings (2 GiB) and two blocks are whole, with their gradients."""
+    wide = pipelines.text().replace("vocabulary_size: 300", "vocabulary_size: 262144")
+    loaded = tiny.load(tmp_path, text=wide.replace("hidden_size: 16", "hidden_size: 2048"))
+    with pytest.raises(PlanError, match=r"stage ppo: .* need 17\.5 GiB on one GPU, which"):
+        sizes(loaded, cluster(engine="ray", gpus=4, gpu_gib=14))
+    sizes(loaded, cluster(engine="ray", gpus=4, gpu_gib=14, trainers=4))
+    with pytest.raises(PlanError, match=r"stage ppo: .* GiB on one GPU of 4, which has 4"):
+        sizes(loaded, cluster(engine="ray", gpus=4, gpu_gib=4, trainers=4))
+
+
+def test_a_group_of_trainers_is_asked_by_pods_of_the_job_alone(tmp_path: Path) -> None:
+    assert "training-network.yaml" not in render(pipelines.load(tmp_path), cluster(engine="ray"))
+    files = render(pipelines.load(tmp_path), cluster(engine="ray", trainers=2))
+    guarded = yaml.safe_load(files["training-network.yaml"])["spec"]["podSelector"]["matchLabels"]
+    spec = yaml.safe_load(files["rayjob.yaml"])["spec"]["rayClusterSpec"]
+    worker, head = (one["template"]["metadata"]["labels"] for one in (*spec["workerGroupSpecs"], spec["headGroupSpec"]))
+    assert guarded.items() <= worker.items() and not guarded.items() <= head.items()
 
 
 def test_a_pipeline_that_ray_cannot_spread_is_refused_when_it_is_written(tmp_path: Path) -> None:

@@ -91,7 +91,9 @@ Checker = Callable[..., Check]
 
 @pytest.fixture
 def check(home: Path) -> Checker:
-    def run(changes: dict[str, Any] | None = None, *, machine: Machine | None = None, **model: Any) -> Check:
+    def run(
+        changes: dict[str, Any] | None = None, *, machine: Machine | None = None, processes: int = 1, **model: Any
+    ) -> Check:
         """`changes` maps dotted keys below `stages` to values; None takes the key or the stage out."""
         stages = json.loads(json.dumps(STAGES))
         for key, value in (changes or {}).items():
@@ -107,7 +109,9 @@ def check(home: Path) -> Checker:
         pipeline = load_pipeline(path)
         data = read_data(pipeline)
         models = look_at_models(pipeline, data)
-        return check_pipeline(pipeline, data, model_findings=models.findings, longest=models.longest, machine=machine)
+        return check_pipeline(
+            pipeline, data, model_findings=models.findings, longest=models.longest, machine=machine, processes=processes
+        )
 
     return run
 
@@ -382,6 +386,16 @@ def test_memory_that_cannot_suffice_is_an_error_and_a_rough_excess_a_warning(che
     small = check(machine=Machine("GPU", ppo.certain - 1))
     assert ("error", "memory_exceeded", "ppo") in named(small)
     assert "of GPU" in message(small, "memory_exceeded")
+
+
+def test_what_processes_share_is_held_against_a_gpu_each_and_the_rest_as_ever(check: Checker) -> None:
+    roomy = Machine("GPU", 2**40)
+    alone, four = ({line.stage: line.memory for line in check(machine=roomy, processes=n).memory} for n in (1, 4))
+    assert four["ppo"].weights == pytest.approx(alone["ppo"].weights / 4, abs=4)
+    assert four["base"] == alone["base"]
+    tight = Machine("GPU", alone["ppo"].certain - 1)
+    assert ("error", "memory_exceeded", "ppo") in named(check(machine=tight))
+    assert not any(stage == "ppo" for _, _, stage in named(check(machine=tight, processes=4)))
 
 
 def test_four_bit_weights_where_they_cannot_be_had_are_an_error(check: Checker) -> None:

@@ -8,11 +8,13 @@ import pytest
 import torch
 from peft import PeftModel
 
-from boresight.errors import ModelError
+from boresight.config.several_processes import for_one_process
+from boresight.errors import ConfigError, ModelError
 from boresight.models.loading import load_causal_lm, load_reward_model
 from boresight.models.roles import fingerprint
 from boresight.pipeline.run import run_pipeline
 from boresight.storage import read_json
+from boresight.training.processes import Processes
 
 from . import tiny_pipeline as tiny
 
@@ -82,3 +84,20 @@ def test_quantization_where_it_cannot_be_had_stops_the_stage_with_what_to_do(bui
     pipeline = tiny.load(built / "data", "stages.dpo.lora.rank=2", "stages.dpo.quantization=4bit")
     with pytest.raises(ModelError, match="there is no CUDA device here"):
         run_pipeline(pipeline, tmp_path / "run", only="dpo", say=lambda line: None)
+
+
+class Two(Processes):
+    """The first of two, which comes to no place where it would need the other."""
+
+    count = 2
+
+
+def test_a_stage_refuses_what_is_for_one_process_in_the_words_of_the_launchers(built: Path, tmp_path: Path) -> None:
+    noise = ("stages.dpo.gradient_noise_scale=true", "stages.dpo.micro_batch_size=2")
+    others = ("stages.scorer.early_stopping_patience=2", "stages.ppo.offload=[reference]")
+    pipeline = tiny.load(built / "data", *noise, *others)
+    run = Path(shutil.copytree(built / "run", tmp_path / "run"))
+    for stage in ("dpo", "scorer", "ppo"):
+        with pytest.raises(ConfigError) as refused:
+            run_pipeline(pipeline, run, only=stage, say=lambda line: None, processes=Two())
+        assert refused.value.problems == list(for_one_process(pipeline, 2, stage).values()) != []

@@ -10,7 +10,7 @@ from boresight.planning.calibration import SHIPPED, load_calibration
 from boresight.planning.hardware import Machine, catalogue, this_cpu
 from boresight.planning.known_models import find_model
 from boresight.planning.queueing import Station, md1_wait
-from boresight.planning.stage_time import SHARED_KINDS, Speed, StageTime, stage_time
+from boresight.planning.stage_time import Speed, StageTime, stage_time
 from boresight.planning.workload import Workload, workload_of
 
 LLAMA = find_model("Llama-3.1-8B")[1]
@@ -128,9 +128,3 @@ def test_a_policy_step_gathers_each_model_for_its_question_and_thrice_for_each_p
     assert eight.scoring == pytest.approx(alone.scoring / 8 + 2 * 3 * gathering)
     assert eight.training == pytest.approx(max(alone.training / 8, 2 * 4 * 3 * gathering))
     assert eight.sampling > 2 * gathering and eight.seconds < alone.seconds
-
-
-def test_kinds_that_share_are_run_by_several_processes() -> None:
-    from boresight.pipeline.run import SHARED
-
-    assert SHARED_KINDS == SHARED

@@ -55,13 +55,14 @@ def check(
     return CheckResult(look(load_pipeline(pipeline, overrides=overrides, quick=quick)), graph)
 
 
-def look(pipeline: Pipeline) -> Check:
-    """The check itself; what needs torch is loaded only where there is something for it to look at."""
+def look(pipeline: Pipeline, processes: int = 1) -> Check:
+    """The check itself, for a run by so many processes; what needs torch is loaded only where there is something for it
+    to look at."""
     data = read_data(pipeline)
     if not needs_models(pipeline):
-        return check_pipeline(pipeline, data)
+        return check_pipeline(pipeline, data, processes=processes)
     with quiet():
         from boresight.pipeline.check_models import look_at_models
 
     models = look_at_models(pipeline, data)
-    return check_pipeline(pipeline, data, model_findings=models.findings, longest=models.longest)
+    return check_pipeline(pipeline, data, model_findings=models.findings, longest=models.longest, processes=processes)

@@ -41,6 +41,7 @@ def run(
     check_first: bool = True,
     processes: Processes = ALONE,
     build: Callable[..., Outcome] | None = None,
+    shared_by: int | None = None,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
 ) -> Run:
     """Build the stages of a pipeline that are not built, write the report, and hand back the run.
@@ -49,7 +50,7 @@ def run(
     stage and all that rest on it anew. Interrupted at any moment, the same call goes on and ends with the same bits.
     `say` is told each stage as it begins and ends; progress of long work goes to stderr. PyTorch is set to
     deterministic kernels, and to `run.threads` threads where that is given, for the whole process. Of several
-    `processes` this is the first. `build` makes the stages in place of this process.
+    `processes` this is the first. `build` makes the stages in place of this process, by `shared_by` processes together.
 
     Raises RefusedError where the check finds an error (`check_first=False` runs all the same), ConfigError where `out`
     is a file, and the error of a stage that stops. A gate that does not hold raises nothing: `run.passed` tells.
@@ -59,7 +60,7 @@ def run(
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--out {folder}: is a file; expected a folder for the run. Choose another name.")
     if check_first:
-        _check_first(loaded, only, say)
+        _check_first(loaded, only, shared_by or processes.count, say)
     build = build or partial(run_pipeline, processes=processes)
     outcome = build(loaded, folder, only=only, start=start, say=say)
     touched = {name: stage.kind for name, stage in loaded.stages.items() if name in outcome.built + outcome.reused}
@@ -104,10 +105,10 @@ def train(
     return run(values, out=out, check_first=check_first)
 
 
-def _check_first(pipeline: Pipeline, only: str | None, say: Callable[[str], None]) -> None:
+def _check_first(pipeline: Pipeline, only: str | None, processes: int, say: Callable[[str], None]) -> None:
     """Tell warnings; refuse what a check calls an error, before anything is written."""
     say(f"checking {pipeline.path}")
-    done = look(pipeline)
+    done = look(pipeline, processes)
     for finding in done.findings:
         if finding.severity == "warning":
             stage = f"{finding.stage}: " if finding.stage else ""

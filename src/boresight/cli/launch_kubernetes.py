@@ -13,10 +13,10 @@ from boresight.data.wording import counted
 def kubernetes(
     pipeline: o.PipelineFile = None, out: o.Out = None, check: o.Check = None, image: o.Image = "",
     namespace: o.Namespace = "boresight", queue: o.Queue = None, engine: o.Engine = "torchrun", pods: o.Pods = 1,
-    rollouts: o.Rollouts = 1, scorers: o.Scorers = 1, gpus: o.Gpus = 0, gpu_memory: o.GpuMemory = 80, cpus: o.Cpus = 4,
-    memory: o.Memory = None, storage: o.Storage = "100Gi", storage_class: o.StorageClass = None,
-    ray_version: o.RayVersion = None, reward_model: o.RewardModel = None, reward_gpus: o.RewardGpus = 0,
-    reward_replicas: o.RewardReplicas = "1:4", reward_scale_on: o.RewardScaleOn = "cpu",
+    trainers: o.Trainers = 1, rollouts: o.Rollouts = 1, scorers: o.Scorers = 1, gpus: o.Gpus = 0,
+    gpu_memory: o.GpuMemory = 80, cpus: o.Cpus = 4, memory: o.Memory = None, storage: o.Storage = "100Gi",
+    storage_class: o.StorageClass = None, ray_version: o.RayVersion = None, reward_model: o.RewardModel = None,
+    reward_gpus: o.RewardGpus = 0, reward_replicas: o.RewardReplicas = "1:4", reward_scale_on: o.RewardScaleOn = "cpu",
     annotation: o.AnnotationApp = False, annotation_host: o.AnnotationHost = None,
     annotation_replicas: o.AnnotationReplicas = None, annotation_storage: o.AnnotationStorage = None,
     ingress_class: o.IngressClass = None, ingress_namespace: o.IngressNamespace = None,
@@ -54,10 +54,11 @@ def kubernetes(
     )  # fmt: skip
     if writes:
         cluster = Cluster(
-            image=image, namespace=namespace, queue=queue, engine=engine, pods=pods, rollouts=rollouts, scorers=scorers,
-            gpus=gpus, gpu_gib=gpu_memory, cpus=cpus, memory_gib=memory, storage=storage, storage_class=storage_class,
-            ray_version=ray_version or RAY, reward_model=reward_model, reward_gpus=reward_gpus,
-            reward_replicas=replicas_of(reward_replicas), reward_scale_on=reward_scale_on, annotation=app,
+            image=image, namespace=namespace, queue=queue, engine=engine, pods=pods, trainers=trainers,
+            rollouts=rollouts, scorers=scorers, gpus=gpus, gpu_gib=gpu_memory, cpus=cpus, memory_gib=memory,
+            storage=storage, storage_class=storage_class, ray_version=ray_version or RAY, reward_model=reward_model,
+            reward_gpus=reward_gpus, reward_replicas=replicas_of(reward_replicas), reward_scale_on=reward_scale_on,
+            annotation=app,
         )  # fmt: skip
         changes = overrides or ()
         loaded = None if pipeline is None else load_pipeline(pipeline, changes)

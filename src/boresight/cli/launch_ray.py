@@ -53,12 +53,8 @@ def ray(
         raise ConfigError("launch ray: Ray is not installed; pip install 'boresight[dist]'") from error
     here = (os.cpu_count() or 1) if address is None else None
     layout = layout_of(trainers=trainers, rollouts=rollouts, scorers=scorers, cpus=cpus, gpus=gpus, processors=here)
-    done = run(
-        load_pipeline(pipeline, overrides=overrides or ()),
-        out=out,
-        only=only,
-        start=start,
-        check_first=check,
-        build=RayRun(layout=layout, address=address),
-    )
+    loaded = load_pipeline(pipeline, overrides=overrides or ())
+    build = RayRun(layout=layout, address=address)
+    build.refuse(loaded, only)  # before data are looked at
+    done = run(loaded, out=out, only=only, start=start, check_first=check, build=build, shared_by=trainers)
     tell(done, as_json)

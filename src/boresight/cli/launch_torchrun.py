@@ -71,7 +71,7 @@ def torchrun(
     build = TorchrunRun(layout=layout)
     build.refuse(loaded, only, start)  # before data are looked at
     try:
-        done = run(loaded, out=folder, only=only, start=start, check_first=check, build=build)
+        done = run(loaded, out=folder, only=only, start=start, check_first=check, build=build, shared_by=layout.least)
     except EndedError as ended:
         print(f"{ended.label}: {ended}", file=sys.stderr)
         raise typer.Exit(ended.exit_code) from None

@@ -78,10 +78,12 @@ def check_pipeline(
     model_findings: Collection[Finding] = (),
     longest: dict[str, int] | None = None,
     machine: Machine | None = None,
+    processes: int = 1,
 ) -> Check:
-    """Put together what the files, the models (see `check_models.look_at_models`) and the settings say."""
+    """Put together what the files, the models (see `check_models.look_at_models`) and the settings say; of so many
+    `processes` each is to have its share of memory."""
     machine = machine or this_machine()
-    lines = memory_lines(pipeline, longest or {}, machine)
+    lines = memory_lines(pipeline, longest or {}, machine, processes)
     findings = [
         *data.findings,
         *model_findings,

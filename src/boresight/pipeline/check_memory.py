@@ -4,12 +4,13 @@ import importlib.util
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
 from boresight.config.sections import EvaluateStage, PolicyStage, PretrainStage, SampleStage, TextStage
+from boresight.config.several_processes import SHARED_KINDS
 from boresight.pipeline.check_findings import Finding
 from boresight.pipeline.check_lineage import local_model, root_of, shared_base, start_of
 from boresight.planning.calibration import load_calibration
@@ -18,6 +19,7 @@ from boresight.planning.memory import Memory, memory_of
 from boresight.planning.model_folders import folder_shape
 from boresight.planning.numbers import GIB
 from boresight.planning.prediction import beside_frameworks
+from boresight.planning.recipe import Sharding
 from boresight.planning.shapes import ModelShape, pretrain_shape
 from boresight.planning.stage_memory import stage_recipe
 
@@ -51,8 +53,11 @@ def this_machine() -> Machine:
     return Machine("memory", process_memory())
 
 
-def memory_lines(pipeline: Pipeline, longest: Mapping[str, int], machine: Machine) -> list[MemoryLine]:
-    """Bytes by part of every stage that loads a model whose shape is known; `longest` as in `ModelFindings`."""
+def memory_lines(
+    pipeline: Pipeline, longest: Mapping[str, int], machine: Machine, processes: int = 1
+) -> list[MemoryLine]:
+    """Bytes by part of every stage that loads a model whose shape is known; `longest` as in `ModelFindings`. They are
+    those of one GPU where `processes` share the stages that several can, and of all processes together on CPUs."""
     lines = []
     calibration = load_calibration()
     for name, stage in pipeline.stages.items():
@@ -63,6 +68,7 @@ def memory_lines(pipeline: Pipeline, longest: Mapping[str, int], machine: Machin
         if tokens is None:
             limit = stage.max_length if isinstance(stage, TextStage) else None
             tokens = limit or min(shape.context_length or UNKNOWN_LENGTH, UNKNOWN_LENGTH)
+        together = processes if machine.kind == "GPU" and stage.kind in SHARED_KINDS else 1
         recipe = stage_recipe(
             stage,
             shape,
@@ -70,9 +76,12 @@ def memory_lines(pipeline: Pipeline, longest: Mapping[str, int], machine: Machin
             tokens=tokens,
             shares_reward=isinstance(stage, PolicyStage) and shared_base(pipeline, stage) is not None,
             offloads=machine.kind == "GPU",
+            processes=together,
         )
         if recipe is not None:
-            memory = memory_of(beside_frameworks(recipe, calibration, on_gpu=machine.kind == "GPU"))
+            recipe = beside_frameworks(recipe, calibration, on_gpu=machine.kind == "GPU")
+            shared = Sharding(gpus=together, stage=3) if together > 1 else Sharding()
+            memory = memory_of(replace(recipe, sharding=shared))
             lines.append(MemoryLine(name, stage.kind, tokens, memory))
     return lines
 

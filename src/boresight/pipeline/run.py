@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from boresight.config.pipeline import Pipeline
+from boresight.config.several_processes import SHARED_KINDS
 from boresight.data.refusals import RowsAside
 from boresight.errors import ConfigError
 from boresight.models.loading import default_device
@@ -43,10 +44,6 @@ STAGES: dict[str, Callable[[StageContext, Any], dict[str, Any]]] = {
     "evaluate": evaluation_stages.evaluate,
     "gate": evaluation_stages.gate,
 }
-SHARED = ("sft", "reward_model", "ppo", "rloo", "dpo", "orpo")
-"""Kinds of stages that several processes build together; the others the first builds, while the rest wait."""
-
-
 LEFT_OUT = "left_out.jsonl"
 """Rows of a stage's files that were left out, each with its file, its line and the reason."""
 
@@ -154,7 +151,7 @@ def build_stage(
     started = time.perf_counter()
     config = pipeline.stages[name]
     sharing = ALONE
-    if config.kind in SHARED and processes.count > 1:
+    if config.kind in SHARED_KINDS and processes.count > 1:
         processes.agreed(identity)
         sharing = processes.for_stage()
     usage = StageUsage()

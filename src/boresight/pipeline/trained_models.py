@@ -19,7 +19,7 @@ from boresight.config.sections import (
     RewardModelStage,
     TextStage,
 )
-from boresight.errors import ModelError
+from boresight.config.several_processes import refuse_what_is_for_one
 from boresight.models.activation_checkpointing import checkpoint_activations
 from boresight.models.adapters import Adapter, add_adapter, merge_saved, refuse_new_tokens
 from boresight.models.backbone import adapted_reference
@@ -40,8 +40,6 @@ from boresight.models.roles import (
 from boresight.pipeline.context import BASE_MODEL, StageContext
 from boresight.pipeline.model_card import model_card
 
-FOR_ONE_PROCESS = ("quantization", "gradient_noise_scale", "early_stopping_patience", "sampler", "offload")
-
 
 def trained_policy(context: StageContext, config: TextStage | PolicyStage, start: str) -> Policy:
     """The model of the stage `start`, to be trained; spread over the processes that build the stage."""
@@ -52,7 +50,7 @@ def trained_policy(context: StageContext, config: TextStage | PolicyStage, start
 
 def policy_to_spread(context: StageContext, config: TextStage | PolicyStage, start: str) -> Policy:
     """The same, not yet spread: more may be put into the model first."""
-    _refuse_what_is_for_one(context, config)
+    refuse_what_is_for_one(context.pipeline, context.processes.count, context.name)
     return _unsharded_policy(context, config, start)
 
 
@@ -87,7 +85,7 @@ def trained_reward_model(
     context: StageContext, config: RewardModelStage, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreTrainedModel, Adapter | None]:
     """The model of the stage `config.start` with a fresh head, to be trained; spread over the processes."""
-    _refuse_what_is_for_one(context, config)
+    refuse_what_is_for_one(context.pipeline, context.processes.count, context.name)
     model, adapter = _unsharded_reward_model(context, config, tokenizer)
     context.processes.shard_reward_model(model, scalar_head(model))
     return model, adapter
@@ -169,18 +167,6 @@ def save_reward_model(
     merged.config.pad_token_id = tokenizer.pad_token_id
     save_model(context.folder / "model", merged, tokenizer, model_card(context))
     return merged, said
-
-
-def _refuse_what_is_for_one(context: StageContext, config: TextStage | PolicyStage) -> None:
-    """ModelError for settings that several processes cannot share yet, before anything is loaded."""
-    if context.processes.count == 1:
-        return
-    for name in FOR_ONE_PROCESS:
-        if value := getattr(config, name, None):
-            raise ModelError(
-                f"stage {context.name}: {name}: {value} is for one process, and there are {context.processes.count}, "
-                "over which weights are spread. Take the setting out, or take `boresight run` without torchrun."
-            )
 
 
 def _unsharded_policy(

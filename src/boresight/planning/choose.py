@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from boresight.config.sections import DPOStage, PolicyStage, StageSection
+from boresight.config.several_processes import SHARED_KINDS
 from boresight.planning.case import Case
 from boresight.planning.hardware import Machine, catalogue
 from boresight.planning.memory import Memory, memory_of
@@ -13,7 +14,7 @@ from boresight.planning.prediction import beside_frameworks
 from boresight.planning.queueing import Station
 from boresight.planning.recipe import Recipe, Sharding
 from boresight.planning.stage_memory import stage_recipe
-from boresight.planning.stage_time import SHARED_KINDS, Speed, stage_time
+from boresight.planning.stage_time import Speed, stage_time
 from boresight.planning.workload import Workload
 
 VERDICTS = ("fits", "marginal", "over budget", "does not fit", "lacks data")

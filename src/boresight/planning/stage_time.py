@@ -17,6 +17,7 @@ from boresight.config.sections import (
     SampleStage,
     StageSection,
 )
+from boresight.config.several_processes import SHARED_KINDS
 from boresight.planning.arithmetic import decode_seconds, forward_flops, training_flops
 from boresight.planning.calibration import Calibration
 from boresight.planning.hardware import Machine
@@ -24,9 +25,6 @@ from boresight.planning.queueing import Station
 from boresight.planning.shapes import ModelShape
 from boresight.planning.stage_memory import ROLLOUT_ROWS
 from boresight.planning.workload import Workload
-
-SHARED_KINDS = ("sft", "reward_model", "ppo", "rloo", "dpo", "orpo")
-"""Kinds of stages that several processes build together; the others run on one device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,22 @@ def test_stages_that_cannot_be_taken_apart_are_named_with_their_settings(tmp_pat
     refuse_what_cannot_be_spread(pipelines.load(tmp_path, *pipelines.SPREAD))
 
 
+def test_what_trainers_cannot_share_is_refused_with_what_cannot_be_spread_each_setting_once(tmp_path: Path) -> None:
+    pipeline = pipelines.load(
+        tmp_path, "stages.scorer.early_stopping_patience=2", "stages.ppo.offload=[reference]",
+        "stages.rloo.roles=shared", "stages.rloo.lora.rank=2",
+    )  # fmt: skip
+    with pytest.raises(ConfigError) as refused:
+        refuse_what_cannot_be_spread(pipeline, 2)
+    problems = {problem.split(": ")[1]: problem for problem in refused.value.problems}
+    assert list(problems) == ["stages.scorer.early_stopping_patience", "stages.ppo.offload", "stages.rloo.roles"]
+    assert "2 is for one process, and 2 are to share the stage" in problems["stages.scorer.early_stopping_patience"]
+    assert len(refused.value.problems) == 3 and "cannot be spread over Ray" in problems["stages.ppo.offload"]
+    patient = pipelines.load(tmp_path, "stages.scorer.early_stopping_patience=2")
+    refuse_what_cannot_be_spread(patient, 1)
+    refuse_what_cannot_be_spread(patient, 2, "ppo")
+
+
 def test_a_pipeline_without_rollouts_is_sent_elsewhere(tmp_path: Path) -> None:
     text = pipelines.text()
     pipeline = pipelines.tiny.load(tmp_path, text=text[: text.index("  ppo:")])

@@ -3,13 +3,18 @@
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'boresight[dist]'")
 
+from boresight.cli.main import app
 from boresight.errors import ClusterError
 from boresight.launch.ray.session import connected, refusal
+
+from . import pipelines
 
 
 def test_an_address_where_nobody_listens_is_refused_at_once() -> None:
@@ -40,6 +45,17 @@ def test_another_version_is_told_with_the_one_to_have() -> None:
     # The words are those of ray._private.utils.check_version_info.
     said = refusal("host:6379", RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.50.0"))
     assert "The cluster was started with: Ray: 2.50.0" in said and "Expected Ray " in said
+
+
+def test_what_trainers_cannot_share_is_told_before_any_cluster_is_looked_for_and_any_data(tmp_path: Path) -> None:
+    pipelines.load(tmp_path)
+    words = [str(tmp_path / "pipeline.yaml"), "--set", "stages.scorer.early_stopping_patience=2", "--trainers", "2"]
+    ended = CliRunner().invoke(
+        app, ["launch", "ray", *words, "--address", "127.0.0.1:1", "--out", str(tmp_path / "run")]
+    )
+    assert ended.exit_code == 2 and not (tmp_path / "run").exists()
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("config error: ") and "stages.scorer.early_stopping_patience: 2 is for one process" in line
 
 
 def test_the_layout_is_read_without_ray() -> None:

@@ -11,7 +11,6 @@ from boresight.launch.torchrun.layout import (
     nodes_of,
     notes,
     refuse_what_cannot_be_met,
-    refuse_what_is_for_one,
 )
 from boresight.launch.torchrun.rendezvous import place_of
 from boresight.launch.torchrun.run import TorchrunRun
@@ -54,14 +53,13 @@ def test_several_machines_need_a_place_to_meet() -> None:
         refuse_what_cannot_be_met(Layout(nodes=(1, 2)), gpus=0)
 
 
-def test_settings_for_one_process_are_refused_all_at_once(pipeline: Pipeline) -> None:
-    with pytest.raises(ConfigError) as refused:
-        refuse_what_is_for_one(pipeline, TWO, None)
-    dpo, scorer = sorted(refused.value.problems)
-    assert "stages.dpo.gradient_noise_scale: True is for one process, and 2 are to share the stage" in dpo
-    assert "stages.scorer.early_stopping_patience: 2 is for one process" in scorer
-    refuse_what_is_for_one(pipeline, TWO, "demo")
-    refuse_what_is_for_one(pipeline, Layout(), None)
+def test_settings_for_one_process_are_refused_where_all_machines_together_have_several(pipeline: Pipeline) -> None:
+    two_machines = Layout(nodes=(1, 2), rendezvous="node0:29500")
+    for layout in (TWO, two_machines):
+        with pytest.raises(ConfigError, match="is for one process, and 2 are to share the stage"):
+            TorchrunRun(layout=layout).refuse(pipeline, None, None)
+    TorchrunRun(layout=TWO).refuse(pipeline, "demo", None)
+    TorchrunRun(layout=Layout()).refuse(pipeline, None, None)
 
 
 def test_stages_that_the_first_process_builds_alone_are_named(pipeline: Pipeline) -> None:

@@ -67,6 +67,8 @@ class Cluster:
     engine: Engine = "torchrun"
     pods: int = 1
     """Machines under torchrun; of a Ray cluster, as many as its actors need."""
+    trainers: int = 1
+    """Of Ray: actors that divide batches and weights."""
     rollouts: int = 1
     """Of Ray: actors that write responses."""
     scorers: int = 1
@@ -128,13 +130,14 @@ def check_cluster(cluster: Cluster) -> None:
     if cluster.engine == "ray" and cluster.pods > 1:
         faults.append(
             f"--engine ray --pods {cluster.pods}: how many machines there are follows from the actors: one for every "
-            "--gpus of them, or for each where there are none. Leave --pods out, and give --rollouts and --scorers."
+            "--gpus of them, or for each where there are none. Leave --pods out, and give --trainers, --rollouts and "
+            "--scorers."
         )
-    if cluster.engine != "ray" and (cluster.rollouts, cluster.scorers) != (1, 1):
-        faults.append(
-            f"--rollouts {cluster.rollouts} --scorers {cluster.scorers}: are actors of Ray. Add --engine ray, or leave "
-            "them out."
-        )
+    actors = {"--trainers": cluster.trainers, "--rollouts": cluster.rollouts, "--scorers": cluster.scorers}
+    if cluster.engine != "ray" and any(count > 1 for count in actors.values()):
+        told = " ".join(f"{option} {count}" for option, count in actors.items() if count > 1)
+        instead = " Machines that train together without Ray: --pods." if cluster.trainers > 1 else ""
+        faults.append(f"{told}: are actors of Ray. Add --engine ray, or leave them out.{instead}")
     if not SIZE.fullmatch(cluster.storage):
         faults.append(f"--storage {cluster.storage}: expected a quantity such as 100Gi.")
     if not re.fullmatch(r"\d+\.\d+\.\d+", cluster.ray_version):

@@ -1,6 +1,6 @@
-"""The pipeline as a job: the command in the cluster, and the JobSet of torchrun's processes that run it."""
+"""The pipeline as a job: the command in the cluster, and the JobSet of the machines that run it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from boresight.config.pipeline import Pipeline
@@ -14,11 +14,12 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 REWARD_SECRET = "boresight-reward-token"
 JUDGE_SECRET = "boresight-judge-keys"
 RENDEZVOUS_PORT = 29500
-MEETING = "read_timeout=900,join_timeout=1800"
+JOIN_WITHIN = 1800
 """Seconds for the others to pull their image, before a pod gives them up."""
 RESTARTS = 3
 BAD_INPUT_OR_GATE = [1, 2]
 """Exit codes after which trying again changes nothing."""
+LAUNCH = ["boresight", "launch", "torchrun"]
 
 
 def job_name(pipeline: Pipeline) -> str:
@@ -33,8 +34,9 @@ def job_name(pipeline: Pipeline) -> str:
 
 
 def run_words(pipeline: Pipeline, overrides: Sequence[str]) -> list[str]:
-    """The command in the cluster; what lies in the data root here lies in project/ of the volume there."""
-    words = ["run", PIPELINE_FILE, *(word for change in overrides for word in ("--set", change))]
+    """The pipeline file in the cluster and the options that every way of running it takes; what lies in the data root
+    here lies in project/ of the volume there."""
+    words = [PIPELINE_FILE, *(word for change in overrides for word in ("--set", change))]
     words += ["--set", f"data.root={ARTIFACTS}/project"]
     if (model := _model_place(pipeline)) is not None:
         words += ["--set", f"model.path={model}"]
@@ -90,36 +92,37 @@ def _key_variables(settings: Any) -> set[str]:
 
 
 def jobset(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequence[str]) -> Manifest:
-    """Processes that find each other by the name of the first pod; lost pods are started again, from checkpoints."""
+    """Machines that find each other by the name of the first pod. A lost one is started again with the others, from the
+    last checkpoint; bad input is not tried again."""
     name = job_name(pipeline)
-    alone = cluster.pods == 1 and cluster.gpus <= 1
+    words = run_words(pipeline, overrides)
+    processes = max(1, cluster.gpus)
+    alone = cluster.pods * processes == 1
     ports: Manifest = {} if alone else {"ports": [{"name": "rendezvous", "containerPort": RENDEZVOUS_PORT}]}
-    program = ["boresight"] if alone else [*_torchrun(name, cluster), "-m", "boresight"]
     training = container(
         "boresight",
         cluster,
-        [*program, *run_words(pipeline, overrides)],
+        ["boresight", "run", *words] if alone else [*LAUNCH, *words, *_machines(name, cluster.pods, processes)],
         memory_gib=sizes.pod,
         cpus=cluster.cpus,
         gpus=cluster.gpus,
+        threads=max(1, cluster.cpus // processes),
         environment=environment(pipeline, cluster),
         **ports,
     )
+    told = {"operator": "In", "values": BAD_INPUT_OR_GATE, "containerName": "boresight"}
     spec: Manifest = {
         "parallelism": cluster.pods,
         "completions": cluster.pods,
         "completionMode": "Indexed",
         "backoffLimit": 0,
+        "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": told}]},
         "template": {
             "metadata": {"labels": labels("training")},
             "spec": pod([training], restartPolicy="Never", terminationGracePeriodSeconds=120),
         },
     }
-    rules: Manifest = {}
-    if alone:  # torchrun exits with 1 whatever it was
-        told = {"operator": "In", "values": BAD_INPUT_OR_GATE, "containerName": "boresight"}
-        spec["podFailurePolicy"] = {"rules": [{"action": "FailJob", "onExitCodes": told}]}
-        rules = {"rules": [{"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}]}
+    rules = [{"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}]
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",
@@ -127,20 +130,21 @@ def jobset(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequen
         "spec": {
             **suspended(cluster),
             "network": {"enableDNSHostnames": True},
-            "failurePolicy": {"maxRestarts": RESTARTS, **rules},
+            "failurePolicy": {"maxRestarts": RESTARTS, "rules": rules},
             "replicatedJobs": [{"name": "workers", "replicas": 1, "template": {"spec": spec}}],
         },
     }
 
 
-def network_policy(cluster: Cluster) -> Manifest:
-    """Processes that train together may ask each other: whoever else could would need no password to join them."""
+def network_policy(cluster: Cluster, guarded: Mapping[str, str]) -> Manifest:
+    """Processes that train together, in pods of the labels `guarded`, are asked by pods of the job alone: whoever else
+    could would need no password to join them."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"name": "boresight-training", "namespace": cluster.namespace, "labels": labels("training")},
         "spec": {
-            "podSelector": {"matchLabels": labels("training")},
+            "podSelector": {"matchLabels": dict(guarded)},
             "policyTypes": ["Ingress"],
             "ingress": [{"from": [{"podSelector": {"matchLabels": labels("training")}}]}],
         },
@@ -158,17 +162,10 @@ def suspended(cluster: Cluster) -> Manifest:
     return {"suspend": True} if cluster.queue else {}
 
 
-def _torchrun(name: str, cluster: Cluster) -> Sequence[str]:
-    processes = f"--nproc-per-node={max(1, cluster.gpus)}"
-    if cluster.pods == 1:
-        return ["torchrun", "--standalone", processes, f"--max-restarts={RESTARTS}"]
-    return [
-        # Left to itself, torchrun asks DNS whether this pod is the meeting place, whose name may not be known yet.
-        "sh", "-c", f'exec torchrun --rdzv-conf=is_host=$((JOB_COMPLETION_INDEX == 0)),{MEETING} "$@"', "torchrun",
-        f"--nnodes={cluster.pods}",
-        processes,
-        f"--max-restarts={RESTARTS}",
-        "--rdzv-backend=c10d",
-        f"--rdzv-endpoint={name}-workers-0-0.{name}:{RENDEZVOUS_PORT}",
-        f"--rdzv-id={name}",
-    ]  # fmt: skip
+def _machines(name: str, pods: int, processes: int) -> Sequence[str]:
+    """Options of `launch torchrun`, which takes the pod of index 0 for the place to meet without asking DNS."""
+    words = ["--processes", str(processes), "--max-restarts", str(RESTARTS)]
+    if pods == 1:
+        return words
+    meeting = f"{name}-workers-0-0.{name}:{RENDEZVOUS_PORT}"
+    return [*words, "--nodes", str(pods), "--rendezvous", meeting, "--join-within", str(JOIN_WITHIN)]

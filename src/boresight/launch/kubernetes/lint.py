@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from boresight.launch.kubernetes.jobs import QUEUE_LABEL
+from boresight.launch.kubernetes.lint_jobset import lint_jobset
 from boresight.launch.kubernetes.lint_network import lint_network
 from boresight.launch.kubernetes.lint_pods import is_postgres, lint_pod
 from boresight.launch.kubernetes.lint_ray import lint_ray
@@ -28,6 +29,8 @@ def lint(folder: Path) -> list[Finding]:
         found += _version(loaded)
         found += _secret(loaded)
         found += _scaling(loaded)
+        if loaded.kind == "JobSet":
+            found += lint_jobset(loaded)
         if loaded.kind == "RayJob":
             found += lint_ray(loaded)
         for pod in pods_of(loaded):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from boresight.launch.kubernetes.lint_pods import word_after
+from boresight.launch.kubernetes.lint_ray import options_of
 from boresight.launch.kubernetes.manifests import Finding, Loaded, dig, pods_of
 
 HTTPS = "https://"
@@ -21,6 +22,11 @@ def lint_network(objects: list[Loaded]) -> Iterator[Finding]:
             listening = [pod for pod in pods_of(loaded) if any(one.get("ports") for one in pod.containers)]
             yield from _guarded(
                 loaded, [dict(dig(pod.template, "metadata", "labels") or {}) for pod in listening], policies
+            )
+        elif loaded.kind == "RayJob" and (options_of(loaded) or {}).get("--trainers", "1") != "1":
+            groups = dig(loaded.body, "spec", "rayClusterSpec", "workerGroupSpecs") or []
+            yield from _guarded(
+                loaded, [dict(dig(one, "template", "metadata", "labels") or {}) for one in groups], policies
             )
         elif loaded.kind == "NetworkPolicy":
             yield from _let_in(loaded, pods)

@@ -14,7 +14,7 @@ SECRET_NAME = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|CREDENTIAL", re
 ADDRESS_WITH_PASSWORD = re.compile(r"\w+://[^/\s:@]+:[^/\s@]+@")
 DEFAULT_PGDATA = "/var/lib/postgresql/data"
 SEVERAL_PROCESSES = ("torchrun", "ray-head", "ray-worker")
-"""What uses shared memory: processes of PyTorch and Ray's object store."""
+"""What uses shared memory: processes of PyTorch, by `launch torchrun` or plain torchrun, and Ray's object store."""
 
 
 def lint_pod(pod: Pod) -> Iterator[Finding]:

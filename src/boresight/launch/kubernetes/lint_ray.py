@@ -37,7 +37,7 @@ def lint_ray(loaded: Loaded) -> Iterator[Finding]:
     groups = [one for one in dig(cluster, "workerGroupSpecs") or [] if isinstance(one, Mapping)]
     for group in groups:
         yield from _promises(loaded, group)
-    yield from _layout(loaded, str(dig(spec, "entrypoint") or ""), groups)
+    yield from _layout(loaded, groups)
 
 
 def _versions(loaded: Loaded, cluster: Any) -> Iterator[Finding]:
@@ -76,16 +76,23 @@ def _promises(loaded: Loaded, group: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("ray-resources", loaded.where, message)
 
 
-def _layout(loaded: Loaded, entrypoint: str, groups: list[Mapping[str, Any]]) -> Iterator[Finding]:
+def options_of(loaded: Loaded) -> dict[str, str] | None:
+    """What a RayJob's command gives `launch ray`, by option; None for any other command."""
+    entrypoint = str(dig(loaded.body, "spec", "entrypoint") or "")
     words = [part for word in shlex.split(entrypoint) for part in (word.split("=", 1) if word[:2] == "--" else [word])]
-    if words[: len(LAUNCH)] != LAUNCH:
+    return dict(pairwise(words)) if words[: len(LAUNCH)] == LAUNCH else None
+
+
+def _layout(loaded: Loaded, groups: list[Mapping[str, Any]]) -> Iterator[Finding]:
+    given = options_of(loaded)
+    if given is None:
         return
-    given = dict(pairwise(words))
     if given.get("--address") != "auto":
         message = "the command starts a cluster of its own beside the one that is made for it; expected --address auto"
         yield Finding("layout", loaded.where, message)
     try:
         layout = Layout(
+            trainers=int(given.get("--trainers", 1)),
             rollouts=int(given.get("--rollouts", 1)),
             scorers=int(given.get("--scorers", 1)),
             cpus=float(given.get("--cpus", 1)),

@@ -1,11 +1,19 @@
 """The pipeline as a RayJob: a cluster that is made for it, whose workers hold the actors of `boresight launch ray`."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from boresight.config.pipeline import Pipeline
 from boresight.launch.kubernetes.cluster import Cluster
-from boresight.launch.kubernetes.jobs import RESTARTS, environment, job_name, metadata, run_words, suspended
+from boresight.launch.kubernetes.jobs import (
+    RESTARTS,
+    environment,
+    job_name,
+    metadata,
+    network_policy,
+    run_words,
+    suspended,
+)
 from boresight.launch.kubernetes.pods import Manifest, container, labels, pod
 from boresight.launch.kubernetes.sizes import Sizes, actors_a_pod
 from boresight.launch.ray.layout import Layout
@@ -16,16 +24,24 @@ RAY_ANNOTATION = "boresight/ray-version"
 WEEK = 7 * 24 * 3600
 ENDED = 3600
 """Seconds that a job which has ended is kept to be looked at."""
+WORKER = {**labels("training"), "app.kubernetes.io/component": "worker"}
+"""Labels of the pods that hold actors."""
 AGENT_PORT = 52365
 """Where Ray listens on every node unless told otherwise."""
 HEAD_GIB, HEAD_STORE_GIB, HEAD_CPUS = 8, 1, 2
-"""Ray's own processes and the command, which waits for the trainer; no actor is there."""
+"""Ray's own processes and the command, which waits for the trainers; no actor is there."""
 
 
 def layout_of(cluster: Cluster) -> Layout:
     """The actors of the job: one for each GPU, or for each pod where there are none, with an even share of its CPUs."""
     cpus = cluster.cpus * 100 // actors_a_pod(cluster) / 100
-    return Layout(rollouts=cluster.rollouts, scorers=cluster.scorers, cpus=cpus, gpus=1.0 if cluster.gpus else 0.0)
+    return Layout(
+        trainers=cluster.trainers,
+        rollouts=cluster.rollouts,
+        scorers=cluster.scorers,
+        cpus=cpus,
+        gpus=1.0 if cluster.gpus else 0.0,
+    )
 
 
 def workers(cluster: Cluster) -> int:
@@ -49,7 +65,7 @@ def rayjob(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequen
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": ENDED,
             "activeDeadlineSeconds": WEEK,
-            "submitterPodTemplate": _template("submitter", cluster, pod([submitter], restartPolicy="Never")),
+            "submitterPodTemplate": _template(labels("submitter"), cluster, pod([submitter], restartPolicy="Never")),
             "rayClusterSpec": {
                 "rayVersion": cluster.ray_version,
                 "authOptions": {"mode": "token"},
@@ -59,7 +75,7 @@ def rayjob(pipeline: Pipeline, cluster: Cluster, sizes: Sizes, overrides: Sequen
                         "num-cpus": "0",  # nothing that a worker should do is to be put here
                         "object-store-memory": str(HEAD_STORE_GIB * GIB),
                     },
-                    "template": _template("training", cluster, head),
+                    "template": _template(labels("training"), cluster, head),
                 },
                 "workerGroupSpecs": [_workers(pipeline, cluster, sizes)],
             },
@@ -81,17 +97,22 @@ def _workers(pipeline: Pipeline, cluster: Cluster, sizes: Sizes) -> Manifest:
             "object-store-memory": str(sizes.object_store * GIB),
         },
         "template": _template(
-            "training", cluster, pod([_worker(pipeline, cluster, sizes)], shared_memory_gib=sizes.shared_memory)
+            WORKER, cluster, pod([_worker(pipeline, cluster, sizes)], shared_memory_gib=sizes.shared_memory)
         ),
     }
 
 
+def group_policy(cluster: Cluster) -> Manifest:
+    """Trainers of a group ask each other for no password; the head, whom the operator has to reach, has the token."""
+    return network_policy(cluster, WORKER)
+
+
 def _entrypoint(pipeline: Pipeline, cluster: Cluster, overrides: Sequence[str]) -> list[str]:
     layout = layout_of(cluster)
-    _, *words = run_words(pipeline, overrides)
     return [
-        "boresight", "launch", "ray", *words,
+        "boresight", "launch", "ray", *run_words(pipeline, overrides),
         "--address", "auto",
+        "--trainers", str(layout.trainers),
         "--rollouts", str(layout.rollouts),
         "--scorers", str(layout.scorers),
         "--cpus", f"{layout.cpus:g}",
@@ -134,8 +155,8 @@ def _worker(pipeline: Pipeline, cluster: Cluster, sizes: Sizes) -> Manifest:
     )
 
 
-def _template(component: str, cluster: Cluster, spec: Manifest) -> Manifest:
+def _template(told: Mapping[str, str], cluster: Cluster, spec: Manifest) -> Manifest:
     return {
-        "metadata": {"labels": labels(component), "annotations": {RAY_ANNOTATION: cluster.ray_version}},
+        "metadata": {"labels": dict(told), "annotations": {RAY_ANNOTATION: cluster.ray_version}},
         "spec": spec,
     }

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boresight.config.pipeline import Pipeline
+from boresight.config.several_processes import refuse_what_is_for_one
 from boresight.config.yaml_text import dump_yaml
 from boresight.errors import PlanError
 from boresight.launch.kubernetes import annotation, database, jobs, rayjob, reward, storage
 from boresight.launch.kubernetes.cluster import KUBERNETES, Cluster, check_cluster
 from boresight.launch.kubernetes.manifests import INDEX
-from boresight.launch.kubernetes.pods import PIPELINE_MAP, Manifest
+from boresight.launch.kubernetes.pods import PIPELINE_MAP, Manifest, labels
 from boresight.launch.kubernetes.sizes import Sizes, sizes
 from boresight.launch.ray.layout import refuse_what_cannot_be_spread
 from boresight.storage import folder_at_once
@@ -23,8 +24,8 @@ def render(pipeline: Pipeline | None, cluster: Cluster, overrides: Sequence[str]
     """Text of each file by its name. `overrides` are the `--set` of the pipeline, which go into the command. Without a
     pipeline it is the annotation app alone.
 
-    Raises PlanError for what cannot be, and ConfigError for a pipeline that Ray cannot spread, before anything is
-    written.
+    Raises PlanError for what cannot be, and ConfigError for a pipeline that Ray cannot spread or several processes
+    cannot share, before anything is written.
     """
     check_cluster(cluster)
     if pipeline is None:
@@ -34,7 +35,9 @@ def render(pipeline: Pipeline | None, cluster: Cluster, overrides: Sequence[str]
         return {name: MARK + text for name, text in _texts(cluster, objects, None).items()}
     jobs.require_data_inside(pipeline)
     if cluster.engine == "ray":
-        refuse_what_cannot_be_spread(pipeline)
+        refuse_what_cannot_be_spread(pipeline, cluster.trainers)
+    else:
+        refuse_what_is_for_one(pipeline, cluster.pods * max(1, cluster.gpus))
     size = sizes(pipeline, cluster)
     objects = manifests(pipeline, cluster, size, overrides)
     files = {name: MARK + text for name, text in _texts(cluster, objects, pipeline).items()}
@@ -60,9 +63,11 @@ def manifests(
             "reward-autoscaler.yaml": reward.autoscaler(cluster),
             "reward-network.yaml": reward.network_policy(cluster),
         }
-    if cluster.engine == "ray":  # its operator has to reach it, wherever that is; what guards it is the token
+    if cluster.engine == "ray":  # its operator has to reach the head, wherever that is; what guards it is the token
+        if cluster.trainers > 1:
+            found["training-network.yaml"] = rayjob.group_policy(cluster)
         return {**found, "rayjob.yaml": rayjob.rayjob(pipeline, cluster, size, overrides)}
-    found["training-network.yaml"] = jobs.network_policy(cluster)
+    found["training-network.yaml"] = jobs.network_policy(cluster, labels("training"))
     return {**found, "jobset.yaml": jobs.jobset(pipeline, cluster, size, overrides)}
 
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from boresight.config.pipeline import Pipeline
+from boresight.config.several_processes import SHARED_KINDS
 from boresight.errors import PlanError
 from boresight.launch.kubernetes.cluster import Cluster
 from boresight.pipeline.check_memory import Machine, MemoryLine, memory_lines
+from boresight.planning.memory import Phase
 from boresight.planning.numbers import GIB
-from boresight.planning.stage_time import SHARED_KINDS
 
 ONE_MODEL = ("pretrain", "sft", "sample", "reward_model", "orpo", "simpo")
 PROGRAM_GIB = 3
@@ -51,7 +52,8 @@ def actors_a_pod(cluster: Cluster) -> int:
 def sizes(pipeline: Pipeline, cluster: Cluster) -> Sizes:
     """Raises PlanError where a stage does not fit the GPUs, or where no model is known and nothing is given."""
     kind = "GPU" if cluster.gpus else "memory"
-    lines = memory_lines(pipeline, {}, Machine(kind, cluster.gpu_gib * GIB))
+    machine = Machine(kind, cluster.gpu_gib * GIB)
+    lines = memory_lines(pipeline, {}, machine)
     ray = cluster.engine == "ray"
     if not lines:
         if cluster.memory_gib is None:
@@ -62,7 +64,7 @@ def sizes(pipeline: Pipeline, cluster: Cluster) -> Sizes:
         given = cluster.memory_gib
         return Sizes(given, given, "as given; the model is not known here", max(1, given // 4) if ray else 0)
     if cluster.gpus:
-        _require_fit(lines, cluster)
+        _require_fit(pipeline, cluster, machine)
     model = _model_bytes(lines)
     store = math.ceil(2 * model / GIB) + OBJECT_GIB if ray else 0  # the weights of this version, and of the one before
     processes = max(1, cluster.gpus)
@@ -94,22 +96,28 @@ def _model_bytes(lines: Sequence[MemoryLine]) -> int:
     return max(line.memory.weights + line.memory.frozen for line in alone)
 
 
-def _require_fit(lines: Sequence[MemoryLine], cluster: Cluster) -> None:
-    """Hold what is certain of each stage (all but activations) against a GPU; FSDP2 shares it among processes."""
+def _require_fit(pipeline: Pipeline, cluster: Cluster, machine: Machine) -> None:
+    """Hold what is certain of each stage (all but what passes through) against a GPU; FSDP2 shares it among
+    processes."""
+    ray = cluster.engine == "ray"
+    together = cluster.trainers if ray else cluster.pods * cluster.gpus
     faults = []
-    for line in lines:
-        share = cluster.pods * cluster.gpus if line.kind in SHARED_KINDS and cluster.engine == "torchrun" else 1
-        overhead = line.memory.overhead
-        # Frozen models of such a stage are with other actors, each smaller than the trainer.
-        elsewhere = line.memory.frozen if cluster.engine == "ray" and line.kind in SPREAD_KINDS else 0
-        need = ((line.memory.certain - elsewhere - overhead) / share + overhead) / GIB
-        if need > cluster.gpu_gib:
-            of = f" of {share}" if share > 1 else ""
+    for line in memory_lines(pipeline, {}, machine, together):
+        elsewhere = ray and line.kind in SPREAD_KINDS  # frozen models are with other actors, each on a GPU of its own
+        need = max(_certain(phase, elsewhere) for phase in line.memory.phases)
+        if need > machine.available:
+            shared = together > 1 and line.kind in SHARED_KINDS
             faults.append(
                 f"stage {line.stage}: weights, gradients, moments, {'' if elsewhere else 'frozen models '}and context "
-                f"need {need:.1f} GiB on "
-                f"one GPU{of}, which has {cluster.gpu_gib}: {need - cluster.gpu_gib:.1f} GiB are missing. Take more or "
-                "larger GPUs, or `lora` in the stage."
+                f"need {need / GIB:.1f} GiB on one GPU{f' of {together}' if shared else ''}, which has "
+                f"{cluster.gpu_gib}: {need / GIB - cluster.gpu_gib:.1f} GiB are missing. Take more or larger GPUs, or "
+                "`lora` in the stage."
             )
     if faults:
         raise PlanError("\n".join(faults))
+
+
+def _certain(phase: Phase, elsewhere: bool) -> int:
+    """Bytes, with weights that are gathered."""
+    passing = phase.activations + phase.logits + phase.kv_cache
+    return phase.total - passing - (phase.frozen if elsewhere else 0)

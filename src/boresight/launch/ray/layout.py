@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from boresight.config.pipeline import Pipeline
 from boresight.config.sections import PPOStage, RLOOStage
+from boresight.config.several_processes import for_one_process
 from boresight.errors import ConfigError, PlanError
 
 ROLES = ("trainer", "rollout", "scorer", "reference")
@@ -134,8 +135,9 @@ def _held(node: Mapping[str, float], bundle: Bundle) -> int:
     return min(int(node.get(kind, 0.0) / amount + ROUNDING) for kind, amount in bundle.items() if amount)
 
 
-def refuse_what_cannot_be_spread(pipeline: Pipeline) -> None:
-    """ConfigError, all faults at once, for a pipeline whose stages leave nothing to spread or cannot be taken apart."""
+def refuse_what_cannot_be_spread(pipeline: Pipeline, trainers: int = 1, only: str | None = None) -> None:
+    """ConfigError, all faults at once, for a pipeline whose stages leave nothing to spread, cannot be taken apart, or
+    have settings that `trainers` cannot share where they build the stage `only`, or all."""
     stages = {name: stage for name, stage in pipeline.stages.items() if isinstance(stage, PPOStage | RLOOStage)}
     if not stages:
         kinds = ", ".join(dict.fromkeys(stage.kind for stage in pipeline.stages.values()))
@@ -148,17 +150,20 @@ def refuse_what_cannot_be_spread(pipeline: Pipeline) -> None:
         "offload": "roles that wait on the CPU of the trainer are no actors",
         "sampler": "its responses are written elsewhere already",
     }
-    problems = [
-        f"{pipeline.path}: stages.{name}.{field}: cannot be spread over Ray: {reason}. Expected: not set. Take it out, "
-        "or take `boresight run`."
+    problems = for_one_process(pipeline, trainers, only)
+    problems |= {
+        f"stages.{name}.{field}": f"{pipeline.path}: stages.{name}.{field}: cannot be spread over Ray: {reason}. "
+        "Expected: not set. Take it out, or take `boresight run`."
         for name, stage in stages.items()
         for field, reason in why.items()
         if getattr(stage, field)
-    ] + [
-        f"{pipeline.path}: stages.{name}.roles: {stage.layout}{'' if stage.roles else ' (what lora takes by itself)'} "
-        "cannot be spread over Ray: its roles are adapters in one base, which is in one process. Expected: separate."
+    }
+    problems |= {
+        f"stages.{name}.roles": f"{pipeline.path}: stages.{name}.roles: {stage.layout}"
+        f"{'' if stage.roles else ' (what lora takes by itself)'} cannot be spread over Ray: its roles are adapters in "
+        "one base, which is in one process. Expected: separate."
         for name, stage in stages.items()
         if stage.layout == "shared" or (stage.lora and stage.layout != "separate")
-    ]
+    }
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(list(problems.values()))

@@ -39,7 +39,7 @@ class RayRun:
     ) -> Outcome:
         """Raises ConfigError, PlanError or ClusterError before anything is started, ClusterError where actors die too
         often, and what a stage raises."""
-        refuse_what_cannot_be_spread(pipeline)
+        self.refuse(pipeline, only)
         sections = pipeline.sections
         with (
             connected(self.address, self.local_cpus),
@@ -57,6 +57,10 @@ class RayRun:
             outcome = Question(actors.trainers[0], "run", *job, about=about).answer(say)
         assert isinstance(outcome, Outcome)
         return outcome
+
+    def refuse(self, pipeline: Pipeline, only: str | None) -> None:
+        """Raises ConfigError for what can be told of the pipeline without a cluster, and without looking at data."""
+        refuse_what_cannot_be_spread(pipeline, self.layout.trainers, only)
 
     def _scoring(
         self, stack: ExitStack, dtype: str, threads: int | None, say: Callable[[str], None]

@@ -1,4 +1,4 @@
-"""How many processes on how many machines, and what of a pipeline cannot be theirs together; told before any starts."""
+"""How many processes on how many machines, and what can be told of them before any starts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from boresight.config.pipeline import Pipeline
+from boresight.config.several_processes import SHARED_KINDS
 from boresight.errors import ConfigError, PlanError
-from boresight.pipeline.run import SHARED
-from boresight.pipeline.trained_models import FOR_ONE_PROCESS
 
 RESTARTS = 3
 JOIN_WITHIN = 600
@@ -27,6 +26,11 @@ class Layout:
     """How often all processes are started again after one has died."""
     join_within: int = JOIN_WITHIN
     """Seconds that machines wait for each other."""
+
+    @property
+    def least(self) -> int:
+        """Processes of as few machines as do, likewise."""
+        return self.processes * self.nodes[0]
 
     @property
     def most(self) -> int:
@@ -71,29 +75,13 @@ def refuse_what_cannot_be_met(layout: Layout, gpus: int) -> None:
         )
 
 
-def refuse_what_is_for_one(pipeline: Pipeline, layout: Layout, only: str | None) -> None:
-    """ConfigError, all faults at once, for settings that several processes cannot share."""
-    if layout.most == 1:
-        return
-    problems = [
-        f"{pipeline.path}: stages.{name}.{field}: {value} is for one process, and {layout.most} are to share the "
-        "stage. Take the setting out, or take `boresight run`."
-        for name, stage in pipeline.stages.items()
-        if stage.kind in SHARED and only in (None, name)
-        for field in FOR_ONE_PROCESS
-        if (value := getattr(stage, field, None))
-    ]
-    if problems:
-        raise ConfigError(problems)
-
-
 def notes(pipeline: Pipeline, layout: Layout, only: str | None) -> Sequence[str]:
     """What people should know before they wait: stages that gain nothing from more processes."""
     if layout.most == 1:
         return []
     chosen = {name: stage.kind for name, stage in pipeline.stages.items() if only in (None, name)}
-    by_first = [f"{name} ({kind})" for name, kind in chosen.items() if kind not in SHARED]
+    by_first = [f"{name} ({kind})" for name, kind in chosen.items() if kind not in SHARED_KINDS]
     if len(by_first) == len(chosen):
-        return [f"warning: none of the stages is shared ({', '.join(SHARED)} are): all but one process will wait"]
+        return [f"warning: none of the stages is shared ({', '.join(SHARED_KINDS)} are): all but one process will wait"]
     told = f"note: built by the first process alone while the others wait: {', '.join(by_first)}"
     return [told] if by_first else []

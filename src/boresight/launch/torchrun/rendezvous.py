@@ -1,5 +1,6 @@
 """Where the machines of a run meet: a store that torch keeps on one of them, or on this one alone."""
 
+import os
 import socket
 import threading
 import uuid
@@ -23,6 +24,8 @@ LOOPBACK = "127.0.0.1"
 LAST_PORT = 65535
 KNOCK, ANSWERED_WITHIN = 2.0, 10.0  # seconds
 ASKING = "asking at the rendezvous"
+INDEX = "JOB_COMPLETION_INDEX"
+"""Which of its pods this is, told by an indexed Job of Kubernetes."""
 TRY_AGAIN = 75
 """Exit code where other machines did not come, or are gone: EX_TEMPFAIL of sysexits.h."""
 
@@ -61,8 +64,15 @@ def place_of(rendezvous: str) -> tuple[str, int]:
 def _parameters(layout: Layout, endpoint: str, name: str) -> RendezvousParameters:
     least, most = layout.nodes
     patience = {"timeout": layout.join_within, "join_timeout": layout.join_within, "read_timeout": layout.join_within}
-    local = LOOPBACK if layout.rendezvous is None else None
-    return RendezvousParameters("c10d", endpoint, name, least, most, local_addr=local, **patience)
+    local, here = (LOOPBACK, None) if layout.rendezvous is None else (None, _held_here())
+    return RendezvousParameters("c10d", endpoint, name, least, most, local_addr=local, is_host=here, **patience)
+
+
+def _held_here() -> bool | None:
+    """Whether the rendezvous is on this machine: of an indexed Job's pods on the first. None for any other machine:
+    torch asks DNS, which may not know the name of a pod yet."""
+    index = os.environ.get(INDEX)
+    return None if index is None else index == "0"
 
 
 def _answering(parameters: RendezvousParameters, place: str) -> RendezvousHandler:

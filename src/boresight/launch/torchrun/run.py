@@ -18,13 +18,13 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.rendezvous import RendezvousError
 
 from boresight.config.pipeline import Pipeline
+from boresight.config.several_processes import refuse_what_is_for_one
 from boresight.environment.machine import processors
 from boresight.launch.torchrun.agent import Agent
 from boresight.launch.torchrun.layout import (
     Layout,
     notes,
     refuse_what_cannot_be_met,
-    refuse_what_is_for_one,
 )
 from boresight.launch.torchrun.rendezvous import LOOPBACK, meeting_place, not_met, place_of
 from boresight.launch.torchrun.reports import EndedError, Reports
@@ -69,7 +69,7 @@ class TorchrunRun:
         refuse_what_cannot_be_met(self.layout, torch.cuda.device_count())
         if self.layout.rendezvous is not None:
             place_of(self.layout.rendezvous)
-        refuse_what_is_for_one(pipeline, self.layout, only)
+        refuse_what_is_for_one(pipeline, self.layout.most, only)
 
     def _launched(self, name: str, folder: Path, say: Callable[[str], None]) -> Outcome:
         layout = self.layout
