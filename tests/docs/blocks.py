@@ -11,10 +11,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-REASONS = frozenset(
-    {"needs a GPU", "needs a cluster", "needs a network endpoint", "minutes of training", "shown only as output"}
-)
-"""Why a block may go without being executed. Anything else has to be made to run."""
+REASONS = frozenset({"needs a GPU", "needs a cluster", "minutes of training", "shown only as output"})
+"""Why a block may go without being executed. Anything else has to be made to run; what trains for minutes does so with
+`--long-blocks` (`make release-check`)."""
 
 FENCE = re.compile(
     r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=indent)(?P=ticks)[ ]*$",
