@@ -2,7 +2,7 @@
 
 Of a shell there is what pages need: comments, continued lines, quotes, globs, `NAME=value` before a command, and
 `echo … |` before it. A command that serves is given a free port and ended once it has answered; `--open` opens
-nothing. `launch torchrun` runs in a folder that is the same for every page, so each such command once a session.
+nothing. What came of a command that only looks is known once and for all: until what it is given changes.
 """
 
 import glob
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tomllib
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +24,16 @@ from boresight.cli import main as cli
 from boresight.cli.label_serve import store_beside
 from tests.cli.test_judge_batch import sound, work_off
 from tests.docs.endpoints import DATABASE, SERVING, Endpoints, ask_annotation_app, ends_once_it_answers
-from tests.docs.stand_ins import break_stage, launched_folder, measure_small
+from tests.docs.stand_ins import LAUNCHED, break_stage, launched_folder, measure_small
 from tests.docs.world import annotate
 
-LAUNCHED = (("launch", "torchrun"), ("launch", "ray"))
+LOOKING = ("check", "diagnose", "eval", "report")
+"""Verbs that tell the same of the same files, and leave nothing that another command reads unless told to write."""
+
+REPORT = "report.html"
+"""What `report` leaves is read by people alone."""
+
+WRITING = {"--out", "--report", "--write-prompts", "--verify"}
 
 TYPED = "hello\n/quit\n"
 """What a person types where a command asks."""
@@ -70,17 +76,17 @@ Done = tuple[int, str]
 
 
 class Shell:
-    """Runs commands in one folder; exit codes as people see them. What `launch` came to is kept in `launched`."""
+    """Runs commands in one folder; exit codes as people see them. `known` is what came of commands on other pages."""
 
     def __init__(
         self,
         folder: Path,
         endpoints: Endpoints,
-        launched: dict[tuple[str, ...], Done],
+        known: dict[Hashable, Done],
         monkeypatch: pytest.MonkeyPatch,
         capsys: Any,
     ) -> None:
-        self.folder, self.endpoints, self.launched = folder, endpoints, launched
+        self.folder, self.endpoints, self.known = folder, endpoints, known
         self.monkeypatch, self.capsys = monkeypatch, capsys
         self.names: dict[str, Any] = {"__name__": "__main__"}
         """What the Python blocks of the page have defined so far."""
@@ -107,15 +113,26 @@ class Shell:
             words.append("--help")
         if "--help" in words:
             return self._in_process(command, words)
-        if tuple(words[:2]) in LAUNCHED:
-            return self._launch(command, words)
+        if (given := _given(words)) is not None:
+            if given not in self.known:
+                self.known[given] = self._launch(command, words) if words[0] == "launch" else self._work(command, words)
+            return self.known[given]
+        return self._work(command, words)
+
+    def _work(self, command: Command, words: list[str]) -> Done:
         self._prepare(words)
         if any(tuple(words[: len(verb)]) == verb for verb in SERVING):
-            words += ["--port", "0"]
+            words = [*words, "--port", "0"]
         done = self._in_process(command, words)
         if done[0] == 0:
             self._others_do_theirs(words)
         return done
+
+    def _launch(self, command: Command, words: list[str]) -> Done:
+        """In a folder of its own, where a pipeline of seconds stands in the place of the page's."""
+        with self.monkeypatch.context() as patch:
+            patch.chdir(launched_folder(self.folder / f"launched-{len(self.known)}", self.folder, LAUNCHED))
+            return self._in_process(command, words)
 
     def _there(self, word: str, words: tuple[str, ...]) -> str:
         """The word with addresses that answer. A page has one database; what restores one does so on another server."""
@@ -125,14 +142,6 @@ class Shell:
             return self.endpoints.database(None)
         self._database = self._database or self.endpoints.database(self.folder / "tasks.jsonl")
         return self._database
-
-    def _launch(self, command: Command, words: list[str]) -> Done:
-        if command.words not in self.launched:
-            place = launched_folder(self.folder / f"launched-{len(self.launched)}", self.folder)
-            with self.monkeypatch.context() as patch:
-                patch.chdir(place)
-                self.launched[command.words] = self._in_process(command, words)
-        return self.launched[command.words]
 
     def _prepare(self, words: list[str]) -> None:
         """What pages expect to be so, or not to be there yet."""
@@ -172,6 +181,20 @@ class Shell:
             [sys.executable, *command.words[1:]], cwd=self.folder, capture_output=True, text=True, check=False
         )
         return done.returncode and 2, done.stdout + done.stderr
+
+
+def _given(words: list[str]) -> Hashable | None:
+    """All that decides what comes of a command that only looks, or is launched; None where another page may differ."""
+    if words[:2] == ["launch", "torchrun"]:
+        return tuple(words)  # its folder is always the same
+    if words[0] not in LOOKING or WRITING & set(words):
+        return None
+    named = [path for word in words if (path := Path(word)).exists()]
+    trees = [path.parent if path.suffix == ".yaml" else path for path in named]  # a pipeline names what lies beside it
+    if Path() in trees:
+        return None
+    files = [file for tree in trees for file in ([tree] if tree.is_file() else sorted(tree.rglob("*")))]
+    return (*words, *((str(file), file.read_bytes()) for file in files if file.is_file() and file.name != REPORT))
 
 
 def _make(command: Command) -> Done:

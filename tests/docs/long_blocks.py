@@ -1,16 +1,16 @@
-"""Blocks that take minutes, run by a real shell in a clone of this checkout, one after the other as a reader would:
+"""Blocks that take long, run by a real shell in a clone of this checkout, one after the other as a reader would:
 what one has built, the next goes on with."""
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tests.docs.blocks import ROOT, Block, blocks_of
+from tests.docs.blocks import LONG, ROOT, Block, blocks_of
 
-MINUTES = "minutes of training"
 CLONE = "boresight"
 """What the README clones into."""
 STAMP = ".installed"
@@ -18,12 +18,12 @@ STAMP = ".installed"
 
 
 def distinct(blocks: Iterable[Block]) -> list[Block]:
-    """Those of them that take minutes, without any whose every line stands in an earlier one, too."""
+    """Those of them that take long, without any whose every line stands in an earlier one, too."""
     known: set[str] = set()
     found = []
     for block in blocks:
         lines = {line.split("#")[0].strip() for line in block.text.splitlines()}
-        if block.reason == MINUTES and not lines <= known:
+        if block.reason in LONG and not lines <= known:
             found.append(block)
             known |= lines
     return found
@@ -40,10 +40,10 @@ def run_long(block: Block, place: Path, meant: Mapping[str, Path]) -> None:
     stands for a name that the reader has to fill in. Raises CalledProcessError where a line does not end well."""
     clones = "git clone" in block.text
     if not clones and not (place / CLONE).exists():
-        _bash(f"git clone --quiet '{ROOT}' {CLONE}", place)
+        _bash(f"git clone --quiet {shlex.quote(str(ROOT))} {CLONE}", place)
     text = block.text
     for name, path in meant.items():
-        text = text.replace(name, f"'{path}'")
+        text = re.sub(rf"(?<![\w/-]){re.escape(name)}(?![\w/-])", shlex.quote(str(path)), text)
     _bash("\n".join([*started(block), text]), place if clones else place / CLONE)
 
 

@@ -14,21 +14,32 @@ LAUNCHED = """\
 run: {name: launched, seed: 3, threads: 1}
 model: {path: models/base}
 stages:
+  dpo: {kind: dpo, policy: base_model, reference: base_model, data: pairs.jsonl, batch_size: 24}
+"""
+"""A stage that several processes share."""
+
+ON_RAY = """\
+run: {name: on-ray, seed: 3, threads: 1}
+model: {path: models/base}
+stages:
   scorer: {kind: reward_model, start: base_model, data: pairs.jsonl, batch_size: 24, epochs: 1}
   ppo:
     {kind: ppo, policy: base_model, reference: base_model, reward: scorer, prompts: prompts.jsonl, steps: 2,
      prompts_per_step: 4, responses_per_prompt: 2, max_new_tokens: 6, missing_stop_penalty: null}
 """
-"""All roles, for a few steps."""
+"""A stage with all roles."""
 
-FAULT = {"learning_rate": 0.3, "schedule": "constant", "steps": 24, "kl_coefficient": 0, "on_finding": "note"}
-"""Of a stage ppo or rloo: it loses its policy, and the doctor knows a cure."""
+FAULT = {
+    "learning_rate": 0.3, "schedule": "constant", "steps": 12, "kl_coefficient": 0, "on_finding": "note",
+    "ppo_epochs": 1, "prompts_per_step": 2, "max_new_tokens": 4,
+}  # fmt: skip
+"""Of a ppo stage: it loses its policy, and the doctor knows a cure."""
 
 
-def launched_folder(folder: Path, world: Path) -> Path:
-    """Where `launch` finds LAUNCHED and what it names, always the same and nothing of it built."""
+def launched_folder(folder: Path, world: Path, text: str) -> Path:
+    """Where a launcher finds the pipeline and what it names, always the same and nothing of it built."""
     folder.mkdir()
-    (folder / "pipeline.yaml").write_text(LAUNCHED)
+    (folder / "pipeline.yaml").write_text(text)
     shutil.copytree(world / "models/base", folder / "models/base")
     for name in ("pairs.jsonl", "prompts.jsonl"):
         shutil.copy(world / name, folder)
@@ -49,6 +60,7 @@ def measure_small(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(calibrate, "MEMORY_SHAPES", (sizes, sizes | {"layers": 4}))
     patch.setattr(calibrate, "MEMORY_STEPS", 1)
     patch.setattr(calibrate, "PRODUCTS", ((64, 64, 64),))
+    patch.setattr(calibrate, "MATRIX", 64)
     patch.setattr(calibrate, "PROMPT", 16)
     patch.setattr(calibrate, "RESPONSE", 16)
     patch.setattr(calibrate, "_apart", calibrate._peak_beside)  # a process of its own is there to be weighed alone

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,8 @@ def endpoints() -> Iterator[Endpoints]:
 
 
 @pytest.fixture(scope="session")
-def launched() -> dict[tuple[str, ...], Done]:
-    """What commands of several processes came to; each runs once."""
+def known() -> dict[Hashable, Done]:
+    """What came of commands, by all that decides it."""
     return {}
 
 
@@ -52,7 +52,7 @@ def launched() -> dict[tuple[str, ...], Done]:
 def shell(
     world: Path,
     endpoints: Endpoints,
-    launched: dict[tuple[str, ...], Done],
+    known: dict[Hashable, Done],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: Any,
@@ -64,7 +64,7 @@ def shell(
     monkeypatch.setenv("OPENAI_API_KEY", "a key for the loopback address")
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):  # of the user, whose speeds and keys stay as they are
         monkeypatch.setenv(name, str(tmp_path / name))
-    yield Shell(folder, endpoints, launched, monkeypatch, capsys)
+    yield Shell(folder, endpoints, known, monkeypatch, capsys)
 
 
 def run_console(block: Block, shell: Shell) -> None:
@@ -204,16 +204,15 @@ MINUTES = "<!-- not run: minutes of training -->\n"
 
 
 def test_a_long_block_runs_once_in_the_clone_with_what_its_page_wrote_before(tmp_path: Path) -> None:
-    one, other = "boresight data inspect mine/data/NAME", "touch second"
+    one, other = "test -f NAME", "touch second"
     page = tmp_path / "page.md"
     blocks = ("boresight init mine  # at first\nboresight check mine", f"{one}  # why", one, f"{other}\nfalse")
     page.write_text(MINUTES.join(f"```console\n{text}\n```\n" for text in blocks))
     first, second = distinct(blocks_of(page))
     assert (first.text, second.text) == (f"{one}  # why\n", f"{other}\nfalse\n")
     (tmp_path / CLONE).mkdir()
-    run_long(first, tmp_path, {"NAME": Path("pairs.csv")})
-    assert (tmp_path / CLONE / "mine/pipeline.yaml").exists()
-    shutil.rmtree(tmp_path / CLONE / "mine")
+    run_long(first, tmp_path, {"NAME": Path("mine/pipeline.yaml")})
+    page.write_text("")  # what the page wrote is there, and is not written over
     with pytest.raises(subprocess.CalledProcessError):
         run_long(second, tmp_path, {})
     assert (tmp_path / CLONE / "second").exists()

@@ -1,4 +1,4 @@
-"""The blocks that take minutes run to their end: with `--long-blocks` alone, as `make release-check` calls it."""
+"""The blocks that take long run to their end: with `--long-blocks` alone, as `make release-check` calls it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 from tests.docs.blocks import ROOT, Block, blocks_of, pages
 from tests.docs.long_blocks import distinct, run_long
-from tests.docs.world import write_published
+from tests.docs.stand_ins import ON_RAY, launched_folder
+from tests.docs.world import build_world, write_published
 
 
 @pytest.fixture(scope="session")
@@ -17,10 +18,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def meant(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """This checkout, and a few rows in the form of published files that are not ours to pass on."""
-    published = tmp_path_factory.mktemp("published") / "files"
-    write_published(published)
-    return {"<this repository>": ROOT, "FOLDER": published}
+    """What stands for names that the reader has to fill in: this checkout, a few rows in the form of published files
+    that are not ours to pass on, a pipeline of seconds."""
+    folder = tmp_path_factory.mktemp("filled in")
+    (folder / "world").mkdir()
+    build_world(folder / "world")
+    write_published(folder / "published")
+    pipeline = launched_folder(folder / "launched", folder / "world", ON_RAY) / "pipeline.yaml"
+    return {"<this repository>": ROOT, "FOLDER": folder / "published", "pipeline.yaml": pipeline}
 
 
 @pytest.mark.parametrize(
