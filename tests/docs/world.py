@@ -33,6 +33,17 @@ RUN = "kube-assistant"
 """The run of the embedded example has this name on the pages; here a run of seconds stands in its place."""
 
 
+FEWER: dict[str, dict[str, int]] = {
+    "base": {"steps": 3},
+    "demo": {"steps": 3},
+    "drafts": {"responses_per_prompt": 2},
+    "labels": {"pairs_per_prompt": 1},
+    "scorer": {"epochs": 1, "batch_size": 16},
+    "ppo": {"steps": 3, "prompts_per_step": 2},
+    "dpo": {"batch_size": 16},
+}
+"""Of the tiny pipeline, which is run whole by some pages."""
+
 MINE = """\
 run: {name: mine, threads: 1}
 model: {path: models/base}
@@ -54,6 +65,8 @@ def build_world(folder: Path) -> None:
         del whole["stages"][kind]  # they make the report longer, and no page looks at them
     for stage in whole["stages"].values():
         stage.pop("checkpoint_every", None)  # nothing is interrupted here
+    for name, fewer in FEWER.items():
+        whole["stages"][name] |= fewer
     whole["stages"]["compare"]["candidates"] = ["ppo", "dpo"]
     run_pipeline(
         tiny.load(folder, text=yaml.safe_dump(whole, sort_keys=False)), folder / "runs" / RUN, say=lambda line: None
@@ -94,7 +107,7 @@ def _pairs(folder: Path) -> None:
         _dialogues(folder / place, texts)
     write_published(folder / "FOLDER")
     tasks = [
-        {"id": f"t{n}", "prompt": a, "responses": [f"yes, {b}", f"no, {c}"]} for n, (a, b, c) in enumerate(texts[:12])
+        {"id": f"t{n}", "prompt": a, "responses": [f"yes, {b}", f"no, {c}"]} for n, (a, b, c) in enumerate(texts[:6])
     ]
     tiny.write_lines(folder / "tasks.jsonl", tasks)
 
@@ -201,7 +214,7 @@ def _judged(folder: Path) -> None:
     """Responses to judge, the same couples as three judges saw them, and people's votes on them."""
     planted = [
         (replace(couple, a=_worth(couple.a, better == 1), b=_worth(couple.b, better == 2)), better)
-        for couple, better in planted_couples(60, Planted(noise=0.1), per_prompt=1)
+        for couple, better in planted_couples(36, Planted(noise=0.1), per_prompt=1)
     ]
     couples = [couple for couple, _ in planted]
     asked = [Prompt(id=couple.prompt_id, messages=couple.prompt) for couple in couples]
@@ -213,11 +226,11 @@ def _judged(folder: Path) -> None:
     write_records(folder / "responses.jsonl", answers)
     for name in ("judged", "gpt", "qwen", "llama"):
         write_judged(folder / f"{name}.jsonl", couples, JUDGE | {"judge": name})
-    write_records(folder / "people.jsonl", people_on(planted[:40], noise=0.1))
-    write_records(folder / "answers.jsonl", people_on(planted[40:], noise=0.1))
+    write_records(folder / "people.jsonl", people_on(planted[:24], noise=0.1))
+    write_records(folder / "answers.jsonl", people_on(planted[24:], noise=0.1))
     judged, people, known = (folder / name for name in ("judged.jsonl", "people.jsonl", "calibration.json"))
     _ours("judge", "calibrate", judged, "--human", people, "--out", known)
-    _ours("judge", "route", judged, "--calibration", known, "--human", people, "--budget", 20,
+    _ours("judge", "route", judged, "--calibration", known, "--human", people, "--budget", 12,
           "--out", folder / "ask.jsonl", "--plan", folder / "plan.json")  # fmt: skip
 
 
