@@ -113,7 +113,7 @@ class Shell:
             words.append("--help")
         if "--help" in words:
             return self._in_process(command, words)
-        if (given := _given(words)) is not None:
+        if (given := decided_by(words)) is not None:
             if given not in self.known:
                 self.known[given] = self._launch(command, words) if words[0] == "launch" else self._work(command, words)
             return self.known[given]
@@ -183,7 +183,7 @@ class Shell:
         return done.returncode and 2, done.stdout + done.stderr
 
 
-def _given(words: list[str]) -> Hashable | None:
+def decided_by(words: list[str]) -> Hashable | None:
     """All that decides what comes of a command that only looks, or is launched; None where another page may differ."""
     if words[:2] == ["launch", "torchrun"]:
         return tuple(words)  # its folder is always the same

@@ -1,4 +1,4 @@
-"""`pytest tests/docs --long-blocks` runs the blocks that take minutes, too."""
+"""`pytest tests/docs --long-blocks` runs the blocks that take long, too."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ LONG = "test_long_blocks.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long-blocks", action="store_true", help="Run the blocks of the pages that take minutes, too.")
+    parser.addoption("--long-blocks", action="store_true", help="Run the blocks of the pages that take long, too.")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

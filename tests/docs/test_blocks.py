@@ -19,7 +19,7 @@ from boresight.config.load import load_pipeline
 from boresight.config.reward_sections import Reward
 from boresight.feedback.rubric import load_rubric
 from tests.docs.blocks import REASONS, ROOT, Block, blocks_in, blocks_of, pages, unfenced
-from tests.docs.commands import Done, Shell, commands, reads
+from tests.docs.commands import Done, Shell, commands, decided_by, reads
 from tests.docs.endpoints import Endpoints
 from tests.docs.long_blocks import CLONE, distinct, run_long
 from tests.docs.world import build_world
@@ -216,6 +216,19 @@ def test_a_long_block_runs_once_in_the_clone_with_what_its_page_wrote_before(tmp
     with pytest.raises(subprocess.CalledProcessError):
         run_long(second, tmp_path, {})
     assert (tmp_path / CLONE / "second").exists()
+
+
+def test_what_a_command_found_is_known_until_its_files_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ratings.csv", "pipeline.yaml"):
+        Path(name).write_text("before")
+    words = ["eval", "agreement", "ratings.csv"]
+    before = decided_by(words)
+    assert before is not None and before == decided_by(words) != decided_by([*words, "--json"])
+    Path("ratings.csv").write_text("after")
+    assert decided_by(words) != before
+    for other in ([*words, "--report", "page.html"], ["data", "inspect", "ratings.csv"], ["check", "pipeline.yaml"]):
+        assert decided_by(other) is None
 
 
 def test_blocks_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
