@@ -24,7 +24,7 @@ from boresight.cli import main as cli
 from boresight.cli.label_serve import store_beside
 from tests.cli.test_judge_batch import sound, work_off
 from tests.docs.endpoints import DATABASE, SERVING, Endpoints, ask_annotation_app, ends_once_it_answers
-from tests.docs.stand_ins import LAUNCHED, break_stage, launched_folder, measure_small
+from tests.docs.stand_ins import LAUNCHED, ROLES, break_stage, launched_folder, measure_small
 from tests.docs.world import annotate
 
 LOOKING = ("check", "diagnose", "eval", "report")
@@ -150,6 +150,8 @@ class Shell:
                 kept.unlink()  # else what the page labelled before is known, and there is nothing to request
         elif "--verify" in words:
             break_stage(Path(words[1]))
+        elif words[:2] == ["run", "pipeline.yaml"]:
+            Path(words[1]).write_text(ROLES)
 
     def _in_process(self, command: Command, words: list[str]) -> Done:
         with self.monkeypatch.context() as patch:

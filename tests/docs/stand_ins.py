@@ -18,8 +18,8 @@ stages:
 """
 """A stage that several processes share."""
 
-ON_RAY = """\
-run: {name: on-ray, seed: 3, threads: 1}
+ROLES = """\
+run: {name: roles, seed: 3, threads: 1}
 model: {path: models/base}
 stages:
   scorer: {kind: reward_model, start: base_model, data: pairs.jsonl, batch_size: 24, epochs: 1}
@@ -27,7 +27,7 @@ stages:
     {kind: ppo, policy: base_model, reference: base_model, reward: scorer, prompts: prompts.jsonl, steps: 2,
      prompts_per_step: 4, responses_per_prompt: 2, max_new_tokens: 6, missing_stop_penalty: null}
 """
-"""A stage with all roles."""
+"""A stage with all roles, and the reward model that it needs."""
 
 FAULT = {
     "learning_rate": 0.3, "schedule": "constant", "steps": 12, "kl_coefficient": 0, "on_finding": "note",

@@ -7,7 +7,7 @@ import pytest
 
 from tests.docs.blocks import ROOT, Block, blocks_of, pages
 from tests.docs.long_blocks import distinct, run_long
-from tests.docs.stand_ins import ON_RAY, launched_folder
+from tests.docs.stand_ins import ROLES, launched_folder
 from tests.docs.world import build_world, write_published
 
 
@@ -24,7 +24,7 @@ def meant(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     (folder / "world").mkdir()
     build_world(folder / "world")
     write_published(folder / "published")
-    pipeline = launched_folder(folder / "launched", folder / "world", ON_RAY) / "pipeline.yaml"
+    pipeline = launched_folder(folder / "launched", folder / "world", ROLES) / "pipeline.yaml"
     return {"<this repository>": ROOT, "FOLDER": folder / "published", "pipeline.yaml": pipeline}
 
 
