@@ -21,7 +21,7 @@ help:
 	@echo 'make check        format, lint, types, docs, tests: what CI runs'
 	@echo 'make bench        training beside TRL, into docs/benchmarks.md'
 	@echo 'make experiments  every figure that is not a benchmark: seeds, known optimum, labels, planner, museum of faults'
-	@echo 'make release-check  wheel and sdist: built, looked into, tried on every Python that is present'
+	@echo 'make release-check  wheel and sdist: built, looked into, tried on every Python that is present; long blocks of the pages'
 	@echo 'make clean        caches and builds; environment and runs stay'
 
 # Done again only where pyproject.toml has changed in content. The interpreter is the first that really runs and has
@@ -105,12 +105,14 @@ experiments: setup
 	$(BIN)/python docs/generate.py; exit $$status
 
 # Tools that only a release needs have an environment of their own. Needs the network: every environment is a clean one.
+# The last line runs the blocks of the pages that take long (tests/docs/blocks.py): a quarter of an hour and more.
 release-check: setup
 	@if ! $(RELEASE)/bin/python -c 'import build, twine' 2>/dev/null; then \
 	  $(BIN)/python -m venv $(RELEASE) && \
 	  $(RELEASE)/bin/python -m pip install --disable-pip-version-check --quiet build twine; \
 	fi
 	$(RELEASE)/bin/python release/check.py --torch '$(TORCH)'
+	$(BIN)/python -m pytest -q -s tests/docs/test_long_blocks.py --long-blocks
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,9 +11,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-REASONS = frozenset(
-    {"needs a GPU", "needs a cluster", "needs a network endpoint", "minutes of training", "shown only as output"}
-)
+LONG = frozenset({"minutes of training", "starts a Ray cluster"})
+"""What runs with `--long-blocks` (`make release-check`). A cluster takes half a minute; tests/launch/ray has one."""
+
+REASONS = LONG | {"needs a GPU", "needs a cluster", "shown only as output"}
 """Why a block may go without being executed. Anything else has to be made to run."""
 
 FENCE = re.compile(

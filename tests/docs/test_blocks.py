@@ -3,8 +3,10 @@
 import json
 import re
 import shutil
+import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from boresight.config.load import load_pipeline
 from boresight.config.reward_sections import Reward
 from boresight.feedback.rubric import load_rubric
 from tests.docs.blocks import REASONS, ROOT, Block, blocks_in, blocks_of, pages, unfenced
-from tests.docs.commands import Shell, commands, reads
+from tests.docs.commands import Done, Shell, commands, decided_by, reads
+from tests.docs.endpoints import Endpoints
+from tests.docs.long_blocks import CLONE, distinct, run_long
 from tests.docs.world import build_world
-from tests.feedback.judge_server import JudgeServer
 
 
 @pytest.fixture(scope="session")
@@ -34,19 +37,34 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def judge() -> Iterator[str]:
-    with JudgeServer() as server:
-        yield server.url
+def endpoints() -> Iterator[Endpoints]:
+    with ExitStack() as stack:
+        yield Endpoints(stack)
+
+
+@pytest.fixture(scope="session")
+def known() -> dict[Hashable, Done]:
+    """What came of commands, by all that decides it."""
+    return {}
 
 
 @pytest.fixture
-def shell(world: Path, judge: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Iterator[Shell]:
+def shell(
+    world: Path,
+    endpoints: Endpoints,
+    known: dict[Hashable, Done],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+) -> Iterator[Shell]:
     folder = tmp_path / "work"
-    shutil.copytree(world, folder)
+    shutil.copytree(world, folder, symlinks=True)
     (folder / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("OPENAI_API_KEY", "a key for the loopback address")
-    yield Shell(folder, judge, monkeypatch, capsys)
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):  # of the user, whose speeds and keys stay as they are
+        monkeypatch.setenv(name, str(tmp_path / name))
+    yield Shell(folder, endpoints, known, monkeypatch, capsys)
 
 
 def run_console(block: Block, shell: Shell) -> None:
@@ -181,6 +199,38 @@ def test_commands_are_told_from_formulas(text: str, seen: bool) -> None:
     assert bool(unfenced(text)) == seen
 
 
+PAGE = Path("page.md")
+MINUTES = "<!-- not run: minutes of training -->\n"
+
+
+def test_a_long_block_runs_once_in_the_clone_with_what_its_page_wrote_before(tmp_path: Path) -> None:
+    one, other = "test -f NAME", "touch second"
+    page = tmp_path / "page.md"
+    blocks = ("boresight init mine  # at first\nboresight check mine", f"{one}  # why", one, f"{other}\nfalse")
+    page.write_text(MINUTES.join(f"```console\n{text}\n```\n" for text in blocks))
+    first, second = distinct(blocks_of(page))
+    assert (first.text, second.text) == (f"{one}  # why\n", f"{other}\nfalse\n")
+    (tmp_path / CLONE).mkdir()
+    run_long(first, tmp_path, {"NAME": Path("mine/pipeline.yaml")})
+    page.write_text("")  # what the page wrote is there, and is not written over
+    with pytest.raises(subprocess.CalledProcessError):
+        run_long(second, tmp_path, {})
+    assert (tmp_path / CLONE / "second").exists()
+
+
+def test_what_a_command_found_is_known_until_its_files_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ratings.csv", "pipeline.yaml"):
+        Path(name).write_text("before")
+    words = ["eval", "agreement", "ratings.csv"]
+    before = decided_by(words)
+    assert before is not None and before == decided_by(words) != decided_by([*words, "--json"])
+    Path("ratings.csv").write_text("after")
+    assert decided_by(words) != before
+    for other in ([*words, "--report", "page.html"], ["data", "inspect", "ratings.csv"], ["check", "pipeline.yaml"]):
+        assert decided_by(other) is None
+
+
 def test_blocks_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     found = [block for page in pages() for block in blocks_of(page)]
     marked = Counter(block.reason for block in found if block.reason is not None)
@@ -189,9 +239,6 @@ def test_blocks_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
         print(f"\ncode blocks: {len(found) - marked.total()} executed, {marked.total()} marked ({told})")
     left_out = [block for block in found if block.reason is not None and ours(block)]  # kubectl and curl are not ours
     assert 5 * len(left_out) < len(found) - marked.total(), "what is marked is meant to be the exception"
-
-
-PAGE = Path("page.md")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from boresight.cli.label_import import read_and_add
 from boresight.cli.main import app
+from boresight.config.load import load_pipeline
 from boresight.data.jsonl import write_records
 from boresight.feedback.judged_couples import write_judged
 from boresight.pipeline.run import run_pipeline
@@ -31,6 +33,27 @@ RUN = "kube-assistant"
 """The run of the embedded example has this name on the pages; here a run of seconds stands in its place."""
 
 
+FEWER: dict[str, dict[str, int]] = {
+    "base": {"steps": 3},
+    "demo": {"steps": 3},
+    "drafts": {"responses_per_prompt": 2},
+    "labels": {"pairs_per_prompt": 1},
+    "scorer": {"epochs": 1, "batch_size": 16},
+    "ppo": {"steps": 3, "prompts_per_step": 2},
+    "dpo": {"batch_size": 16},
+}
+"""Of the tiny pipeline, which is run whole by some pages."""
+
+MINE = """\
+run: {name: mine, threads: 1}
+model: {path: models/base}
+stages:
+  ppo: {kind: ppo, policy: base_model, reference: base_model, reward: {kind: rules}, value_start: policy,
+        prompts: prompts.jsonl, steps: 1, prompts_per_step: 4, max_new_tokens: 6, lora: {rank: 2}}
+"""
+"""A run whose policy has adapters."""
+
+
 def build_world(folder: Path) -> None:
     """Everything that does not need a judge. The run is made once and copied for each page."""
     tiny.write_data(folder)
@@ -40,6 +63,10 @@ def build_world(folder: Path) -> None:
     whole["run"]["name"] = RUN
     for kind in ("orpo", "simpo", "kto", "rloo"):
         del whole["stages"][kind]  # they make the report longer, and no page looks at them
+    for stage in whole["stages"].values():
+        stage.pop("checkpoint_every", None)  # nothing is interrupted here
+    for name, fewer in FEWER.items():
+        whole["stages"][name] |= fewer
     whole["stages"]["compare"]["candidates"] = ["ppo", "dpo"]
     run_pipeline(
         tiny.load(folder, text=yaml.safe_dump(whole, sort_keys=False)), folder / "runs" / RUN, say=lambda line: None
@@ -47,9 +74,12 @@ def build_world(folder: Path) -> None:
     stages = folder / "runs" / RUN / "stages"
     for place in ("models/base", "models/judge", "models/demo"):
         shutil.copytree(stages / "demo/model", folder / place)
-    for name in (f"{RUN}-2", "NAME", "helpful"):
-        shutil.copytree(folder / "runs" / RUN, folder / "runs" / name)
+    shutil.copytree(folder / "runs" / RUN, folder / "runs" / f"{RUN}-2")
+    for name in ("NAME", "helpful"):  # pages only read these
+        (folder / "runs" / name).symlink_to(RUN)
     shutil.copytree(stages / "scorer/model", folder / "scorer")
+    (folder / "mine.yaml").write_text(MINE)
+    run_pipeline(load_pipeline(folder / "mine.yaml"), folder / "runs/mine", say=lambda line: None)
     _pairs(folder)
     _logs(folder)
     _verdicts(folder)
@@ -72,23 +102,30 @@ def _pairs(folder: Path) -> None:
     tiny.write_lines(folder / "train.jsonl", rows[:half])
     tiny.write_lines(folder / "test.jsonl", rows[half:])
     shutil.copy(folder / "prompts.jsonl", folder / "ppo_prompts.jsonl")
-    dialogue = [
-        {"chosen": f"\n\nHuman: {a}\n\nAssistant: {b}", "rejected": f"\n\nHuman: {a}\n\nAssistant: {c}"}
-        for a, b, c in texts
-    ]
     (folder / "hh").mkdir()
-    (folder / "FOLDER").mkdir()
-    published = [
-        f"FOLDER/{kind}-base.{part}.jsonl.gz" for kind in ("helpful", "harmless") for part in ("train", "test")
-    ]
-    published += ["FOLDER/helpful-online.jsonl.gz", "FOLDER/helpful-rejection-sampled.jsonl.gz"]
-    for place in ("hh/train.jsonl.gz", "hh.jsonl.gz", *published):
-        with gzip.open(folder / place, "wt", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in dialogue)
+    for place in ("hh/train.jsonl.gz", "hh.jsonl.gz"):
+        _dialogues(folder / place, texts)
+    write_published(folder / "FOLDER")
     tasks = [
-        {"id": f"t{n}", "prompt": a, "responses": [f"yes, {b}", f"no, {c}"]} for n, (a, b, c) in enumerate(texts[:12])
+        {"id": f"t{n}", "prompt": a, "responses": [f"yes, {b}", f"no, {c}"]} for n, (a, b, c) in enumerate(texts[:6])
     ]
     tiny.write_lines(folder / "tasks.jsonl", tasks)
+
+
+def write_published(folder: Path) -> None:
+    """The files of HH-RLHF by their names, with a few harmless rows in their form."""
+    folder.mkdir(parents=True)
+    kinds = [f"{kind}-base.{part}" for kind in ("helpful", "harmless") for part in ("train", "test")]
+    texts = [(f"{a} {b}", f"{b} {a}", "no idea") for a in tiny.WORDS for b in tiny.WORDS[:3] if a != b]
+    for name in (*kinds, "helpful-online", "helpful-rejection-sampled"):
+        _dialogues(folder / f"{name}.jsonl.gz", texts)
+
+
+def _dialogues(place: Path, texts: Iterable[Sequence[str]]) -> None:
+    with gzip.open(place, "wt", encoding="utf-8") as file:
+        for a, b, c in texts:
+            row = {"chosen": f"\n\nHuman: {a}\n\nAssistant: {b}", "rejected": f"\n\nHuman: {a}\n\nAssistant: {c}"}
+            file.write(json.dumps(row) + "\n")
 
 
 def _logs(folder: Path) -> None:
@@ -177,7 +214,7 @@ def _judged(folder: Path) -> None:
     """Responses to judge, the same couples as three judges saw them, and people's votes on them."""
     planted = [
         (replace(couple, a=_worth(couple.a, better == 1), b=_worth(couple.b, better == 2)), better)
-        for couple, better in planted_couples(60, Planted(noise=0.1), per_prompt=1)
+        for couple, better in planted_couples(36, Planted(noise=0.1), per_prompt=1)
     ]
     couples = [couple for couple, _ in planted]
     asked = [Prompt(id=couple.prompt_id, messages=couple.prompt) for couple in couples]
@@ -189,11 +226,11 @@ def _judged(folder: Path) -> None:
     write_records(folder / "responses.jsonl", answers)
     for name in ("judged", "gpt", "qwen", "llama"):
         write_judged(folder / f"{name}.jsonl", couples, JUDGE | {"judge": name})
-    write_records(folder / "people.jsonl", people_on(planted[:40], noise=0.1))
-    write_records(folder / "answers.jsonl", people_on(planted[40:], noise=0.1))
+    write_records(folder / "people.jsonl", people_on(planted[:24], noise=0.1))
+    write_records(folder / "answers.jsonl", people_on(planted[24:], noise=0.1))
     judged, people, known = (folder / name for name in ("judged.jsonl", "people.jsonl", "calibration.json"))
     _ours("judge", "calibrate", judged, "--human", people, "--out", known)
-    _ours("judge", "route", judged, "--calibration", known, "--human", people, "--budget", 20,
+    _ours("judge", "route", judged, "--calibration", known, "--human", people, "--budget", 12,
           "--out", folder / "ask.jsonl", "--plan", folder / "plan.json")  # fmt: skip
 
 

@@ -54,6 +54,8 @@ def test_equal_lengths_leave_nothing_to_control() -> None:
     values = np.array([1.0, 0.0, 1.0, 1.0] * 25)
     same = LengthVerdicts([f"i{i}" for i in range(100)], values, np.zeros(100))
     assert length_controlled([same])[0].win_rate == pytest.approx(0.75, abs=1e-3)
+    for one in length_controlled([same, same]):
+        assert (one.win_rate, one.length_coefficient) == pytest.approx((0.75, 0.0), abs=1e-3)
 
 
 def test_newtons_fit_is_the_optimum_that_a_general_optimiser_finds() -> None:

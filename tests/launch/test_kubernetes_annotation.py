@@ -19,7 +19,7 @@ import yaml
 from boresight.launch.kubernetes import annotation, database
 from boresight.launch.kubernetes.cluster import Annotation
 from boresight.web.annotation.store import open_store
-from tests.web.annotation.conftest import PROGRAMS, UNPRIVILEGED, program
+from tests.web.postgres import PROGRAMS, UNPRIVILEGED, program, why_no_postgres
 
 from .rendered import LABELS, write
 
@@ -60,10 +60,8 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(manifests: Path) -> Iterator[int]:
     """The port of a server that was set up as the image does it: initdb, then once the script of the ConfigMap."""
-    if not PROGRAMS or not (PROGRAMS[-1] / "initdb").exists():
-        pytest.skip("PostgreSQL's programs are not on this machine (Debian: apt install postgresql)")
-    if os.geteuid() == 0 and shutil.which("setpriv") is None:
-        pytest.skip("PostgreSQL refuses to run as root, and there is no setpriv to run it as somebody else")
+    if (lacking := why_no_postgres()) is not None:
+        pytest.skip(lacking)
     made = container(read(manifests, "database-statefulset.yaml"))
     told = environment(made)
     folder, port = Path(tempfile.mkdtemp(prefix="boresight-kube-")), free_port()

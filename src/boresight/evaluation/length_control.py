@@ -28,6 +28,7 @@ Places = NDArray[np.intp]
 TAUS = (0.01, 0.1, 0.3, 0.5, 1.0, 2.0)
 DIFFICULTY_PENALTIES = (0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
 CENTRE_PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0, 0.0)
+LEAST_CENTRE = 1e-9  # where no lengths differ, nothing else holds the common coefficient
 STRENGTH_PENALTY = 0.01  # keeps the strength of a model that wins or loses everything finite
 FOLDS, REPEATS = 5, 4
 
@@ -181,7 +182,7 @@ def _ridge(count: int, tau: float, centre: float, shared: bool) -> Array:
     ridge[lengths, lengths] = 1 / tau**2
     if shared:
         ridge[lengths, -1] = ridge[-1, lengths] = -1 / tau**2
-        ridge[-1, -1] = count / tau**2 + centre
+        ridge[-1, -1] = count / tau**2 + max(centre, LEAST_CENTRE)
     return ridge
 
 

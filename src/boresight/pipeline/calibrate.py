@@ -40,6 +40,7 @@ GIB = 2**30
 PRODUCTS = ((1024, 256, 768), (1024, 512, 1536), (1024, 1024, 2816))  # tokens, inputs, outputs
 SHAPE = {"hidden_size": 384, "intermediate_size": 1024, "layers": 6}
 ROWS, PROMPT, RESPONSE = 4, 96, 160
+MATRIX = 8192
 MEMORY_SHAPES = (
     {"hidden_size": 256, "intermediate_size": 704, "layers": 6},
     {"hidden_size": 512, "intermediate_size": 1408, "layers": 8},
@@ -226,7 +227,7 @@ def _product_speed(shape: tuple[int, int, int]) -> float:
 
 def _bandwidth() -> float:
     """Reading a matrix far larger than any cache, once for a vector."""
-    matrix, vector = torch.randn(8192, 8192), torch.randn(8192)
+    matrix, vector = torch.randn(MATRIX, MATRIX), torch.randn(MATRIX)
     return matrix.numel() * 4 / _median_seconds(lambda: matrix @ vector, 7)
 
 

@@ -20,9 +20,9 @@ from boresight.web.annotation.schema import metadata
 from boresight.web.annotation.settings import parse_overlap, settings_from
 from boresight.web.annotation.store import Store, open_store
 from boresight.web.annotation.votes import voted_tasks
-from tests.web.annotation.conftest import new_database
 from tests.web.annotation.made import project_with, task
 from tests.web.annotation.test_people import all_rows
+from tests.web.postgres import new_database
 
 Opener = Callable[[str], Store]
 

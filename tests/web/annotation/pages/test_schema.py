@@ -13,9 +13,9 @@ from starlette.testclient import TestClient
 from boresight.web.annotation.pages.accounts import AuditNotes
 from boresight.web.annotation.people import make_token
 from boresight.web.rate_limit import RateLimit
-from tests.web.annotation.conftest import new_database
 from tests.web.annotation.made import task
 from tests.web.annotation.pages.conftest import Team
+from tests.web.postgres import new_database
 
 REQUESTS = 500
 TEXTS = ["k1", "k2", "0", "1", "boresight", "harm", "", "\0", "\ud800", "a" * 300, "x\u202ey", "é", "-1", "1e999"]
