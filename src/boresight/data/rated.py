@@ -10,7 +10,7 @@ from boresight.data.readers import FileReading, read_pairs
 from boresight.data.refusals import Refuse, pass_over, stop
 from boresight.data.sources import open_source
 from boresight.data.tally import Choice, Tally
-from boresight.data.unpaired import unpaired_row
+from boresight.data.unpaired import KEYS, unpaired_row
 from boresight.errors import DataError
 from boresight.records import PreferencePair, RatedResponse
 
@@ -81,7 +81,7 @@ def read_rated(
         rated=rated,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=source.unused({"id", "prompt", "completion", "label"}),
+        unused_columns=source.unused(KEYS),
     )
 
 
