@@ -19,6 +19,7 @@ from boresight.pipeline.check import Check, as_json, check_pipeline, needs_model
 from boresight.pipeline.check_data import read_data
 from boresight.pipeline.check_memory import Machine, this_machine
 from boresight.pipeline.check_models import look_at_models
+from boresight.pipeline.check_text import blocks_of
 from boresight.pipeline.examples import copy_example, find_example
 from boresight.planning.numbers import GIB
 
@@ -125,6 +126,7 @@ def test_a_right_pipeline_has_no_error_and_no_warning(check: Checker) -> None:
     done = check()
     assert named(done) == [] and done.passed
     assert [f.id for f in done.findings] == ["template_probed"]
+    assert blocks_of(done)[-1] == "ready to run: 0 errors, 0 warnings, 1 note"
     files = {line.path.name: (line.rows, line.used, line.stages) for line in done.files}
     assert files["pairs.jsonl"] == (30, 30, ("pairs",))
     assert files["held_out.jsonl"] == (10, 10, ("compare",))

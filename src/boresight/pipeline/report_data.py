@@ -132,11 +132,8 @@ def _held_out_sentences(stage: StageRecord) -> list[Markup]:
 
 def _tie_words(ties: int) -> Markup:
     """How many held-out pairs no accuracy is of, after what it tells of all; nothing where there are none."""
-    return (
-        Markup(", {} of which, having no right order, do not count for the accuracy").format(counted(ties, "tie"))
-        if ties
-        else Markup("")
-    )
+    words = Markup(", {} of them without a right order, and so not in the accuracy")
+    return words.format(counted(ties, "tie")) if ties else Markup("")
 
 
 def _read_words(facts: Json) -> Markup:
