@@ -15,6 +15,7 @@ from boresight.storage import (
     hash_file,
     hash_text,
     hash_tree,
+    held_alone,
     read_json,
     write_atomically,
     write_json,
@@ -156,3 +157,22 @@ def test_a_tree_hash_changes_with_a_name_or_a_content_and_with_nothing_else(tmp_
     (tmp_path / "moved/sub/a").rename(tmp_path / "moved/sub/b")
     renamed = hash_tree(tmp_path / "moved")
     assert len({before, changed, renamed}) == 3
+
+
+def test_a_folder_that_a_process_holds_is_refused_to_others_until_it_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    holder = "import sys; from pathlib import Path; from boresight.storage import held_alone\n" + (
+        f"with held_alone(Path({str(folder)!r})): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        with (
+            pytest.raises(StorageError, match=r"run: another process is at work on this run.*--out"),
+            held_alone(folder),
+        ):
+            pass
+        process.kill()
+    with held_alone(folder):
+        assert list(folder.iterdir()) == []

@@ -14,6 +14,11 @@ from typing import Any
 
 from boresight.errors import StorageError
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 RUST_ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
 
 
@@ -79,6 +84,34 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a file that then takes the place of `path`, as `replacing` says."""
     with replacing(path) as temporary:
         write(temporary)
+
+
+@contextmanager
+def held_alone(folder: Path) -> Iterator[None]:
+    """The folder for this process alone: made where it is absent, and held until the end, however that comes (the
+    system lets go of it with the process). Where a file system knows no such lock, nothing is held.
+
+    Raises StorageError where another process holds it.
+    """
+    with storage_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:  # where no folder can be opened either
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(
+                f"{folder}: another process is at work on this run; two would write over each other. Wait until it has "
+                "ended, or choose another folder with --out."
+            ) from None
+        except OSError:
+            pass  # some network file systems lock no folders; a run alone there is as safe as ever
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

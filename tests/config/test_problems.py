@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from .conftest import WHOLE_PATH
+
 Problems = Callable[..., list[str]]
 
 HEAD = "run: {name: r}\nstages:\n"
@@ -150,3 +152,26 @@ def test_missing_sections_and_empty_lists_are_told(problems: Problems, problems_
     assert problems_of_change("[data/pairs.csv, labels]", "[]") == [
         "align.yaml:8: stages.pairs.sources: empty; expected at least one entry"
     ]
+
+
+@pytest.mark.parametrize(
+    ("place", "setting", "expected"),
+    [
+        ("demo.data", "[]", "empty; expected at least one entry"),
+        ("base.data", "[]", "empty; expected at least one entry"),
+        ("drafts.policy", "[]", "empty; expected at least one entry"),
+        ("ppo.prompts", "[]", "empty; expected at least one entry"),
+        ("compare.prompts", "[]", "empty; expected at least one entry"),
+        ("demo.data", "3", "wrong type: found 3, expected text or a list; put it in quotes"),
+        ("demo.lora.target_modules", "[]", "empty; expected at least one entry"),
+        ("demo.lora.target_modules", "q_proj", 'found "q_proj"; expected one of all-linear, or a list'),
+        ("demo.adam_beta1", "1", "out of range: found 1, expected less than 1"),
+        ("dpo.adam_beta2", "1.0", "out of range: found 1.0, expected less than 1"),
+        ("pairs.held_out_fraction", "1", "out of range: found 1, expected less than 1"),
+    ],
+)
+def test_a_setting_that_leaves_nothing_to_work_on_is_refused(
+    problems: Problems, place: str, setting: str, expected: str
+) -> None:
+    override = f"stages.{place}={setting}"
+    assert problems(WHOLE_PATH, override) == [f"--set {override}: stages.{place}: {expected}"]

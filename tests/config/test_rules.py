@@ -301,3 +301,10 @@ def test_bounds_that_just_hold_are_no_fault(write: Write) -> None:
         "context_length: 256, hidden_size: 8, heads: 4}\n"
     )
     assert list(load_pipeline(write(text)).stages) == ["a"]
+
+
+def test_a_file_that_is_gone_is_not_taken_for_a_stage_that_could_not_stand_there(
+    problems_of_change: Callable[..., list[str]], folder: Path
+) -> None:
+    (line,) = problems_of_change("data: [data/demos.jsonl]", "data: [demo.jsonl]")
+    assert '"demo.jsonl" is neither a stage nor a file' in line and "did you mean the stage" not in line

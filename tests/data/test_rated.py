@@ -55,3 +55,21 @@ def test_odd_rows_fare_as_the_choices_say(tmp_path: Path) -> None:
         read_rated(path, on_unreadable="drop")
     file = read_rated(path, on_unreadable="drop", on_empty="drop")
     assert len(file.rated) == 1 and file.dropped == {"unreadable": 2, "empty_response": 1}
+
+
+@pytest.mark.parametrize("unpaired", [True, False])
+def test_each_row_that_is_left_out_is_told_with_its_line_and_content(tmp_path: Path, unpaired: bool) -> None:
+    sides = [("a", True), (" ", False)] if unpaired else [("a", "b"), (" ", "b"), ("a", 7)]
+    names = ("completion", "label") if unpaired else ("chosen", "rejected")
+    rows = [{"prompt": "Hi", **dict(zip(names, side, strict=True))} for side in sides]
+    path = lines(tmp_path / "k.jsonl", *rows)
+    with path.open("a") as stream:
+        stream.write("{half a row\n")
+    told: dict[int, tuple[str, Any]] = {}
+    file = read_rated(
+        path, on_unreadable="drop", on_empty="drop",
+        aside=lambda error, line, row: told.update({line: (str(error), row)}),
+    )  # fmt: skip
+    assert sum(file.dropped.values()) == len(told) == len(sides)
+    assert "k.jsonl:2" in told[2][0] and "is empty" in told[2][0] and told[2][1]["prompt"][0]["content"] == "Hi"
+    assert told[len(sides) + 1][1] == "{half a row"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from boresight.data.jsonl import write_records
 from boresight.data.preferences import length_counts, longer_share, response_text
+from boresight.data.rated import read_rated
 from boresight.data.readers import detect_format, read_demonstrations, read_documents, read_pairs, read_prompts
 from boresight.errors import DataError
 from boresight.records import Demonstration, Message, PreferencePair, Prompt
@@ -436,3 +437,30 @@ def test_pairs_of_several_messages_keep_them_where_contexts_differ(tmp_path: Pat
     assert pair.prompt == PROMPT
     assert [m.content for m in pair.chosen] == ["Hello.", "Hi", "Hello."]
     assert [m.content for m in pair.rejected] == ["Hm?", "Hi", "No."]
+
+
+@pytest.mark.parametrize("column", ["system", "System Prompt"])
+def test_a_system_message_in_a_column_of_its_own_begins_the_conversation(tmp_path: Path, column: str) -> None:
+    system = Message("system", "Be brief.")
+    row = {"prompt": "Hi", "chosen": "Hello.", "rejected": "No."}
+    found = read_pairs(lines(tmp_path / "p.jsonl", {column: "Be brief.", **row}, {column: None, **row, "prompt": "Ho"}))
+    assert [pair.prompt for pair in found.pairs] == [(system, Message("user", "Hi")), (Message("user", "Ho"),)]
+    assert found.unused_columns == ()
+    whole = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    same = lines(tmp_path / "q.jsonl", {column: "Be brief. ", **row, "prompt": whole})
+    assert read_pairs(same).pairs[0].prompt == (system, Message("user", "Hi"))
+    two = lines(tmp_path / "r.jsonl", {column: "Be long.", **row, "prompt": whole})
+    with pytest.raises(DataError, match=r"r\.jsonl:1: .* and the system message of the conversation are two; expected"):
+        read_pairs(two)
+
+
+def test_system_columns_are_read_of_prompts_demonstrations_and_rated_responses_too(tmp_path: Path) -> None:
+    begins = (Message("system", "Be brief."), Message("user", "Hi"))
+    row = {"system": "Be brief.", "prompt": "Hi"}
+    prompts = read_prompts(lines(tmp_path / "p.jsonl", row))
+    assert prompts.prompts[0].messages == begins and prompts.unused_columns == ()
+    shown = read_demonstrations(lines(tmp_path / "d.jsonl", {**row, "response": "Hello."}))
+    assert shown.demonstrations[0].messages == (*begins, Message("assistant", "Hello."))
+    assert shown.unused_columns == ()
+    rated = read_rated(lines(tmp_path / "k.jsonl", {**row, "completion": "Hello.", "label": True}))
+    assert rated.rated[0].prompt == begins and rated.unused_columns == ()

@@ -53,6 +53,20 @@ def test_every_number_by_hand(baselines: Baselines) -> None:
     assert json.loads(json.dumps(block, allow_nan=False)) == block
 
 
+def test_ties_have_no_right_order_and_count_for_no_accuracy(baselines: Baselines) -> None:
+    # Right, right, wrong by the label of 0.2, and two ties: whichever response of these is called chosen says nothing.
+    pairs = [_pair(0, kind="a"), _pair(1), _pair(2, p=0.2), _pair(3, kind="a", p=0.5), _pair(4, kind="b", p=0.5)]
+    block = certify(pairs, [1, 1, 1, 1, 0], [0, 0, 0, 0, 1], baselines)
+    assert (block["n"], block["ties"], block["accuracy"]) == (3, 2, pytest.approx(2 / 3))
+    assert block["length_only"]["accuracy"] == pytest.approx(2 / 3)
+    assert {kind: (own["n"], own["accuracy"]) for kind, own in block["by_kind"].items()} == {"a": (1, 1.0)}
+    swapped = [_pair(3, "no", "yes it is", kind="a", p=0.5), _pair(4, "no", "yes it is", kind="b", p=0.5)]
+    turned = certify([*pairs[:3], *swapped], [1, 1, 1, 0, 1], [0, 0, 0, 1, 0], baselines)
+    assert turned["accuracy"] == block["accuracy"] and turned["nll"] == pytest.approx(block["nll"])
+    with pytest.raises(DataError, match=r"all 2 held-out pairs are ties .* expected some of which one"):
+        certify(swapped, [1, 1], [0, 0], baselines)
+
+
 def test_a_shift_of_scores_changes_nothing_and_a_swap_mirrors(baselines: Baselines) -> None:
     random = np.random.default_rng(1)
     pairs = [_pair(i) for i in range(60)]

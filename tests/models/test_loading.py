@@ -1,5 +1,9 @@
 import json
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -107,6 +111,35 @@ def test_folder_that_cannot_be_loaded_is_named_with_what_was_expected(damage: st
         text = (saved / "config.json").read_text() if damage == "no weights" else "{"
         (folder / "config.json").write_text(text)
     with pytest.raises(ModelError, match=r"broken: cannot load a causal language model from here .*config\.json"):
+        load_causal_lm(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_hidden_layers": 3}, r"model\.layers\.2\.input_layernorm\.weight is absent, and \d+ more"),
+        ({"intermediate_size": 40}, r"mlp\.\w+\.weight has the shape \(\d+, \d+\) instead of \(.*40.*\), and \d+ more"),
+    ],
+)
+@pytest.mark.parametrize("load", [load_causal_lm, partial(start_reward_model, seed=1)])
+def test_weights_that_are_absent_or_of_another_shape_are_named_and_never_drawn_by_chance(
+    load: Callable[[Path], Any], change: dict[str, int], message: str, saved: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(saved, folder)
+    config = json.loads((folder / "config.json").read_text())
+    assert change.keys() <= config.keys()
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(ModelError, match=rf"other: the weights are not those of .*{message}"):
+        load(folder)
+
+
+def test_file_of_weights_that_is_cut_off_is_named(saved: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(saved, folder)
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(ModelError, match=r"cut: cannot load a causal language model from here .*safetensors"):
         load_causal_lm(folder)
 
 

@@ -19,6 +19,7 @@ from boresight.pipeline.check import Check, as_json, check_pipeline, needs_model
 from boresight.pipeline.check_data import read_data
 from boresight.pipeline.check_memory import Machine, this_machine
 from boresight.pipeline.check_models import look_at_models
+from boresight.pipeline.check_text import blocks_of
 from boresight.pipeline.examples import copy_example, find_example
 from boresight.planning.numbers import GIB
 
@@ -129,6 +130,7 @@ def test_a_right_pipeline_has_no_error_and_no_warning(check: Checker) -> None:
     done = check()
     assert named(done) == [] and done.passed
     assert [f.id for f in done.findings] == ["template_probed"]
+    assert blocks_of(done)[-1] == "ready to run: 0 errors, 0 warnings, 1 note"
     files = {line.path.name: (line.rows, line.used, line.stages) for line in done.files}
     assert files["pairs.jsonl"] == (30, 30, ("pairs",))
     assert files["held_out.jsonl"] == (10, 10, ("compare",))
@@ -211,6 +213,47 @@ def test_rated_responses_are_read_one_by_one_measured_and_held_against_the_evalu
     assert ("error", "conversation_too_long", "dpo") in named(check(kto(max_length=5)))
     write(home / "rated.jsonl", [*rows, {"prompt": QUESTIONS[30], "completion": "It is 60.", "label": True}])
     assert named(check(kto())) == [("warning", "held_out_contamination", "compare")]
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes"),
+    [
+        ("dpo", {"dpo.data": "odd.jsonl"}),
+        ("scorer", {"scorer.held_out": {"people": "odd.jsonl"}}),
+        ("pairs", {"pairs.sources": ["odd.jsonl"]}),
+    ],
+)
+def test_a_stage_of_whose_rows_none_is_left_is_an_error_before_it_runs(
+    check: Checker, home: Path, stage: str, changes: dict[str, Any]
+) -> None:
+    rows = [{"prompt": f"q{n}", "completion": "a", "label": True} for n in range(3)]
+    write(home / "odd.jsonl", rows)
+    done = check(changes)
+    assert ("error", "nothing_left", stage) in named(done)
+    assert "all 3 rows are left out (no_counterpart 3)" in message(done, "nothing_left")
+    write(home / "odd.jsonl", [*rows, {"prompt": "q2", "completion": "b", "label": False}])
+    assert "nothing_left" not in {finding.id for finding in check(changes).findings}
+
+
+def test_soft_labels_of_pairs_that_kto_learns_from_are_an_error_before_it_runs(check: Checker, home: Path) -> None:
+    rows = [{"prompt": f"q{n}", "chosen": "It is.", "rejected": "No.", "p_chosen": p} for n, p in enumerate((1, 0.5))]
+    write(home / "pairs.jsonl", rows)
+    pairs = kto(data="pairs")
+    done = check(pairs)
+    assert ("error", "soft_labels", "dpo") in named(done)
+    assert "1 of 2 pairs of pairs have a soft label (1 of them ties" in message(done, "soft_labels")
+    assert "stages.pairs.filters.ties: drop" in message(done, "soft_labels")
+    assert "soft_labels" not in {f.id for f in check({**pairs, "pairs.filters": {"ties": "drop"}}).findings}
+    write(home / "pairs.jsonl", [*rows, {**rows[0], "prompt": "q2", "p_chosen": 0.7}])
+    assert "Train by dpo" in message(check(pairs), "soft_labels")
+
+
+def test_pairs_left_out_of_a_ranking_are_not_taken_for_its_rows(check: Checker, home: Path) -> None:
+    answers = [{"response": text, "overall_score": score} for text, score in (("a", 3), ("a", 2), ("b", 1))]
+    write(home / "odd.jsonl", [{"instruction": "q", "completions": answers}])
+    done = check({"pairs.sources": ["odd.jsonl"], "pairs.on_identical": "drop"})
+    assert "1 of 1 rows left out: identical" in message(done, "rows_left_out")
+    assert "nothing_left" not in {finding.id for finding in done.findings}
 
 
 def test_a_bad_row_is_told_with_file_and_line_and_the_other_files_are_read(check: Checker, home: Path) -> None:

@@ -28,6 +28,16 @@ def test_good_responses_rise_above_bad_ones_also_where_never_seen(imitator: Imit
     assert reference.fingerprint() == before
 
 
+def test_batches_hold_both_kinds_where_length_tells_them_apart(imitator: Imitator, tmp_path: Path) -> None:
+    policy, reference = tiny.policy_of(imitator.model), tiny.reference_of(imitator.model)
+    rows = [
+        row if row.desirable else replace(row, response_ids=[*row.response_ids[:-1], *row.response_ids])
+        for row in tiny.rated(128)
+    ]
+    train_kto(tiny.kto_config(batch_size=16), policy, reference, rows, tiny.run_in(tmp_path, checkpoint_every=1000))
+    assert len(read_metrics(tmp_path / "metrics.jsonl").series("reward/margin")) == 128 // 16
+
+
 def test_verdicts_need_no_partner(imitator: Imitator, tmp_path: Path) -> None:
     """Of each prompt either good or bad responses alone: no pair could be made of them."""
     policy, reference = tiny.policy_of(imitator.model), tiny.reference_of(imitator.model)

@@ -111,7 +111,8 @@ def _path_in_file(details: ErrorDetails, tree: Mapping[str, Any]) -> KeyPath:
 
 
 def _describe(path: KeyPath, group: list[ErrorDetails], tree: Mapping[str, Any]) -> str:
-    first = group[0]
+    # Of a union's faults (`text or a list`) the one that is no wrong type tells most: the list is one, but empty.
+    first = next((details for details in group if details["type"] not in TYPE_NAMES), group[0])
     kind, found, context = first["type"], first["input"], first.get("ctx", {})
     if kind == "extra_forbidden":
         return f"unknown key (value {show(found)}); {_unknown_key(path, tree)}"
@@ -125,7 +126,8 @@ def _describe(path: KeyPath, group: list[ErrorDetails], tree: Mapping[str, Any])
         choices = re.findall(r"'([^']*)'", str(context["expected"]))
         near = nearest(found, choices) if isinstance(found, str) else None
         ending = f'; did you mean "{near}"?' if near else ""
-        return f"found {show(found)}; expected one of {', '.join(choices)}{ending}"
+        lists = ", or a list" if any(details["type"] == "list_type" for details in group) else ""
+        return f"found {show(found)}; expected one of {', '.join(choices)}{lists}{ending}"
     if kind == "string_pattern_mismatch":
         return f"found {show(found)}; a name here has {NAME_RULES.get(str(path[0]), 'another form')}"
     if kind == "too_short":

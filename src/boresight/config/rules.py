@@ -125,8 +125,10 @@ def _neither(draft: Draft, text: str, fitting: tuple[str, ...]) -> str | None:
     place = resolve(text, draft.data_root)
     if place.exists():
         return None
-    hint = _stage_hint(draft, text, fitting)
-    if nearest(text, draft.kinds) is None and (near := _nearest_file(place)):
+    hint = f"expected {_expected(draft, fitting)}"
+    if meant := nearest(text, [name for name, kind in draft.kinds.items() if kind in fitting]):
+        hint = f'did you mean the stage "{meant}"?'  # of the others none could stand here
+    elif near := _nearest_file(place):
         hint = f'did you mean the file "{near}"?'
     return f'"{text}" is neither a stage nor a file (looked for {place}); {hint}'
 

@@ -9,7 +9,9 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Paths = str | list[str]
+Below1 = Annotated[float, Field(ge=0.0, lt=1.0)]
+Names = str | Annotated[list[str], Field(min_length=1)]
+Paths = Names
 TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 TRACKERS: tuple[TrackerName, ...] = get_args(TrackerName)
 StopStrings = list[Annotated[str, Field(min_length=1)]]
@@ -84,9 +86,9 @@ class OptimizedStage(StageSection):
     """Where the schedule leads, as a fraction of the peak; the last update is one step before that."""
     weight_decay: NonNegativeFloat = 0.0
     """Decoupled decay of weight matrices (not of norms, biases and embeddings)."""
-    adam_beta1: Fraction = 0.9
+    adam_beta1: Below1 = 0.9
     """Decay of Adam's first moment (Kingma & Ba 2015)."""
-    adam_beta2: Fraction = 0.95
+    adam_beta2: Below1 = 0.95
     """Decay of Adam's second moment; 0.95 as in LLaMA (Touvron et al. 2023)."""
     adam_epsilon: PositiveFloat = 1e-8
     """Adam's denominator constant; 1e-5 is what PPO implementations use."""
@@ -119,9 +121,9 @@ class LoRASection(Section):
     """Rank of the update of each layer; memory and disk grow with it."""
     alpha: PositiveInt = 32
     """The update is scaled by alpha / rank (Hu et al. 2021)."""
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    dropout: Below1 = 0.0
     """Share of an adapter's inputs dropped while training; for the kinds that train with dropout: sft, orpo."""
-    target_modules: list[str] | Literal["all-linear"] = "all-linear"
+    target_modules: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] = "all-linear"
     """Names of the layers that get an adapter; `all-linear`: every linear layer but the output head."""
 
 

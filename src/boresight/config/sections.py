@@ -36,10 +36,12 @@ from boresight.config.reward_sections import RulesReward as RulesReward
 from boresight.config.reward_sections import ServiceReward as ServiceReward
 from boresight.config.section_bases import AdaptedStage as AdaptedStage
 from boresight.config.section_bases import BatchedStage as BatchedStage
+from boresight.config.section_bases import Below1 as Below1
 from boresight.config.section_bases import DataSection as DataSection
 from boresight.config.section_bases import Fraction as Fraction
 from boresight.config.section_bases import LoRASection as LoRASection
 from boresight.config.section_bases import ModelSection as ModelSection
+from boresight.config.section_bases import Names as Names
 from boresight.config.section_bases import OptimizedStage as OptimizedStage
 from boresight.config.section_bases import PairReading as PairReading
 from boresight.config.section_bases import Paths as Paths
@@ -108,7 +110,7 @@ class SampleStage(StageSection):
     REFERENCES: ClassVar = ("policy", "reward")
     PATHS: ClassVar = ("prompts", "revise.constitution_file", "revise.by.path")
     kind: Literal["sample"]
-    policy: str | list[str]
+    policy: Names
     """Stage (or stages) whose model answers."""
     prompts: Paths
     """Prompt records; of demonstration and preference files the prompts."""
@@ -165,7 +167,7 @@ class AILabelsStage(StageSection):
     """Share of the couples that people label, chosen by `boresight judge route`'s rules; the stage writes them to
     `ask_people/STAGE.jsonl` of the run, waits until `human_labels` answers them, and merges: votes of people always
     win."""
-    human_labels: Paths = Field(default=[])
+    human_labels: str | list[str] = Field(default=[])
     """Files of what people said, any form of preference pairs; they need not be there when the run begins."""
     audit_share: Fraction = 0.3
     """Part of the share that is drawn by chance, so that the judge's errors are estimated honestly."""
@@ -202,7 +204,7 @@ class PreferencesStage(PairReading, StageSection):
     filters: PairFilters = PairFilters()
     """What else is left out: `ties`, `duplicates`, `max_length_ratio` (in `length_unit`), `max_per_prompt`,
     `balance_length`; each is counted, and what went lies in `dropped.jsonl` with the reason."""
-    held_out_fraction: Fraction = 0.1
+    held_out_fraction: Below1 = 0.1
     """Share of prompts whose pairs are kept from training, for the reward model's certificate."""
     held_out_groups: Literal["beginnings", "paraphrases"] = "beginnings"
     """What is held out together: conversations that begin with the same message of the user, or paraphrases of it too
@@ -241,7 +243,7 @@ class EvaluateStage(StageSection):
     own_probes: bool = False
     """Ask candidates and baseline the shipped behaviour probes too (sycophancy, refusals, format, capability) and
     compare them probe by probe, as `boresight eval probes` does."""
-    probe_sets: Paths = Field(default=[])
+    probe_sets: str | list[str] = Field(default=[])
     """Files of further probes: sycophancy pairs, model-written evaluations, XSTest, IFEval, GSM8K, TruthfulQA, ours."""
 
 

@@ -18,7 +18,17 @@ from boresight.data.json_text import decode_object, kind_of, list_objects
 from boresight.data.refusals import Refuse, stop
 from boresight.data.text_files import decode, first_character, read_raw_lines
 from boresight.errors import DataError
-from boresight.records import Demonstration, Message, Messages, PreferencePair, Prompt, Ranking, Response, Role
+from boresight.records import (
+    Demonstration,
+    Message,
+    Messages,
+    PreferencePair,
+    Prompt,
+    Ranking,
+    RatedResponse,
+    Response,
+    Role,
+)
 from boresight.storage import replacing
 
 Record = Prompt | Demonstration | PreferencePair | Response
@@ -104,7 +114,7 @@ def _lines_of(path: Path) -> Iterator[IO[bytes]]:
             yield cast(IO[bytes], packed)
 
 
-def as_record(item: Written) -> dict[str, Any]:
+def as_record(item: Written | RatedResponse) -> dict[str, Any]:
     """A record as a JSON object. Raises DataError for a value that JSON cannot give back unchanged."""
     row: dict[str, Any] = {}
     for spec in fields(item):

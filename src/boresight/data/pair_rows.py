@@ -24,6 +24,7 @@ USUAL_NAMES = {
     "kind": ("kind",),
     "p_chosen": ("p_chosen",),
     "id": ("id",),
+    "system": ("system", "system_prompt"),
 }
 OWN_FIELDS = tuple(spec.name for spec in fields(PreferencePair))
 
@@ -38,9 +39,10 @@ class PairColumns:
     kind: str | None = None
     p_chosen: str | None = None
     id: str | None = None
+    system: str | None = None
 
     def used(self) -> set[str]:
-        return {name for name in (self.chosen, self.rejected, self.prompt, self.kind, self.p_chosen, self.id) if name}
+        return {name for spec in fields(self) if (name := getattr(self, spec.name))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def parse_pair(form: str, row: Row, columns: PairColumns, where: str, default_id
         prompt, chosen, rejected, differs = split_conversations(*sides)
     pair = PreferencePair(
         id=record_id,
-        prompt=prompt,
+        prompt=with_system(row, columns.system, prompt, where),
         chosen=chosen,
         rejected=rejected,
         kind=text_cell(row, columns.kind, where),
@@ -157,6 +159,22 @@ def prompt_messages(value: Any, where: str) -> Messages:
         messages = parse_transcript(value, where)
         return messages[:-1] if not messages[-1].content else messages
     return (Message("user", value),)
+
+
+def with_system(row: Row, column: str | None, messages: Messages, where: str) -> Messages:
+    """The messages after the system message that stands in a column of its own; without one, as they are. DataError
+    where they begin with another one."""
+    text = text_cell(row, column, where)
+    if not text.strip():
+        return messages
+    if messages and messages[0].role == "system":
+        if messages[0].content.strip() == text.strip():
+            return messages
+        raise DataError(
+            f'{where}: "{column}" and the system message of the conversation are two; expected one. Take one of them '
+            "out, or rename the column where it holds something else."
+        )
+    return (Message("system", text), *messages)
 
 
 def text_cell(row: Row, column: str | None, where: str) -> str:

@@ -7,10 +7,10 @@ from typing import Literal
 
 from boresight.data.pair_stream import take_id
 from boresight.data.readers import FileReading, read_pairs
-from boresight.data.refusals import stop
+from boresight.data.refusals import Refuse, pass_over, stop
 from boresight.data.sources import open_source
 from boresight.data.tally import Choice, Tally
-from boresight.data.unpaired import unpaired_row
+from boresight.data.unpaired import KEYS, unpaired_row
 from boresight.errors import DataError
 from boresight.records import PreferencePair, RatedResponse
 
@@ -31,14 +31,16 @@ def read_rated(
     on_empty: Choice = "error",
     on_context_differs: Choice = "error",
     on_unreadable: Literal["error", "drop"] = "error",
+    aside: Refuse = pass_over,
 ) -> RatedFile:
     """Rated responses of a file: every row of `prompt`, `completion` and `label`; of any other form the chosen response
-    of each pair as a good one and the rejected as a bad one. Odd rows fare as the choices say, as in `read_pairs`."""
+    of each pair as a good one and the rejected as a bad one. Odd rows fare as the choices say, as in `read_pairs`, and
+    `aside` is told of each that is left out."""
     path = Path(path)
-    tally = Tally(path)
+    tally = Tally(path, aside)
 
     def drop(error: DataError, line: int, found: object) -> None:
-        tally.leave_out("unreadable", line)
+        tally.leave_out("unreadable", line, error, found)
 
     refuse = stop if on_unreadable == "error" else drop
     source = open_source(path, pairs=True, refuse=refuse)
@@ -49,6 +51,7 @@ def read_rated(
             on_empty=on_empty,
             on_context_differs=on_context_differs,
             on_unreadable=on_unreadable,
+            aside=aside,
         )
         return RatedFile(
             format=file.format,
@@ -68,10 +71,9 @@ def read_rated(
             refuse(error, line, row)
             continue
         empty = {} if item.completion[-1].content.strip() else {"empty_response": _empty(path, line)}
-        if tally.judge(empty, {"empty_response": on_empty}, line):
-            rated.append(
-                RatedResponse(id=item.record_id, prompt=item.prompt, response=item.completion, desirable=item.label)
-            )
+        response = RatedResponse(id=item.record_id, prompt=item.prompt, response=item.completion, desirable=item.label)
+        if tally.judge(empty, {"empty_response": on_empty}, line, response):
+            rated.append(response)
     tally.raise_refusals()
     return RatedFile(
         format=source.shown,
@@ -79,7 +81,7 @@ def read_rated(
         rated=rated,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=source.unused({"id", "prompt", "completion", "label"}),
+        unused_columns=source.unused(KEYS),
     )
 
 
@@ -91,7 +93,8 @@ def both_sides(pairs: Iterable[PreferencePair]) -> list[RatedResponse]:
         if pair.p_chosen != 1.0:
             raise DataError(
                 f"pair {pair.id!r}: p_chosen is {pair.p_chosen:g}, a soft label, which cannot be told of one response "
-                "alone; expected 1. Give hard labels, or train by dpo, which uses them."
+                "alone; expected 1. Give hard labels (`filters: {ties: drop}` of a preferences stage leaves ties "
+                "out), or train by dpo, which uses them."
             )
         for name, messages, desirable in (("chosen", pair.chosen, True), ("rejected", pair.rejected, False)):
             rated.append(

@@ -12,7 +12,7 @@ from typing import Literal
 
 from boresight.data.pair_rows import PairRow, text_cell
 from boresight.data.pair_stream import goes_on_with_a_human, oddities, stream_pairs
-from boresight.data.record_rows import kind_meta, row_messages
+from boresight.data.record_rows import SYSTEM_NAMES, kind_meta, row_messages
 from boresight.data.record_stream import demonstrations_of, prompts_of, used_columns
 from boresight.data.refusals import Refuse, pass_over, stop
 from boresight.data.sources import open_source
@@ -84,7 +84,8 @@ def read_pairs(
     on_unreadable: Literal["error", "drop"] = "error",
     aside: Refuse = pass_over,
 ) -> PairFile:
-    """Preference pairs of a file. `columns` names the columns of prompt, chosen, rejected, kind, p_chosen and id.
+    """Preference pairs of a file. `columns` names the columns of prompt, chosen, rejected, kind, p_chosen, id and
+    system.
 
     Rows of two equal responses, an empty prompt or response, or differing contexts are refused, dropped or kept as
     the choices say; refused ones are collected, and one DataError tells all of them. Kept pairs of differing contexts
@@ -252,5 +253,5 @@ def _row_documents(path: Path, aside: Refuse) -> tuple[list[str], FileReading]:
         rows=source.read,
         dropped=tally.dropped,
         examples=tally.examples,
-        unused_columns=source.unused({"text"} if source.form == "documents" else {"messages", "prompt"}),
+        unused_columns=source.unused({"text"} if source.form == "documents" else {"messages", "prompt", *SYSTEM_NAMES}),
     )

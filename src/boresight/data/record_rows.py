@@ -7,13 +7,14 @@ from typing import Any
 
 from boresight.data.json_text import kind_of
 from boresight.data.jsonl import from_record, messages_from
-from boresight.data.pair_rows import prompt_messages, text_cell
+from boresight.data.pair_rows import USUAL_NAMES, prompt_messages, text_cell, with_system
 from boresight.data.tables import Row
 from boresight.errors import DataError
 from boresight.records import Demonstration, Message, Messages, Prompt
 
 PROMPT_FIELDS = tuple(spec.name for spec in fields(Prompt))
 RESPONSE_NAMES = ("response", "completion")
+SYSTEM_NAMES = USUAL_NAMES["system"]
 
 
 def row_form(path: Path, columns: Collection[str], first: Row) -> str:
@@ -35,7 +36,8 @@ def row_form(path: Path, columns: Collection[str], first: Row) -> str:
 
 
 def row_messages(row: Row, where: str) -> Messages:
-    """The conversation of a row with `messages`, or with `prompt` and perhaps a response; DataError without any."""
+    """The conversation of a row with `messages`, or with `prompt` and perhaps a response, after its system message
+    where that has a column of its own; DataError without any."""
     if row.get("messages") is not None:
         messages = messages_from(row["messages"], f'{where}: "messages"')
     elif row.get("prompt") is not None:
@@ -52,7 +54,8 @@ def row_messages(row: Row, where: str) -> Messages:
         raise DataError(
             f'{where}: "messages" is empty; expected at least one message. Correct the row, or leave it out.'
         )
-    return messages
+    system = next((name for name in SYSTEM_NAMES if name in row), None)
+    return with_system(row, system, messages, where)
 
 
 def _response_messages(row: Row, column: str, where: str) -> Messages:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 from boresight.data.pair_rows import id_cell, refuse_misspelt
 from boresight.data.pair_stream import stream_pairs, take_id
-from boresight.data.record_rows import PROMPT_FIELDS, RESPONSE_NAMES, demonstration_of, prompt_of, unfit_columns
+from boresight.data.record_rows import (
+    PROMPT_FIELDS,
+    RESPONSE_NAMES,
+    SYSTEM_NAMES,
+    demonstration_of,
+    prompt_of,
+    unfit_columns,
+)
 from boresight.data.refusals import Refuse, pass_over, stop
 from boresight.data.sources import Source, open_source
 from boresight.data.tables import Row
@@ -56,7 +63,7 @@ def used_columns(source: Source, *, demonstrations: bool = False) -> set[str]:
         return set(source.foreign.keys)
     if source.kind == "documents":
         return {"text"}
-    used = {*PROMPT_FIELDS, "prompt", *RESPONSE_NAMES}
+    used = {*PROMPT_FIELDS, "prompt", *RESPONSE_NAMES, *SYSTEM_NAMES}
     return used - {"expect"} if demonstrations else used
 
 

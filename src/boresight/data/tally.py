@@ -8,6 +8,7 @@ from typing import Any, Literal
 from boresight.data.jsonl import Record, as_record
 from boresight.data.refusals import Refuse, pass_over
 from boresight.errors import DataError
+from boresight.records import RatedResponse
 
 Choice = Literal["error", "drop", "keep"]
 EXAMPLES = 5
@@ -38,7 +39,7 @@ class Tally:
         oddities: Mapping[str, str],
         choices: Mapping[str, Choice],
         line: int,
-        record: Record | None = None,
+        record: Record | RatedResponse | None = None,
     ) -> bool:
         """Note a row's oddities (reason -> message) and do as the choices say; True where the row stays."""
         for reason in oddities:

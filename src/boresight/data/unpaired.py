@@ -11,7 +11,7 @@ from itertools import groupby
 from boresight.data.forms import Form, Row, mapping_of
 from boresight.data.json_text import kind_of
 from boresight.data.jsonl import messages_from
-from boresight.data.pair_rows import PairRow, id_cell, prompt_messages
+from boresight.data.pair_rows import USUAL_NAMES, PairRow, id_cell, prompt_messages, with_system
 from boresight.errors import DataError
 from boresight.records import Message, Messages, PreferencePair
 
@@ -47,7 +47,8 @@ def unpaired_row(row: Row, where: str, line: int, default_id: str) -> Unpaired:
             raise DataError(
                 f'{where}: "completion": expected an assistant message at its end. Correct the row, or leave it out.'
             )
-    prompt = prompt_messages(row.get("prompt"), f'{where}: "prompt"')
+    system = next((name for name in USUAL_NAMES["system"] if name in row), None)
+    prompt = with_system(row, system, prompt_messages(row.get("prompt"), f'{where}: "prompt"'), where)
     return Unpaired(line, id_cell(row, "id", where, default_id), prompt, messages, label)
 
 
@@ -81,11 +82,12 @@ def _not_alone(row: Row, where: str, default_id: str) -> list[PairRow]:
     return []
 
 
+KEYS = frozenset({"id", "prompt", "completion", "label", *USUAL_NAMES["system"]})
 FORMS = (
     Form(
         "trl_unpaired",
         "pairs",
-        frozenset({"id", "prompt", "completion", "label"}),
+        KEYS,
         lambda row: (
             {"prompt", "completion", "label"} <= row.keys() and str(row["label"]).casefold() in ("true", "false")
         ),

@@ -38,21 +38,24 @@ def certify(
 
     Without baselines the length rule prefers the longer response, and there is no bag of words.
 
-    accuracy: share of pairs whose chosen response scores higher, equal scores as halves; ci95 treats the pairs of one
-    prompt as a cluster. ece, brier, nll (nats), temperature and reliability read sigmoid(margin) as the probability
-    that the chosen response is preferred and hold it against `p_chosen`; ece and reliability use 10 bins of equal width
-    over 0.5..1 of the confidence in the likelier response. score_length_correlation: of score and characters within
-    pairs; null where nothing varies. Raises DataError for no pairs, for scores that do not match them, or that are not
-    finite.
+    accuracy: share of the n pairs with a preference whose preferred response scores higher, equal scores as halves;
+    ci95 treats the pairs of one prompt as a cluster. ties: pairs without a preference (`p_chosen` 0.5), which have no
+    right order. ece, brier, nll (nats), temperature and reliability are of all pairs: they read sigmoid(margin) as the
+    probability that the chosen response is preferred and hold it against `p_chosen`; ece and reliability use 10 bins of
+    equal width over 0.5..1 of the confidence in the likelier response. score_length_correlation: of score and
+    characters within pairs; null where nothing varies. Raises DataError for no pairs or none with a preference, for
+    scores that do not match them, or that are not finite.
     """
     chosen, rejected = _checked(pairs, chosen_scores), _checked(pairs, rejected_scores)
+    require_preferences(pairs, "certificate")
     margin, outcome = chosen - rejected, np.array([pair.p_chosen for pair in pairs])
     table = preference_reliability(margin, outcome)
     length_rule = baselines.length if baselines else LengthRule(longer_wins=True)
     words = {"bag_of_words": accuracy(bag_of_words_margins(baselines.words, pairs), pairs)} if baselines else {}
+    ordered = accuracy(margin, pairs)
     return {
-        "n": len(pairs),
-        **accuracy(margin, pairs),
+        **ordered,
+        "ties": len(pairs) - ordered["n"],
         "ece": expected_calibration_error(table),
         "brier": brier_score(margin, outcome),
         "nll": negative_log_likelihood(margin, outcome),
@@ -76,25 +79,40 @@ def within_pair_correlation(score_difference: Array, length_difference: Array) -
     return float(score_difference @ length_difference) / scale if scale > 0 else None
 
 
+def require_preferences(pairs: Sequence[PreferencePair], where: str) -> None:
+    """DataError where no pair says which response is preferred: there is no accuracy of nothing, or on ties alone."""
+    if all(pair.p_chosen == 0.5 for pair in pairs):
+        found = f"all {len(pairs)} held-out pairs are ties (p_chosen 0.5)" if pairs else "no held-out pair is left"
+        raise DataError(
+            f"{where}: {found}; expected some of which one response is preferred. Hold out more pairs, or give others."
+        )
+
+
 def accuracy(margin: Array, pairs: Sequence[PreferencePair]) -> dict[str, Any]:
-    """Share of positive margins (pairs,), zero as a half, with Wilson's interval over prompts."""
-    right = (np.sign(margin) + 1) / 2
-    interval = wilson_clustered(right, [pair.prompt for pair in pairs])
-    return {"accuracy": interval.value, "ci95": [interval.low, interval.high]}
+    """Share of the pairs whose preferred response has the higher score, by margins (pairs,), zero as a half, with
+    Wilson's interval over prompts and n, the pairs that it is of.
+
+    A tie (`p_chosen` 0.5) has no right order and is not among them, since which of its responses is called chosen says
+    nothing; below 0.5 the rejected one is preferred. Null on ties alone.
+    """
+    preferred = np.sign(np.array([pair.p_chosen for pair in pairs]) - 0.5)
+    rows = np.flatnonzero(preferred).tolist()
+    if not rows:
+        return {"n": 0, "accuracy": None, "ci95": None}
+    right = (np.sign(margin[rows] * preferred[rows]) + 1) / 2
+    interval = wilson_clustered(right, [pairs[row].prompt for row in rows])
+    return {"n": len(rows), "accuracy": interval.value, "ci95": [interval.low, interval.high]}
 
 
 def accuracy_by(
     group_of: Callable[[PreferencePair], str], margin: Array, pairs: Sequence[PreferencePair]
 ) -> dict[str, dict[str, Any]]:
-    """Accuracy of margins (pairs,) in each group, by name; pairs whose group is "" are in none."""
+    """Accuracy of margins (pairs,) in each group, by name; pairs whose group is "" are in none, nor are ties."""
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, pair in enumerate(pairs):
-        if group := group_of(pair):
+        if pair.p_chosen != 0.5 and (group := group_of(pair)):
             rows_of[group].append(row)
-    return {
-        group: {"n": len(rows), **accuracy(margin[rows], [pairs[i] for i in rows])}
-        for group, rows in sorted(rows_of.items())
-    }
+    return {group: accuracy(margin[rows], [pairs[i] for i in rows]) for group, rows in sorted(rows_of.items())}
 
 
 def _checked(pairs: Sequence[PreferencePair], scores: ArrayLike) -> Array:

@@ -9,6 +9,8 @@ from boresight.tables import Block, Table
 def blocks_of(result: dict[str, Any]) -> list[Block]:
     """Verdict first, then the figures and the parts."""
     head = f"{result['file']}: {result['verdict']['level']}, {result['n']:,} pairs"
+    if result["ties"]:
+        head += f" and {result['ties']:,} ties, which have no right order"
     left_out = ", ".join(f"{name}: {count:,}" for name, count in result["dropped"].items())
     lines = [f"{head}; left out {left_out}" if left_out else head]
     lines += [f"  - {reason}" for reason in result["verdict"]["reasons"]]

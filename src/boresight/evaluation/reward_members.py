@@ -57,7 +57,7 @@ def ensemble(pairs: Sequence[PreferencePair], members: Mapping[str, Scores]) -> 
         "members": {name: accuracy(scores.margin, pairs) for name, scores in members.items()},
         **{name: accuracy(scores.margin, pairs) for name, scores in together.items()},
         "agreement": {
-            name: {"n": int(rows.sum()), **_accuracy_where(rows, together["mean"].margin, pairs)}
+            name: _accuracy_where(rows, together["mean"].margin, pairs)
             for name, rows in (("all alike", alike), ("split", ~alike))
         },
         "mean_correlation": _mean_correlation([scores.margin for scores in scaled]),
@@ -96,7 +96,7 @@ def _standardised(scores: Scores) -> Scores:
 
 def _accuracy_where(rows: NDArray[np.bool_], margin: Array, pairs: Sequence[PreferencePair]) -> Result:
     if not rows.any():
-        return {"accuracy": None, "ci95": None}
+        return {"n": 0, "accuracy": None, "ci95": None}
     return accuracy(margin[rows], [pair for pair, wanted in zip(pairs, rows, strict=True) if wanted])
 
 

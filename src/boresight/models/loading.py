@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -25,6 +26,8 @@ from transformers.utils import logging as transformers_logging
 from boresight.data.chat_template import BUILT_IN_TEMPLATES, ChatFormat
 from boresight.errors import ModelError
 from boresight.storage import folder_at_once, write_text
+
+HEAD_PARTS = ("weight", "bias")
 
 
 def default_device() -> str:
@@ -43,7 +46,7 @@ def load_causal_lm(path: str | Path, **options: Any) -> PreTrainedModel:
     `options` are those of `from_pretrained`, for weights that are to be kept another way.
     """
     load = AutoModelForCausalLM.from_pretrained
-    return _from_pretrained(load, path, "a causal language model", dtype=torch.float32, **options)
+    return _whole_model(load, path, "a causal language model", **options)
 
 
 def load_reward_model(path: str | Path) -> PreTrainedModel:
@@ -55,7 +58,7 @@ def load_reward_model(path: str | Path) -> PreTrainedModel:
             "made by a reward_model stage, or one saved with num_labels=1."
         )
     load = AutoModelForSequenceClassification.from_pretrained
-    return _from_pretrained(load, path, "a reward model", dtype=torch.float32)
+    return _whole_model(load, path, "a reward model")
 
 
 def start_reward_model(path: str | Path, seed: int, **options: Any) -> PreTrainedModel:
@@ -68,7 +71,7 @@ def start_reward_model(path: str | Path, seed: int, **options: Any) -> PreTraine
     transformers_logging.set_verbosity_error()  # the missing head is what we are about to make
     try:
         load = AutoModelForSequenceClassification.from_pretrained
-        model = _from_pretrained(load, path, "a body for a reward model", dtype=torch.float32, num_labels=1, **options)
+        model = _whole_model(load, path, "a body for a reward model", fresh_head=True, num_labels=1, **options)
     finally:
         transformers_logging.set_verbosity(verbosity)
     head = scalar_head(model)
@@ -164,11 +167,41 @@ def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokeni
         write_text(temporary / "README.md", card)
 
 
+def _whole_model(
+    load: Callable[..., Any], path: str | Path, wanted: str, *, fresh_head: bool = False, **options: Any
+) -> PreTrainedModel:
+    """The model with every weight from the folder, but for a scalar head that is about to be made. transformers would
+    draw what the file lacks by chance and say so in its log alone. Raises ModelError with the weights that differ;
+    those that are packed in fewer bits while they load have other names and shapes, and are not held against it."""
+    if "quantization_config" in options:
+        packed: PreTrainedModel = _from_pretrained(load, path, wanted, dtype=torch.float32, **options)
+        return packed
+    model, info = _from_pretrained(
+        load, path, wanted, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
+    head = scalar_head(model) if fresh_head else None
+    made_here = {f"{name}.{part}" for name, module in model.named_modules() if module is head for part in HEAD_PARTS}
+    absent = [f"{name} is absent" for name in sorted(info["missing_keys"]) if name not in made_here]
+    other = [
+        f"{name} has the shape {tuple(found)} instead of {tuple(expected)}"
+        for name, found, expected in sorted(info["mismatched_keys"])
+        if name not in made_here
+    ]
+    if faults := [*absent, *other]:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise ModelError(
+            f"{path}: the weights are not those of {wanted} as config.json describes it: {faults[0]}{more}. Expected "
+            "every weight of the model; copy the folder again whole, or correct its config.json."
+        )
+    loaded: PreTrainedModel = model
+    return loaded
+
+
 def _from_pretrained(load: Callable[..., Any], path: str | Path, wanted: str, **options: Any) -> Any:
     transformers_logging.disable_progress_bar()
     try:
         return load(str(path), **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"{path}: cannot load {wanted} from here ({first_line}). Expected a folder with config.json, weights in "

@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from boresight.config.pipeline import Pipeline
-from boresight.config.sections import PairReading, PreferencesStage, StageSection
+from boresight.config.sections import KTOStage, PairReading, PreferencesStage, StageSection
 from boresight.data.filters import Filtered, Filters, filter_pairs
 from boresight.data.rated import RatedFile, read_rated
 from boresight.data.readers import (
@@ -85,12 +85,14 @@ def read_data(pipeline: Pipeline) -> PipelineData:
             if (load := NO_DATA.get(field_name.rpartition(".")[2])) is not None:  # but as easily broken
                 data.findings.extend(_faults(name, paths, load))
                 continue
+            files: list[DataFile | DataError] = []
             for path in paths:
                 key, read = _reader(stage, field_name, path)
                 first_time = key not in known
                 if first_time:
                     known[key] = _attempt(read)
                 found = known[key]
+                files.append(found)
                 if isinstance(found, DataError):
                     data.findings.append(Finding("data_unusable", "error", name, str(found), DataError))
                     continue
@@ -98,6 +100,7 @@ def read_data(pipeline: Pipeline) -> PipelineData:
                 lines[key] = _line(lines.get(key), path, name, found)
                 if first_time:
                     data.findings.extend(_oddities(name, path, found))
+            data.findings.extend(_nothing_left(pipeline, name, field_name, files))
         data.findings.extend(_late_findings(pipeline, name))
         data.findings.extend(_set_findings(pipeline, name, data.stages[name]))
     data.files.extend(lines.values())
@@ -199,6 +202,39 @@ def _take(into: StageData, field_name: str, file: DataFile) -> None:
         into.pairs.extend(file.pairs)
 
 
+def _nothing_left(
+    pipeline: Pipeline, name: str, field_name: str, files: Sequence[DataFile | DataError]
+) -> Iterator[Finding]:
+    """Files that can be read, but of which every row is left out: the stage would stop at them. Held-out sets are a
+    file each; elsewhere the files of a field, and what stages make for it, go together."""
+    read = [file for file in files if not isinstance(file, DataError)]
+    others = len(read) < len(files) or field_name in pipeline.references(name)
+    for group in [[file] for file in read] if field_name == "held_out" else [] if others else [read]:
+        if group and not any(_holds_records(file) for file in group):
+            dropped = sum((Counter(file.dropped) for file in group), Counter[str]())
+            rows = sum(file.rows for file in group)
+            yield Finding(
+                "nothing_left",
+                "error",
+                name,
+                f"{field_name}: all {rows} rows are left out ({_listed(dropped)}); expected at least one that "
+                "stays. Give other data, or correct the rows.",
+                DataError,
+            )
+
+
+def _holds_records(file: DataFile) -> bool:
+    """Of a row that holds a ranking some pairs may stay, so that the counts of rows do not tell."""
+    into = StageData()
+    _take(into, "", file)
+    return isinstance(file, ProbeFile) or any(getattr(into, spec.name) for spec in fields(into))
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """`identical 1, empty_prompt 2` of {identical: 1, empty_prompt: 2}."""
+    return ", ".join(f"{reason} {count}" for reason, count in counts.items())
+
+
 def _line(before: FileLine | None, path: Path, stage: str, file: DataFile) -> FileLine:
     stages = (*(before.stages if before else ()), stage)
     return FileLine(path, tuple(dict.fromkeys(stages)), file.format, file.rows, file.rows - sum(file.dropped.values()))
@@ -223,13 +259,14 @@ def _set_findings(pipeline: Pipeline, name: str, data: StageData) -> Iterator[Fi
             "error",
             name,
             f"{len(twice)} ids name two prompts each (first: {twice[0]!r}); results are counted by id. Rename them in "
-            "one of the files.",
+            "one of the files; where rows have no id, the file's name and line is theirs: rename one of the files.",
             DataError,
         )
     stage = pipeline.stages[name]
     if isinstance(stage, PreferencesStage) and data.pairs:
         filtered = filter_pairs(data.pairs, Filters(**stage.filters.model_dump()))
         yield from _filter_findings(pipeline, name, data.pairs, filtered)
+        yield from _soft_label_findings(pipeline, name, filtered.kept)
         yield from _held_out_findings(pipeline, name, stage, filtered.kept)
 
 
@@ -238,13 +275,31 @@ def _filter_findings(
 ) -> Iterator[Finding]:
     if filtered.dropped:
         kept = filtered.kept
-        listed = ", ".join(f"{reason} {count}" for reason, count in filtered.counts().items())
+        listed = _listed(filtered.counts())
         alone = not pipeline.references(name)
         yield Finding(
             "pairs_filtered",
             "error" if alone and not kept else "note",
             name,
             f"of {len(pairs)} pairs from files {len(kept)} are kept; left out: {listed}",
+            DataError,
+        )
+
+
+def _soft_label_findings(pipeline: Pipeline, name: str, pairs: list[PreferencePair]) -> Iterator[Finding]:
+    """Stages of single responses that would stop at the first pair of these which says nothing of one alone."""
+    soft = [pair for pair in pairs if pair.p_chosen != 1.0]
+    takers = [kto for kto, stage in pipeline.stages.items() if isinstance(stage, KTOStage) and stage.data == name]
+    for taker in takers if soft else ():
+        ties = sum(pair.p_chosen == 0.5 for pair in soft)
+        cure = f"Set stages.{name}.filters.ties: drop, or train by dpo" if ties == len(soft) else "Train by dpo"
+        yield Finding(
+            "soft_labels",
+            "error",
+            taker,
+            f"{len(soft)} of {len(pairs)} pairs of {name} have a soft label ({ties} of them ties; first: "
+            f"{soft[0].id!r}, p_chosen {soft[0].p_chosen:g}), which cannot be told of one response alone. {cure}, "
+            "which uses them.",
             DataError,
         )
 

@@ -1,5 +1,6 @@
 """A check as text for a person: data, memory, findings, and what it comes to. This module loads no torch."""
 
+from boresight.data.wording import noun
 from boresight.pipeline.check import Check
 from boresight.tables import Block, Table, bytes_text
 
@@ -8,9 +9,10 @@ def blocks_of(check: Check) -> list[Block]:
     """The check for a person: data, memory, findings, and what it comes to."""
     blocks: list[Block] = [f"{check.pipeline.path}: {check.pipeline.name}, {len(check.pipeline.stages)} stages"]
     blocks += [*_data(check), *_memory(check), *_findings(check)]
-    counts = [sum(f.severity == severity for f in check.findings) for severity in ("error", "warning", "note")]
+    counts = {kind: sum(f.severity == kind for f in check.findings) for kind in ("error", "warning", "note")}
     verdict = "ready to run" if check.passed else "not ready to run"
-    blocks.append(f"{verdict}: {counts[0]} errors, {counts[1]} warnings, {counts[2]} notes")
+    listed = ", ".join(f"{count} {noun(count, kind)}" for kind, count in counts.items())
+    blocks.append(f"{verdict}: {listed}")
     return blocks
 
 

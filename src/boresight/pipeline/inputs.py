@@ -81,12 +81,14 @@ def read_stage_rated(context: StageContext, source: str, choices: PairReading) -
     if source in context.pipeline.stages:
         pairs = read_records(context.stage_file(source, PAIRS), PreferencePair)
         return Records(both_sides(pairs), {source: len(pairs)})
+    path = context.pipeline.resolve_path(source)
     file = read_rated(
-        context.pipeline.resolve_path(source),
+        path,
         on_identical=choices.on_identical,
         on_empty=choices.on_empty,
         on_context_differs=choices.on_context_differs,
         on_unreadable=choices.on_unreadable,
+        aside=rows_aside(context, path),
     )
     return Records(file.rated, {source: file.rows}, file.dropped)
 
@@ -142,6 +144,7 @@ def _refuse_equal_ids(stage: str, ids: Iterable[str]) -> None:
         if record_id in seen:
             raise DataError(
                 f"stage {stage}: two prompts have the id {record_id!r}; expected ids that differ, since results are "
-                "counted by them. Rename one of them in its file."
+                "counted by them. Rename one of them in its file; where rows have no id, the file's name and line is "
+                "theirs: rename one of the files."
             )
         seen.add(record_id)

@@ -119,11 +119,21 @@ def _people_words(facts: Json) -> Markup:
 
 def _held_out_sentences(stage: StageRecord) -> list[Markup]:
     return [
-        Markup("{}, held-out pairs “{}”: {} scored.{}").format(
-            model_name(stage.name), plain(name), counted(facts["n"], "pair"), _read_words(facts)
+        Markup("{}, held-out pairs “{}”: {} scored{}.{}").format(
+            model_name(stage.name),
+            plain(name),
+            counted(facts["n"] + facts.get("ties", 0), "pair"),
+            _tie_words(facts.get("ties", 0)),
+            _read_words(facts),
         )
         for name, facts in certificate_sets(stage)
     ]
+
+
+def _tie_words(ties: int) -> Markup:
+    """How many held-out pairs no accuracy is of, after what it tells of all; nothing where there are none."""
+    words = Markup(", {} of them without a right order, and so not in the accuracy")
+    return words.format(counted(ties, "tie")) if ties else Markup("")
 
 
 def _read_words(facts: Json) -> Markup:

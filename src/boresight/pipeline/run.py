@@ -24,7 +24,7 @@ from boresight.pipeline.out_of_memory import memory_told
 from boresight.pipeline.stage_usage import StageUsage, expected
 from boresight.pipeline.tracking import followed
 from boresight.runlog.writer import MetricsWriter
-from boresight.storage import read_json, write_json, write_text
+from boresight.storage import held_alone, read_json, write_json, write_text
 from boresight.trackers.feed import refuse_missing
 from boresight.training.processes import ALONE, Processes
 
@@ -78,26 +78,28 @@ def run_pipeline(
     `only`: this stage alone; what it needs must be built. `start`: this stage and all that rest on it are built anew.
     `begun`: a file that keeps how far that has come, so that a later call with the same file goes on with it.
     Of several `processes` this is the first; the others `follow_run` meanwhile. Roles of policy stages may be `remote`.
-    Raises ConfigError for an unknown stage name or where `only` lacks an input.
+    Raises ConfigError for an unknown stage name or where `only` lacks an input, StorageError where another process is
+    at work in `out`.
     """
     refuse_missing(pipeline.sections.run.report_to)
     prepare_torch(pipeline)
     runs = RunFolder(out)
     names = _chosen(pipeline, runs, only)
     anew = Anew(_resting_on(pipeline, start) if start is not None else set(), begun)
-    remove_half_written(out.glob(".*"))
-    write_text(out / "pipeline.yaml", pipeline.to_yaml())
-    built, reused = [], []
-    for number, name in enumerate(names, 1):
-        say_stage = partial(_say_stage, say, f"[{number}/{len(names)}] {name} ({pipeline.stages[name].kind})")
-        anew.begin(name, runs)
-        if build_stage(name, pipeline, runs, anew=name in anew, say=say_stage, processes=processes, remote=remote):
-            built.append(name)
-            anew.done(name)
-        else:
-            reused.append(name)
-        write_summary(pipeline, runs)
-    processes.agreed(None)  # there is nothing more to follow
+    with held_alone(out):
+        remove_half_written(out.glob(".*"))
+        write_text(out / "pipeline.yaml", pipeline.to_yaml())
+        built, reused = [], []
+        for number, name in enumerate(names, 1):
+            say_stage = partial(_say_stage, say, f"[{number}/{len(names)}] {name} ({pipeline.stages[name].kind})")
+            anew.begin(name, runs)
+            if build_stage(name, pipeline, runs, anew=name in anew, say=say_stage, processes=processes, remote=remote):
+                built.append(name)
+                anew.done(name)
+            else:
+                reused.append(name)
+            write_summary(pipeline, runs)
+        processes.agreed(None)  # there is nothing more to follow
     gates = {
         name: bool(read_json(runs.stage(name) / "result.json")["passed"])
         for name in names

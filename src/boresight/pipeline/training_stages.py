@@ -27,7 +27,7 @@ from boresight.data.tokenize import (
 )
 from boresight.errors import DataError, TrainingError
 from boresight.evaluation.baselines import fit_baselines
-from boresight.evaluation.certificate import certify
+from boresight.evaluation.certificate import certify, require_preferences
 from boresight.models.loading import (
     chat_format,
     context_length,
@@ -147,6 +147,8 @@ def reward_model(context: StageContext, config: RewardModelStage) -> Result:
         name: (found, encode_pairs(chat, found.records, max_length=limit, on_too_long=config.on_too_long))
         for name, found in held_out_pairs(context, config).items()
     }
+    for name, (found, kept) in held_out.items():  # before anything is paid for
+        require_preferences(_pairs_of(kept, found), f"stage {context.name}, set {name}")
     run = context.run()
     stopping = train_reward_model(
         config, model, encoded.rows, run, held_out={name: kept.rows for name, (_, kept) in held_out.items()}

@@ -135,8 +135,8 @@ _TABLE: tuple[Metric, ...] = (
     Metric("optim/value_grad_norm", "the same of the value model", "loss a weight", "", "no steady rise"),
     Metric("optim/learning_rate", "learning rate of the update", "1", "", "follows the schedule"),
     Metric("data/epoch", "passes over the data so far", "passes", "", "rises to the configured number"),
-    Metric("eval/accuracy", "held-out pairs that the reward model orders rightly, ties as halves", "fraction", "pairs",
-           Range(0.6, 0.99)),
+    Metric("eval/accuracy", "held-out pairs with a preference that the reward model orders rightly, equal scores as "
+           "halves", "fraction", "pairs", Range(0.6, 0.99)),
     Metric("eval/nll", "Bradley-Terry loss on held-out pairs", "nats", "pairs", Range(0.0, 0.693)),
     Metric("eval/ece", "expected calibration error on held-out pairs", "fraction", "pairs", Range(0.0, 0.1)),
     Metric("eval/win_rate", "judged comparisons won against the baseline, ties as halves", "fraction", "prompts",

@@ -23,12 +23,15 @@ def train_kto(
 ) -> None:
     """Train the policy on `responses`; the loss has no unit. Dropout is off.
 
-    The baseline is taken over each whole batch before any of it is learnt from, so that micro-batches change nothing.
-    Where the policy starts as the reference, the first step must show log-ratios of zero, or the run is stopped.
+    Batches are drawn by chance, whatever the lengths. The baseline is taken over each whole batch before any of it is
+    learnt from, so that micro-batches change nothing. Where the policy starts as the reference, the first step must
+    show log-ratios of zero, or the run is stopped.
     """
     policy.model.eval()
     longest = max(response.tokens for response in responses)
-    order = BatchOrder([response.tokens for response in responses], config.batch_size, run.seed)
+    # Rows of like length would often be of one kind: bad answers tend to be longer, or shorter, than good ones. Steps
+    # that only raise, and steps that only push down, would take turns.
+    order = BatchOrder([response.tokens for response in responses], config.batch_size, run.seed, bucket=1)
     total = order.steps(config.epochs)
     updater = Updater([policy.model], config, total=total)
     run.resume(policy=policy.model, updater=updater)
