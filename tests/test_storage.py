@@ -5,10 +5,12 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from boresight import storage
 from boresight.errors import StorageError
 from boresight.storage import (
     canonical_json,
@@ -86,6 +88,7 @@ def test_a_full_disk_is_a_storage_error_that_says_what_to_do(tmp_path: Path) -> 
 WITHOUT_RIGHTS = """
 import os, sys
 from pathlib import Path
+from boresight import storage
 from boresight.errors import StorageError
 from boresight.storage import write_text
 
@@ -159,7 +162,9 @@ def test_a_tree_hash_changes_with_a_name_or_a_content_and_with_nothing_else(tmp_
     assert len({before, changed, renamed}) == 3
 
 
-def test_a_folder_that_a_process_holds_is_refused_to_others_until_it_ends(tmp_path: Path) -> None:
+def test_a_folder_that_a_process_holds_is_refused_to_others_until_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "run"
     holder = "import sys; from pathlib import Path; from boresight.storage import held_alone\n" + (
         f"with held_alone(Path({str(folder)!r})): print('held', flush=True); sys.stdin.read()"
@@ -168,11 +173,13 @@ def test_a_folder_that_a_process_holds_is_refused_to_others_until_it_ends(tmp_pa
         [sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == "held\n"
-        with (
-            pytest.raises(StorageError, match=r"run: another process is at work on this run.*--out"),
-            held_alone(folder),
-        ):
-            pass
-        process.kill()
-    with held_alone(folder):
-        assert list(folder.iterdir()) == []
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "DYING", 0.2)
+            with (
+                pytest.raises(StorageError, match=r"run: another process is at work on this run.*--out"),
+                held_alone(folder),
+            ):
+                pass
+        threading.Timer(0.5, process.kill).start()  # who is about to end is waited for
+        with held_alone(folder):
+            assert list(folder.iterdir()) == []

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
+DYING = 5.0  # seconds that a killed process may still take to let go of what it held
 RUST_ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
 
 
@@ -91,7 +93,7 @@ def held_alone(folder: Path) -> Iterator[None]:
     """The folder for this process alone: made where it is absent, and held until the end, however that comes (the
     system lets go of it with the process). Where a file system knows no such lock, nothing is held.
 
-    Raises StorageError where another process holds it.
+    Raises StorageError where another process holds it, and is not just about to end.
     """
     with storage_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,18 +102,27 @@ def held_alone(folder: Path) -> Iterator[None]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StorageError(
-                f"{folder}: another process is at work on this run; two would write over each other. Wait until it has "
-                "ended, or choose another folder with --out."
-            ) from None
-        except OSError:
-            pass  # some network file systems lock no folders; a run alone there is as safe as ever
+        given_up = time.monotonic() + DYING
+        while not _locked(handle):
+            if time.monotonic() > given_up:
+                raise StorageError(
+                    f"{folder}: another process is at work on this run; two would write over each other. Wait until it "
+                    "has ended, or choose another folder with --out."
+                )
+            time.sleep(0.1)
         yield
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # some network file systems lock no folders; a run alone there is as safe as ever
+    return True
 
 
 @contextmanager
