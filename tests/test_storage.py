@@ -14,6 +14,7 @@ from boresight import storage
 from boresight.errors import StorageError
 from boresight.storage import (
     canonical_json,
+    folder_at_once,
     hash_file,
     hash_text,
     hash_tree,
@@ -183,3 +184,11 @@ def test_a_folder_that_a_process_holds_is_refused_to_others_until_it_ends(
         threading.Timer(0.5, process.kill).start()  # who is about to end is waited for
         with held_alone(folder):
             assert list(folder.iterdir()) == []
+
+
+def test_what_a_library_wrote_for_its_user_alone_is_readable_as_the_rest_of_the_folder(tmp_path: Path) -> None:
+    with folder_at_once(tmp_path / "model") as folder:
+        (folder / "inner").mkdir()
+        for name in ("weights", "inner/weights"):
+            (folder / name).touch(0o600)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "model").rglob("weights")} == {0o644}

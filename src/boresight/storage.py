@@ -137,6 +137,8 @@ def folder_at_once(folder: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             yield temporary
+            for file in temporary.rglob("*"):  # safetensors writes for its user alone; others are to load the model too
+                file.chmod(file.stat().st_mode | 0o044)
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
     finally:
