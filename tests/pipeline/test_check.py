@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from boresight.config.load import load_pipeline
+from boresight.environment.machine import cpu_flags
 from boresight.errors import ConfigError
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
 from boresight.pipeline.check import Check, as_json, check_pipeline, needs_models
@@ -450,8 +451,20 @@ def test_four_bit_weights_where_they_cannot_be_had_are_an_error(check: Checker) 
         assert "pip install 'boresight[qlora]'" in message(done, "quantization_missing")
 
 
+@pytest.mark.parametrize(
+    ("dtype", "able", "warned"),
+    [("bfloat16", False, True), ("bfloat16", True, False), ("bfloat16", None, False), ("float32", False, False)],
+)
+def test_bfloat16_that_a_processor_has_to_imitate_is_warned_of(
+    check: Checker, dtype: str, able: bool | None, warned: bool
+) -> None:
+    done = check(machine=Machine("memory", 2**40, bfloat16=able), dtype=dtype)
+    assert (("warning", "bfloat16_in_software", None) in named(done)) == warned and done.passed
+
+
 def test_this_machine_has_memory() -> None:
-    assert this_machine().available > GIB / 4
+    machine = this_machine()
+    assert machine.available > GIB / 4 and (machine.bfloat16 is None) == (machine.kind == "GPU" or cpu_flags() is None)
 
 
 def test_errors_can_be_asked_for_some_stages(check: Checker) -> None:

@@ -50,14 +50,13 @@ def processors() -> int:
 
 def this_machine() -> Machine:
     """System, processor, memory, disk and GPUs, as they are now."""
-    flags = cpu_flags()
     return Machine(
         system=f"{platform.system()} {platform.release()}",
         processor=processor_name(),
         cores=processors(),
         memory=process_memory(),
         memory_free=free_memory(),
-        bfloat16=None if flags is None else any(flag in flags for flag in BFLOAT16_FLAGS),
+        bfloat16=multiplies_bfloat16(),
         python=platform.python_version(),
         interpreter=sys.executable,
         disks=tuple(disk_of(what, folder) for what, folder in places().items()),
@@ -82,6 +81,12 @@ def cpu_flags(info: Path = CPU_INFO) -> frozenset[str] | None:
     lines = _lines(info)
     told = next((line.partition(":")[2] for line in lines if line.split(":")[0].strip() in ("flags", "Features")), None)
     return None if told is None else frozenset(told.split())
+
+
+def multiplies_bfloat16() -> bool | None:
+    """Whether the processor does so itself; None where the system does not tell."""
+    flags = cpu_flags()
+    return None if flags is None else any(flag in flags for flag in BFLOAT16_FLAGS)
 
 
 def processor_name(info: Path = CPU_INFO) -> str:

@@ -24,6 +24,7 @@ from boresight.pipeline.check_memory import (
     MemoryLine,
     memory_findings,
     memory_lines,
+    precision_findings,
     quantization_findings,
     this_machine,
 )
@@ -92,6 +93,7 @@ def check_pipeline(
         *regulated_findings(pipeline, data),
         *memory_findings(lines, machine),
         *quantization_findings(pipeline, machine),
+        *precision_findings(pipeline, machine),
         *tracker_findings(pipeline),
     ]
     return Check(pipeline, data.files, lines, machine, gravest_first(findings))

@@ -1,4 +1,4 @@
-"""Memory of each stage against what this machine has."""
+"""Memory of each stage, and what else it asks of the machine, against what this machine has."""
 
 import importlib.util
 import shutil
@@ -11,6 +11,7 @@ from boresight.config.pipeline import Pipeline
 from boresight.config.references import BASE_MODEL
 from boresight.config.sections import EvaluateStage, PolicyStage, PretrainStage, SampleStage, TextStage
 from boresight.config.several_processes import SHARED_KINDS
+from boresight.environment.machine import multiplies_bfloat16
 from boresight.pipeline.check_findings import Finding
 from boresight.pipeline.check_lineage import local_model, root_of, shared_base, start_of
 from boresight.planning.calibration import load_calibration
@@ -29,10 +30,12 @@ UNKNOWN_LENGTH = 1024
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where models will lie: `kind` is "GPU" or "memory"."""
+    """Where models will lie: `kind` is "GPU" or "memory"; `bfloat16` is false where a processor multiplies that format
+    in software."""
 
     kind: str
     available: int
+    bfloat16: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def this_machine() -> Machine:
     gpu = _gpu_bytes()
     if gpu is not None:
         return Machine("GPU", gpu)
-    return Machine("memory", process_memory())
+    return Machine("memory", process_memory(), multiplies_bfloat16())
 
 
 def memory_lines(
@@ -124,6 +127,17 @@ def quantization_findings(pipeline: Pipeline, machine: Machine) -> list[Finding]
     else:
         return []
     return [Finding("quantization_missing", "error", name, f"quantization: {todo}") for name in wanting]
+
+
+def precision_findings(pipeline: Pipeline, machine: Machine) -> list[Finding]:
+    """A number format that this machine has to imitate."""
+    if machine.bfloat16 is not False or pipeline.sections.model.dtype != "bfloat16":
+        return []
+    message = (
+        "model.dtype is bfloat16, which this processor multiplies in software, many times slower than float32 "
+        "(`boresight plan --calibrate` measures both). Set it to float32, unless the run is for another machine."
+    )
+    return [Finding("bfloat16_in_software", "warning", None, message)]
 
 
 def _shape(pipeline: Pipeline, name: str) -> ModelShape | None:
