@@ -23,7 +23,9 @@ def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
             stream.seek(0)
             yield cast(io.BufferedIOBase, gzip.GzipFile(fileobj=stream)) if packed else stream
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file. Check the path; relative ones start at `data.root`.") from error
+        raise DataError(
+            f"{path}: no such file. Check the path; relative ones of a pipeline start at its `data.root`."
+        ) from error
     except (IsADirectoryError, NotADirectoryError) as error:
         raise DataError(f"{path}: this is no file but a folder. Name a data file.") from error
     except PermissionError as error:
