@@ -29,14 +29,15 @@ CATALOGUE: dict[str, Entry] = {
         "how often the chosen answer is the longer one, by part of the data, with the accuracy of a rule that sees "
         "length alone",
         "longer wins more often than chance and by 0.2 deviations or more; or shorter wins in 75% or more",
-        "Balance the lengths (`--balance-length drop`), or cap them (`--max-length-ratio 2`), then look whether the "
-        "reward model beats the length rule.",
+        "Balance the lengths (`boresight data filter --balance-length drop`, in a pipeline `filters: {balance_length: "
+        "true}`) or cap them (`--max-length-ratio 2`, `max_length_ratio: 2`), then look whether the reward model beats "
+        "the length rule.",
     ),
     "padded_chosen": Entry(
         "the chosen answer is the rejected one with 30% or more added",
         "2% of the rows or more, and more often than the other way round",
         "Read the examples: where only filler was added, swap the answers or leave the rows out "
-        "(`--drop-lint padded_chosen`).",
+        "(`boresight data filter --drop-lint padded_chosen`).",
     ),
     "exact_duplicate": Entry(
         "the row stands in the data already, word for word",
@@ -65,17 +66,18 @@ CATALOGUE: dict[str, Entry] = {
         "another row of the same prompt prefers the other answer",
         "1% of the rows or more",
         "Look at the examples: decide which is right, or keep the share as a soft label (p_chosen). To leave both out: "
-        "`--drop-lint contradictory`.",
+        "`boresight data filter --drop-lint contradictory`.",
     ),
     "preference_cycle": Entry(
         "preferences of one prompt form a ring",
         "1% of the rows or more",
-        "Ask for whole rankings, or leave the ring out: `--drop-lint preference_cycle`.",
+        "Ask for whole rankings, or leave the ring out: `boresight data filter --drop-lint preference_cycle`.",
     ),
     "tie": Entry(
         "neither answer was preferred",
         "5% of the rows or more",
-        "Drop them (`--drop-ties`), or train with a loss that takes soft labels.",
+        "Drop them (`boresight data filter --drop-ties`, in a pipeline `filters: {ties: drop}`), or train with a loss "
+        "that takes soft labels.",
     ),
     "off_topic_rejected": Entry(
         "the rejected answer shares no word with the prompt nor with the chosen answer",
@@ -95,7 +97,7 @@ CATALOGUE: dict[str, Entry] = {
     "truncated_answer": Entry(
         "the chosen answer stops without an end of sentence",
         "10% of the rows or more",
-        "Generate with a higher limit, or leave the rows out: `--drop-lint truncated_answer`.",
+        "Generate with a higher limit, or leave the rows out: `boresight data filter --drop-lint truncated_answer`.",
     ),
     "refusal": Entry(
         "an answer opens with a refusal",
@@ -110,7 +112,8 @@ CATALOGUE: dict[str, Entry] = {
     "turn_in_answer": Entry(
         "an answer goes on with another turn",
         "1% of the rows or more",
-        "Cut the answers where the next turn begins, or leave the rows out: `--drop-lint turn_in_answer`.",
+        "Cut the answers where the next turn begins, or leave the rows out: "
+        "`boresight data filter --drop-lint turn_in_answer`.",
     ),
     "special_tokens": Entry(
         "special tokens of a model stand in the text",
@@ -120,7 +123,8 @@ CATALOGUE: dict[str, Entry] = {
     "encoding_damage": Entry(
         "replacement characters, control characters, or UTF-8 read as Windows-1252",
         "0.1% of the rows or more",
-        "Read the source again with the right encoding, or leave the rows out: `--drop-lint encoding_damage`.",
+        "Read the source again with the right encoding, or leave the rows out: "
+        "`boresight data filter --drop-lint encoding_damage`.",
     ),
     "language_mix": Entry(
         "the chosen answer is in another language than its question",
@@ -135,7 +139,7 @@ CATALOGUE: dict[str, Entry] = {
     "secret_key": Entry(
         "what looks like a secret key or token",
         "always",
-        "Revoke the keys, and leave the rows out: `--drop-lint secret_key`.",
+        "Revoke the keys, and leave the rows out: `boresight data filter --drop-lint secret_key`.",
     ),
     "contamination": Entry(
         "the question is one of the evaluation prompts given with --eval",
