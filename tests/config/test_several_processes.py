@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from boresight.config.load import load_pipeline
-from boresight.config.several_processes import refuse_what_is_for_one
+from boresight.config.several_processes import for_one_process, refuse_what_is_for_one
 from boresight.errors import ConfigError
 
 SETTINGS = (
@@ -26,3 +26,4 @@ def test_one_process_and_a_stage_without_such_settings_are_not_refused(whole: Pa
     pipeline = load_pipeline(whole, SETTINGS)
     refuse_what_is_for_one(pipeline, 1)
     refuse_what_is_for_one(pipeline, 2, "demo")
+    assert for_one_process(pipeline, 1) == for_one_process(pipeline, 2, "demo") == {}

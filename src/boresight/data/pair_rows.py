@@ -26,6 +26,7 @@ USUAL_NAMES = {
     "id": ("id",),
     "system": ("system", "system_prompt"),
 }
+SYSTEM_NAMES = USUAL_NAMES["system"]
 OWN_FIELDS = tuple(spec.name for spec in fields(PreferencePair))
 
 
@@ -159,6 +160,11 @@ def prompt_messages(value: Any, where: str) -> Messages:
         messages = parse_transcript(value, where)
         return messages[:-1] if not messages[-1].content else messages
     return (Message("user", value),)
+
+
+def system_column(row: Row) -> str | None:
+    """The column of a row that holds its system message; None where it has none."""
+    return next((name for name in SYSTEM_NAMES if name in row), None)
 
 
 def with_system(row: Row, column: str | None, messages: Messages, where: str) -> Messages:

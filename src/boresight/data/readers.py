@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from boresight.data.pair_rows import PairRow, text_cell
+from boresight.data.pair_rows import SYSTEM_NAMES, PairRow, text_cell
 from boresight.data.pair_stream import goes_on_with_a_human, oddities, stream_pairs
-from boresight.data.record_rows import SYSTEM_NAMES, kind_meta, row_messages
+from boresight.data.record_rows import kind_meta, row_messages
 from boresight.data.record_stream import demonstrations_of, prompts_of, used_columns
 from boresight.data.refusals import Refuse, pass_over, stop
 from boresight.data.sources import open_source

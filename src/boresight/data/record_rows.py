@@ -7,14 +7,13 @@ from typing import Any
 
 from boresight.data.json_text import kind_of
 from boresight.data.jsonl import from_record, messages_from
-from boresight.data.pair_rows import USUAL_NAMES, prompt_messages, text_cell, with_system
+from boresight.data.pair_rows import prompt_messages, system_column, text_cell, with_system
 from boresight.data.tables import Row
 from boresight.errors import DataError
 from boresight.records import Demonstration, Message, Messages, Prompt
 
 PROMPT_FIELDS = tuple(spec.name for spec in fields(Prompt))
 RESPONSE_NAMES = ("response", "completion")
-SYSTEM_NAMES = USUAL_NAMES["system"]
 
 
 def row_form(path: Path, columns: Collection[str], first: Row) -> str:
@@ -54,8 +53,7 @@ def row_messages(row: Row, where: str) -> Messages:
         raise DataError(
             f'{where}: "messages" is empty; expected at least one message. Correct the row, or leave it out.'
         )
-    system = next((name for name in SYSTEM_NAMES if name in row), None)
-    return with_system(row, system, messages, where)
+    return with_system(row, system_column(row), messages, where)
 
 
 def _response_messages(row: Row, column: str, where: str) -> Messages:

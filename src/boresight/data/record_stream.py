@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from boresight.data.pair_rows import id_cell, refuse_misspelt
+from boresight.data.pair_rows import SYSTEM_NAMES, id_cell, refuse_misspelt
 from boresight.data.pair_stream import stream_pairs, take_id
 from boresight.data.record_rows import (
     PROMPT_FIELDS,
     RESPONSE_NAMES,
-    SYSTEM_NAMES,
     demonstration_of,
     prompt_of,
     unfit_columns,

@@ -11,7 +11,7 @@ from itertools import groupby
 from boresight.data.forms import Form, Row, mapping_of
 from boresight.data.json_text import kind_of
 from boresight.data.jsonl import messages_from
-from boresight.data.pair_rows import USUAL_NAMES, PairRow, id_cell, prompt_messages, with_system
+from boresight.data.pair_rows import SYSTEM_NAMES, PairRow, id_cell, prompt_messages, system_column, with_system
 from boresight.errors import DataError
 from boresight.records import Message, Messages, PreferencePair
 
@@ -47,8 +47,8 @@ def unpaired_row(row: Row, where: str, line: int, default_id: str) -> Unpaired:
             raise DataError(
                 f'{where}: "completion": expected an assistant message at its end. Correct the row, or leave it out.'
             )
-    system = next((name for name in USUAL_NAMES["system"] if name in row), None)
-    prompt = with_system(row, system, prompt_messages(row.get("prompt"), f'{where}: "prompt"'), where)
+    asked = prompt_messages(row.get("prompt"), f'{where}: "prompt"')
+    prompt = with_system(row, system_column(row), asked, where)
     return Unpaired(line, id_cell(row, "id", where, default_id), prompt, messages, label)
 
 
@@ -82,7 +82,7 @@ def _not_alone(row: Row, where: str, default_id: str) -> list[PairRow]:
     return []
 
 
-KEYS = frozenset({"id", "prompt", "completion", "label", *USUAL_NAMES["system"]})
+KEYS = frozenset({"id", "prompt", "completion", "label", *SYSTEM_NAMES})
 FORMS = (
     Form(
         "trl_unpaired",

@@ -95,8 +95,6 @@ def _standardised(scores: Scores) -> Scores:
 
 
 def _accuracy_where(rows: NDArray[np.bool_], margin: Array, pairs: Sequence[PreferencePair]) -> Result:
-    if not rows.any():
-        return {"n": 0, "accuracy": None, "ci95": None}
     return accuracy(margin[rows], [pair for pair, wanted in zip(pairs, rows, strict=True) if wanted])
 
 
