@@ -11,9 +11,11 @@ shared machine one thread and CPU seconds are the steady figures.
 import argparse
 import json
 import resource
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -213,6 +215,16 @@ def at_powers_of_two(resident: list[float]) -> dict[int, float]:
     return {step: round(resident[step - 1], 1) for step in sorted(steps)}
 
 
+def by_quarters(resident: list[float], after: int = 64) -> list[float]:
+    """Median MB in use in each quarter of the steps behind the first `after`; empty where these are fewer than four.
+    What a single step leaves depends on its own shapes."""
+    later = resident[after:]
+    edges = [len(later) * quarter // 4 for quarter in range(5)]
+    if len(later) < 4:
+        return []
+    return [round(statistics.median(later[start:end]), 1) for start, end in pairwise(edges)]
+
+
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line's, or those given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -270,7 +282,8 @@ def main() -> None:
                 "prompt_tokens": work.mean_prompt, "response_tokens": work.mean_response, "parameters": work.parameters,
                 "first_loss": losses[0], "last_loss": losses[-1], "steps": len(losses), "losses": losses,
                 "order": work.order,
-                "resident_mb": at_powers_of_two(work.run.resident), "floor_gflop": flops / 1e9,
+                "resident_mb": at_powers_of_two(work.run.resident),
+                "resident_by_quarters_mb": by_quarters(work.run.resident), "floor_gflop": flops / 1e9,
                 "gemm_gflop_per_s": speed / 1e9, "utilisation": flops / (wall if on_gpu else cpu) / speed,
                 "device_peak_mb": torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None,
             }

@@ -44,7 +44,7 @@ def benchmarks_page() -> str:
 
 def _versus(measured: Figures) -> list[str]:
     first = next(iter(measured.values()))
-    dates = [entry["date"] for entry in measured.values()]
+    formats = dict.fromkeys(key.split("/")[3] for key in measured)
     lines = [
         "",
         "## Beside TRL",
@@ -55,9 +55,7 @@ def _versus(measured: Figures) -> list[str]:
         "prompt once, the vocabulary at response tokens, no padding) takes at the speed of the fastest matrix product,",
         "which is measured after each run.",
         "",
-        f"{first['library']}; processor {first['machine']['processor']}, {first['machine']['cores']} cores, "
-        f"{first['gemm_gflop_per_s']:.0f} GFLOP/s in {next(iter(measured)).split('/')[3]} on one thread; "
-        f"{min(dates)} to {max(dates)}.",
+        f"{first['library']}. {'; '.join(_machine(measured, dtype) for dtype in formats)}.",
         "",
         "| method | model | TRL's settings | format | examples | rounds | seconds TRL / ours | speed "
         "| peak MB TRL / ours | memory | utilisation TRL / ours |",
@@ -72,6 +70,16 @@ def _versus(measured: Figures) -> list[str]:
             f"| {_ratio(peak)} | {entry['peer_utilisation']:.2f} / {entry['utilisation']:.2f} |"
         )
     return lines
+
+
+def _machine(measured: Figures, dtype: str) -> str:
+    rows = [entry for key, entry in measured.items() if key.split("/")[3] == dtype]
+    dates = sorted({entry["date"] for entry in rows})
+    first = rows[0]
+    return (
+        f"{dtype}: processor {first['machine']['processor']}, {first['machine']['cores']} cores, "
+        f"{first['gemm_gflop_per_s']:.0f} GFLOP/s on one thread, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
+    )
 
 
 def _ratio(figure: Figures) -> str:
@@ -164,19 +172,24 @@ def _growth(measured: Figures) -> list[str]:
     return lines
 
 
-def _memory(found: Figures) -> list[str]:
-    steps = found["resident_mb"]
-    return [
+def _memory(measured: Figures) -> list[str]:
+    first = next(iter(measured.values()))
+    lines = [
         "",
         "## Memory over a long run",
         "",
-        f"{found['method'].upper()}, {found['model']}, {found['dtype']}: {found['steps']} steps of "
-        f"{found['batch_size']} pairs of changing shapes (`bench/memory.py`); MB in use after a step.",
+        f"{first['method'].upper()}, {first['model']}: {first['steps']} steps of {first['batch_size']} pairs of",
+        "changing shapes (`bench/memory.py`); MB in use after a step, and the medians of the four quarters of steps",
+        "behind the 64th.",
         "",
-        "| step | " + " | ".join(steps) + " |",
-        "|---|" + "---|" * len(steps),
-        "| MB | " + " | ".join(f"{value:.0f}" for value in steps.values()) + " |",
+        "| step | " + " | ".join(first["resident_mb"]) + " | quarters |",
+        "|---|" + "---|" * (len(first["resident_mb"]) + 1),
     ]
+    for dtype, found in measured.items():
+        values = " | ".join(f"{value:.0f}" for value in found["resident_mb"].values())
+        quarters = ", ".join(f"{value:.0f}" for value in found["resident_by_quarters_mb"]) or "not kept"
+        lines.append(f"| MB, {dtype} | {values} | {quarters} |")
+    return lines
 
 
 def _spared(found: Figures) -> list[str]:

@@ -1,5 +1,6 @@
 """Loading, training and asking through the Python API, and what a notebook shows."""
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,25 @@ def test_a_diagnosis_shows_the_signals_of_its_findings(tmp_path: Path) -> None:
     tree = Tree(found._repr_html_())
     assert found.verdict == "failing" and tree.seen["svg"] == 1
     assert found.findings[0].id in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("kind", "logged", "titles"),
+    [
+        ("reward_model", ["loss/preference", "reward/accuracy", "eval/ece"], ["Loss", "Accuracy", "Calibration error"]),
+        ("pretrain", ["loss/total"], ["Loss"]),
+        ("dpo", ["loss/total", "reward/margin"], ["Loss", "Margin"]),
+    ],
+)
+def test_a_diagnosis_shows_what_a_stage_of_its_kind_is_looked_at_by(
+    kind: str, logged: list[str], titles: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"kind": kind}))
+    write_lines(
+        tmp_path / "metrics.jsonl", [{"step": n, "split": "train"} | dict.fromkeys(logged, 1 / n) for n in (1, 2)]
+    )
+    html = bs.diagnose(tmp_path)._repr_html_()
+    assert [title for title in titles if f">{title}<" not in html] == []
 
 
 def test_rates_are_drawn_with_their_intervals(tiny: bs.Run) -> None:

@@ -257,15 +257,16 @@ def test_the_newest_checkpoint_of_a_trainers_folder_is_read(tmp_path: Path) -> N
     assert read_logs(tmp_path)[0].run.steps == 10
 
 
-def test_a_stage_of_ours_names_its_method_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "method"), [("reward_model", "rm"), ("pretrain", "pretrain"), ("sft", "sft")])
+def test_a_stage_of_ours_names_its_method_itself(kind: str, method: str, tmp_path: Path) -> None:
     stage = tmp_path / "stages" / "scorer"
     stage.mkdir(parents=True)
     (tmp_path / "run.json").write_text("{}")
-    (stage / "config.json").write_text('{"kind": "reward_model"}')
+    (stage / "config.json").write_text(json.dumps({"kind": kind}))
     rows = [{"step": 1, "split": "train", "loss/total": 0.7}, {"step": 1, "split": "held_out", "eval/accuracy": 0.6}]
     (stage / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (log,) = read_logs(tmp_path)
-    assert (log.run.method, log.run.framework, log.name) == ("rm", "boresight", str(stage))
+    assert (log.run.method, log.run.framework, log.name) == (method, "boresight", str(stage))
     assert values(log.run, "eval/accuracy") == [0.6]
 
 

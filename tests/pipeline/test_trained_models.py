@@ -12,6 +12,7 @@ from boresight.config.several_processes import for_one_process
 from boresight.errors import ConfigError, ModelError
 from boresight.models.loading import load_causal_lm, load_reward_model
 from boresight.models.roles import fingerprint
+from boresight.models.tiny import tiny_llama, tiny_tokenizer
 from boresight.pipeline.run import run_pipeline
 from boresight.storage import read_json
 from boresight.training.processes import Processes
@@ -101,3 +102,23 @@ def test_a_stage_refuses_what_is_for_one_process_in_the_words_of_the_launchers(b
         with pytest.raises(ConfigError) as refused:
             run_pipeline(pipeline, run, only=stage, say=lambda line: None, processes=Two())
         assert refused.value.problems == list(for_one_process(pipeline, 2, stage).values()) != []
+
+
+@pytest.mark.parametrize(("template", "new"), [("chatml", None), ("llama3", 4)])
+def test_tokens_that_are_new_to_the_model_are_told(template: str, new: int | None, tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer("chatml")
+    for part in (tiny_llama(tokenizer), tokenizer):
+        part.save_pretrained(tmp_path / "model")
+    text = f"""\
+run: {{name: tiny, seed: 3, threads: 1}}
+model: {{path: {tmp_path / "model"}, chat_template: {template}}}
+stages:
+  demo: {{kind: sft, start: base_model, data: demonstrations.jsonl, steps: 1, batch_size: 8}}
+  pairs: {{kind: preferences, sources: [pairs.jsonl]}}
+  scorer: {{kind: reward_model, start: base_model, data: pairs, batch_size: 8, epochs: 1}}
+"""
+    said: list[str] = []
+    run_pipeline(tiny.load(tmp_path / "data", text=text), tmp_path / "run", say=said.append)
+    told = [line.partition("): ")[2] for line in said if "new to" in line]
+    words = f"tokens that are new to {tmp_path / 'model'}: {new}; their embeddings begin as the mean of the others"
+    assert told == ([words] * 2 if new else [])

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,13 @@ def test_held_out_figures_are_those_of_the_scores_by_hand(tmp_path: Path) -> Non
     assert float(confidence.max()) < 0.55
     apart = abs(float(confidence.mean() - (difference > 0).double().mean()))
     assert found["eval/ece"] == pytest.approx(apart, abs=1e-6)
+
+
+def test_a_held_out_set_of_ties_alone_has_no_accuracy(tmp_path: Path) -> None:
+    ties = [replace(pair, p_chosen=0.5) for pair in tiny.pairs(4)]
+    found = held_out_metrics(tiny.scorer(tmp_path), ties)
+    assert found.keys() == {"eval/nll", "eval/ece"}
+    assert found["eval/nll"] >= 0.6931
 
 
 def test_a_set_without_pairs_cannot_decide(tmp_path: Path) -> None:

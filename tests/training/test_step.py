@@ -114,5 +114,12 @@ def test_metrics_of_ragged_pieces_are_divided_once() -> None:
     assert sums.means() == {"x": 4.0, "y": 4.0}
 
 
-def test_ties_count_as_halves() -> None:
-    assert share_right(torch.tensor([0.1, -3.0, 0.0, 1e-6, -1e-6])).tolist() == [1.0, 0.0, 0.5, 0.5, 0.5]
+def test_equal_rewards_count_as_halves() -> None:
+    difference = torch.tensor([0.1, -3.0, 0.0, 1e-6, -1e-6])
+    assert share_right(difference, torch.ones(5)).tolist() == [1.0, 0.0, 0.5, 0.5, 0.5]
+
+
+def test_a_label_says_which_response_should_have_the_higher_reward_and_a_tie_says_nothing() -> None:
+    difference = torch.tensor([2.0, 2.0, -2.0, -2.0, 0.0])
+    assert share_right(difference, torch.tensor([0.9, 0.2, 0.5, 0.0, 0.3])).tolist() == [1.0, 0.0, 1.0, 0.5]
+    assert share_right(difference, torch.full((5,), 0.5)).tolist() == []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from boresight.diagnosis.readers.folders import Log
+from boresight.diagnosis.readers.folders import METHODS, Log
 from boresight.diagnosis.rules.rule import Finding
 from boresight.diagnosis.signals import LoggedRun, Series
 from boresight.pipeline.report_charts import Chart, draw_twice, series_colour
@@ -36,6 +36,7 @@ def signal_chart(log: Log, findings: Sequence[Finding]) -> Chart | None:
 def _shown(run: LoggedRun, findings: Sequence[Finding]) -> list[Series]:
     evident = {one.signal for finding in findings for one in finding.evidence}
     first = [name for name, series in run.signals.items() if series.source in evident]
-    usual = [next(iter(panel.metrics)) for panel in PANELS.get(run.method, ())]
+    kind = next((kind for kind, method in METHODS.items() if method == run.method), run.method)
+    usual = [next(iter(panel.metrics)) for panel in PANELS.get(kind, ())]
     known = [run.get(name) for name in dict.fromkeys([*first, *usual]) if name in METRICS]
     return [series for series in known if series is not None][:MOST]

@@ -11,7 +11,7 @@ from boresight.diagnosis.rules.movement import LIKELY, SURE, rose
 from boresight.diagnosis.rules.responses import RESPONSE_RULES
 from boresight.diagnosis.rules.rule import SEVERITIES, Finding, Rule, evidence
 from boresight.diagnosis.rules.table import RULES
-from boresight.diagnosis.signals import PAIR_METHODS, RL_METHODS, LoggedRun, Series
+from boresight.diagnosis.signals import PAIR_METHODS, RL_METHODS, TEXT_METHODS, LoggedRun, Series
 from boresight.stats.trends import trend
 
 SHORTEST = 8
@@ -118,7 +118,7 @@ def _doubt(run: LoggedRun) -> str | None:
         return f"the log holds {run.starts} starts, and {run.other_rows} of {run.rows} rows are of another run"
     if run.method == "unknown":
         return "the names do not tell which method ran"
-    few = SHORTEST if run.method in (*RL_METHODS, *PAIR_METHODS, "sft") else 2
+    few = SHORTEST if run.method in (*RL_METHODS, *PAIR_METHODS, *TEXT_METHODS) else 2
     if run.steps < few and not (run.method == "dpo" and run.get("eval/chosen") is not None and run.steps >= 2):
         return f"{run.steps} logged steps, too few for a trend"
     if others and not any(rose(series, LIKELY) for series in others):

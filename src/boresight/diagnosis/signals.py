@@ -43,6 +43,7 @@ FOREIGN = {
 
 RL_METHODS = ("ppo", "grpo", "rloo", "policy_gradient")
 PAIR_METHODS = ("dpo", "orpo", "simpo", "kto")
+TEXT_METHODS = ("sft", "pretrain")
 
 
 def known(name: str) -> bool:

@@ -25,7 +25,14 @@ from boresight.models.adapters import Adapter, add_adapter, merge_saved, refuse_
 from boresight.models.backbone import adapted_reference
 from boresight.models.heads import ScalarHeadModel
 from boresight.models.lean_modules import make_lean
-from boresight.models.loading import default_device, fit_to_tokenizer, save_model, scalar_head, start_reward_model
+from boresight.models.loading import (
+    default_device,
+    fit_to_tokenizer,
+    save_model,
+    saved_vocabulary_size,
+    scalar_head,
+    start_reward_model,
+)
 from boresight.models.quantization import quantized_loading
 from boresight.models.roles import (
     FrozenPolicy,
@@ -51,7 +58,9 @@ def trained_policy(context: StageContext, config: TextStage | PolicyStage, start
 def policy_to_spread(context: StageContext, config: TextStage | PolicyStage, start: str) -> Policy:
     """The same, not yet spread: more may be put into the model first."""
     refuse_what_is_for_one(context.pipeline, context.processes.count, context.name)
-    return _unsharded_policy(context, config, start)
+    policy = _unsharded_policy(context, config, start)
+    _tell_new_tokens(context, start, policy.tokenizer)
+    return policy
 
 
 def frozen_reference(
@@ -87,6 +96,7 @@ def trained_reward_model(
     """The model of the stage `config.start` with a fresh head, to be trained; spread over the processes."""
     refuse_what_is_for_one(context.pipeline, context.processes.count, context.name)
     model, adapter = _unsharded_reward_model(context, config, tokenizer)
+    _tell_new_tokens(context, config.start, tokenizer)
     context.processes.shard_reward_model(model, scalar_head(model))
     return model, adapter
 
@@ -167,6 +177,13 @@ def save_reward_model(
     merged.config.pad_token_id = tokenizer.pad_token_id
     save_model(context.folder / "model", merged, tokenizer, model_card(context))
     return merged, said
+
+
+def _tell_new_tokens(context: StageContext, start: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    path = context.model_path(start)
+    new = len(tokenizer) - saved_vocabulary_size(path)
+    if new > 0:
+        context.say(f"tokens that are new to {path}: {new}; their embeddings begin as the mean of the others")
 
 
 def _unsharded_policy(

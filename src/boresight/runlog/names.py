@@ -107,8 +107,8 @@ _TABLE: tuple[Metric, ...] = (
            "reward, or nats times beta", "pairs", "below reward/chosen"),
     Metric("reward/margin", "reward/chosen minus reward/rejected; implicit rewards include beta",
            "reward, or nats times beta", "pairs", "starts at 0 for DPO; rises"),
-    Metric("reward/accuracy", "pairs in which the chosen response has the higher reward, ties as halves", "fraction",
-           "pairs", Range(0.5, 0.99)),
+    Metric("reward/accuracy", "pairs with a preference in which the preferred response has the higher reward, equal "
+           "rewards as halves", "fraction", "pairs", Range(0.5, 0.99)),
     Metric("value/explained_variance", "1 - variance of the value model's error / variance of the returns", "fraction",
            "tokens", Range(0.0, 1.0)),
     Metric("value/clip_fraction", "tokens at which the clipped value loss is the larger one", "fraction", "tokens",

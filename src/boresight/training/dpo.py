@@ -65,7 +65,7 @@ def train_dpo(
             updater.accumulate(losses, count=len(rows), step=step, ids=batch.ids)
             sums.add("loss/total", torch.stack(list(losses.values())).sum(dim=0))
             sums.add("loss/preference", terms.loss)
-            add_rewards(sums, terms.chosen_reward, terms.rejected_reward)
+            add_rewards(sums, terms.chosen_reward, terms.rejected_reward, batch.p_chosen)
             add_logps(sums, chosen, rejected)
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])

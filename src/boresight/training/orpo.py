@@ -41,7 +41,7 @@ def train_orpo(config: ORPOStage, policy: Policy, pairs: Sequence[EncodedPair], 
             sums.add("loss/nll", terms.nll)
             sums.add("loss/preference", terms.preference)
             sums.add("policy/log_odds_ratio", terms.log_odds_ratio)
-            sums.add("reward/accuracy", share_right(terms.log_odds_ratio))
+            sums.add("reward/accuracy", share_right(terms.log_odds_ratio, batch.p_chosen))
             add_logps(sums, chosen, rejected)
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])

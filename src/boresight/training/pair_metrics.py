@@ -14,9 +14,9 @@ def add_logps(sums: MetricSums, chosen: ResponseLogps, rejected: ResponseLogps) 
         sums.add(f"policy/{name}_logp_sum", logp_sum(side.logp, side.mask))
 
 
-def add_rewards(sums: MetricSums, chosen: Tensor, rejected: Tensor) -> None:
-    """Rewards (pairs,) of both sides, what parts them, and how often the chosen one is higher."""
+def add_rewards(sums: MetricSums, chosen: Tensor, rejected: Tensor, p_chosen: Tensor) -> None:
+    """Rewards (pairs,) of both sides, what parts them, and how often the preferred one is higher."""
     sums.add("reward/chosen", chosen)
     sums.add("reward/rejected", rejected)
     sums.add("reward/margin", chosen - rejected)
-    sums.add("reward/accuracy", share_right(chosen - rejected))
+    sums.add("reward/accuracy", share_right(chosen - rejected, p_chosen))

@@ -66,7 +66,7 @@ def train_reward_model(
             losses = comparison_losses(config, batch, scores)
             updater.accumulate({"loss/preference": losses}, count=len(rows), step=step, ids=batch.ids)
             sums.add("loss/total", losses)
-            add_rewards(sums, chosen, rejected)
+            add_rewards(sums, chosen, rejected, batch.p_chosen)
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pair.id for row in rows for pair in examples[row].pairs])
         metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
@@ -149,14 +149,14 @@ def _look_is_due(step: int, total: int, every: int | None) -> bool:
 
 
 def held_out_metrics(model: PreTrainedModel, pairs: Sequence[EncodedPair]) -> dict[str, float]:
-    """Accuracy (of the pairs with a preference; equal scores as halves), negative log-likelihood (nats a pair) and
-    expected calibration error, the last two of all pairs against `p_chosen`."""
+    """Accuracy (of the pairs with a preference, where there are any; equal scores as halves), negative log-likelihood
+    (nats a pair) and expected calibration error, the last two of all pairs against `p_chosen`."""
     chosen, rejected = (torch.tensor(scores, dtype=torch.float64) for scores in score_all(model, pairs))
     p_chosen = torch.tensor([pair.p_chosen for pair in pairs], dtype=torch.float64)
     difference = chosen - rejected
-    preferred = (p_chosen - 0.5).sign()  # 0 for a tie, which has no right order
-    return {
-        "eval/accuracy": float(share_right(difference * preferred)[preferred != 0].mean()),
+    right = share_right(difference, p_chosen)
+    accuracy = {"eval/accuracy": float(right.mean())} if right.numel() else {}
+    return accuracy | {
         "eval/nll": float(preference_nll(difference, p_chosen=p_chosen).mean()),
         "eval/ece": expected_calibration_error(preference_reliability(difference.numpy(), p_chosen.numpy())),
     }

@@ -39,7 +39,7 @@ def train_simpo(config: SimPOStage, policy: Policy, pairs: Sequence[EncodedPair]
             losses = batch.weight.to(terms.loss.device) * terms.loss
             updater.accumulate({"loss/total": losses}, count=len(rows), step=step, ids=batch.ids)
             sums.add("loss/total", losses)
-            add_rewards(sums, terms.chosen_reward, terms.rejected_reward)
+            add_rewards(sums, terms.chosen_reward, terms.rejected_reward, batch.p_chosen)
             add_logps(sums, chosen, rejected)
         rate = updater.learning_rate
         norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])

@@ -155,9 +155,13 @@ class MetricSums:
         return {name: total / count for name, total, count in zip(names, sums, counts, strict=True) if count > 0}
 
 
-def share_right(difference: Tensor) -> Tensor:
-    """1 where the chosen response has the higher reward, 0 where the rejected one has, 0.5 for a tie; any shape."""
-    return 0.5 * (1.0 + difference.where(difference.abs() > ROUNDING, 0.0).sign())
+def share_right(difference: Tensor, p_chosen: Tensor) -> Tensor:
+    """(pairs with a preference,) 1 where the preferred response has the higher reward, 0 where the other has, 0.5 where
+    they are equal. `difference`: (pairs,) the chosen one's reward less the rejected one's. A label of 0.5 prefers none.
+    """
+    preferred = (p_chosen.to(difference.device) - 0.5).sign()
+    apart = difference.where(difference.abs() > ROUNDING, 0.0).sign()
+    return (0.5 * (1.0 + apart * preferred))[preferred != 0]
 
 
 def _parameter_groups(modules: Sequence[nn.Module], weight_decay: float) -> list[dict[str, Any]]:

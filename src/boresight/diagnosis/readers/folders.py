@@ -20,7 +20,7 @@ FOREIGN_LOGS = (
 """File names that trainers write, the fullest first: LLaMA-Factory's trainer_log.jsonl drops most of what its
 trainer_state.json has."""
 
-METHODS = {"reward_model": "rm", "pretrain": "sft"}
+METHODS = {"reward_model": "rm"}
 """Kinds of stages by the name of their method, where the two differ."""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from boresight.diagnosis.rules.movement import LIKELY, SURE
 from boresight.diagnosis.rules.rule import Finding, Rule, Severity, evidence
-from boresight.diagnosis.signals import PAIR_METHODS, Evidence, LoggedRun, Series
+from boresight.diagnosis.signals import PAIR_METHODS, TEXT_METHODS, Evidence, LoggedRun, Series
 from boresight.stats.trends import blocks, trend
 
 _CORE = (
@@ -109,7 +109,7 @@ def _finding(severity: Severity, cause: str, *series: Series | None) -> Finding:
 def _diverged(run: LoggedRun) -> Finding | None:
     """A loss that is fitted (not a policy gradient) ends well above the best it had."""
     loss = run.get("loss/total")
-    if loss is None or run.method not in ("sft", "rm", *PAIR_METHODS) or len(loss) < 12:
+    if loss is None or run.method not in ("rm", *TEXT_METHODS, *PAIR_METHODS) or len(loss) < 12:
         return None
     levels = blocks(loss.values, 12)
     best, place = float(levels.min()), int(levels.argmin())

@@ -6,7 +6,7 @@ import numpy as np
 
 from boresight.diagnosis.rules.movement import moved
 from boresight.diagnosis.rules.rule import Finding, Rule, evidence
-from boresight.diagnosis.signals import LoggedRun, Series
+from boresight.diagnosis.signals import TEXT_METHODS, LoggedRun, Series
 
 
 def sft_overfit(run: LoggedRun) -> Finding | None:
@@ -86,6 +86,6 @@ RULES = (
         "falls in steps, one an epoch",
         sft_overfit,
         (("loss/total",), ("eval/loss", "data/epoch")),
-        ("sft",),
+        TEXT_METHODS,
     ),
 )
