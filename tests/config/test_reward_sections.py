@@ -107,6 +107,11 @@ def test_settings_of_a_reward_must_fit_each_other(more: str, message: str, probl
     assert message in problem
 
 
+def test_scores_of_whole_responses_are_no_scale_for_scores_a_token(problems: Callable[..., list[str]]) -> None:
+    (problem,) = problems(with_reward("scorer", "    reward_scale: certificate\n    length_normalized_reward: true\n"))
+    assert "reward_scale: certificate, whose scores are of whole responses, beside length_normalized" in problem
+
+
 def test_how_a_service_is_asked_does_not_decide_the_result(rewarded: Callable[..., PPOStage]) -> None:
     asked = "{{kind: service, url: 'http://127.0.0.1:8000', patience_seconds: {}}}"
     first, second = (stage_config(rewarded(asked.format(n), "    value_start: policy\n")) for n in (1, 600))

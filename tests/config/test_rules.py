@@ -285,6 +285,18 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
         ),
         (
             "kl_coefficient: 0.05",
+            "kl_coefficient: 0.0\n    target_kl_per_sequence: 6.0",
+            "18: stages.ppo.target_kl_per_sequence: 6, but kl_coefficient is 0, and no multiple of it is more; give it "
+            "a value to start from",
+        ),
+        (
+            "kl_coefficient: 0.05",
+            "target_kl_per_sequence: 6.0\n    kl_horizon: 12.8",
+            "18: stages.ppo.kl_horizon: 12.8 responses, of which a step has 64: one step could take all of the KL "
+            "coefficient away; expected more than 12.8 (Ziegler et al. 2019: 10000)",
+        ),
+        (
+            "kl_coefficient: 0.05",
             "staleness: 1\n    importance_correction: none",
             "18: stages.ppo.importance_correction: none, but with staleness 1 responses are written by older weights "
             "than are trained, and their gradient is another one without it; take it out, or say truncated",

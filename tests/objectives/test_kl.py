@@ -133,6 +133,7 @@ def test_coefficient_rises_above_target_falls_below_it_and_rests_on_it():
         (NAN, 6.0, 100.0, "kl_per_sequence is nan; expected a finite number of nats a response"),
         (1.0, 0.0, 100.0, "target_kl_per_sequence is 0.0 and horizon is 100.0; both must be above 0"),
         (1.0, 6.0, -1.0, "target_kl_per_sequence is 6.0 and horizon is -1.0; both must be above 0"),
+        (1.0, 6.0, 2.0, "horizon is 2.0 responses, and the batch has 10; expected more than 2, or the coefficient"),
     ],
 )
 def test_a_controller_without_sense_is_refused(kl, target, horizon, message):

@@ -87,6 +87,13 @@ def test_certificate_gives_the_scale(copy: Path) -> None:
     assert (result["reward_mean"], result["reward_deviation"]) == (held_out["mean"], held_out["deviation"])
 
 
+def test_certificate_gives_the_scale_of_weighted_scores(copy: Path) -> None:
+    weighted = "{kind: reward_model, model: scorer, weight: -2.0}"
+    result = run(copy, "rloo", "stages.rloo.reward_scale=certificate", f"stages.rloo.reward={weighted}")
+    held_out = read_json(copy / "run/stages/scorer/result.json")["held_out_scores"]
+    assert (result["reward_mean"], result["reward_deviation"]) == (-2 * held_out["mean"], 2 * held_out["deviation"])
+
+
 def test_samples_stand_beside_the_metrics(built: Path) -> None:
     for stage in ("ppo", "rloo"):
         folder = built / "run/stages" / stage

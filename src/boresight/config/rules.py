@@ -39,6 +39,10 @@ from boresight.config.sections import (
     StageSection,
 )
 
+LARGEST_KL_STEP = 0.2
+"""What the adaptive KL controller makes at most of the error of one response, of its coefficient times responses over
+the horizon (Ziegler et al. 2019, section 2.2)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
@@ -275,6 +279,12 @@ def _reward_rules(stage: PolicyStage) -> Iterator[Problem]:
         yield Problem(
             ("reward_scale",), "certificate, which one reward model alone has; set reward_scale: reference or running"
         )
+    if stage.reward_scale == "certificate" and stage.length_normalized_reward:
+        yield Problem(
+            ("reward_scale",),
+            "certificate, whose scores are of whole responses, beside length_normalized_reward: true; set "
+            "reward_scale: reference or running",
+        )
     if stage.length_penalty and stage.length_normalized_reward:
         yield Problem(
             ("length_penalty",), f"{stage.length_penalty:g} beside length_normalized_reward: true; keep one of the two"
@@ -291,6 +301,26 @@ def _reward_rules(stage: PolicyStage) -> Iterator[Problem]:
             for place, name in enumerate(part.models):
                 if name in part.models[:place]:
                     yield Problem((*path, "models", place), f'"{name}" stands in the list twice; remove one')
+
+
+def _controller_rules(stage: StageSection) -> Iterator[Problem]:
+    """The adaptive coefficient is multiplied at each step, by a number that must stay above 0."""
+    assert isinstance(stage, PPOStage)
+    if stage.target_kl_per_sequence is None:
+        return
+    if not stage.kl_coefficient:
+        yield Problem(
+            ("target_kl_per_sequence",),
+            f"{stage.target_kl_per_sequence:g}, but kl_coefficient is 0, and no multiple of it is more; give it a "
+            "value to start from",
+        )
+    responses = stage.prompts_per_step * stage.responses_per_prompt
+    if LARGEST_KL_STEP * responses >= stage.kl_horizon:
+        yield Problem(
+            ("kl_horizon",),
+            f"{stage.kl_horizon:g} responses, of which a step has {responses}: one step could take all of the KL "
+            f"coefficient away; expected more than {LARGEST_KL_STEP * responses:g} (Ziegler et al. 2019: 10000)",
+        )
 
 
 def _ppo_rules(stage: StageSection) -> Iterator[Problem]:
@@ -387,6 +417,7 @@ FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[P
     (RewardModelStage, _reward_model_rules),
     (StageSection, _adapter_rules),
     (PolicyStage, _policy_rules),
+    (PPOStage, _controller_rules),
     (PPOStage, _ppo_rules),
     (SampleStage, _sample_rules),
     (AILabelsStage, label_rules),

@@ -88,13 +88,19 @@ def adapt_kl_coefficient(
 
     `kl_per_sequence` is k1 summed over a response's tokens, averaged over the batch's responses. The usual target of
     6 nats belongs to that unit; a mean over tokens would hardly ever reach it. Raises ValueError for a KL that is not
-    finite and for a target or horizon that is not above 0.
+    finite, for a target or horizon that is not above 0, and for a horizon so short that one step could take all of the
+    coefficient away.
     """
     if not math.isfinite(kl_per_sequence):
         raise ValueError(f"kl_per_sequence is {kl_per_sequence}; expected a finite number of nats a response")
     if not (target_kl_per_sequence > 0.0 and horizon > 0.0):
         raise ValueError(
             f"target_kl_per_sequence is {target_kl_per_sequence} and horizon is {horizon}; both must be above 0"
+        )
+    if max_relative_error * responses >= horizon:
+        raise ValueError(
+            f"horizon is {horizon} responses, and the batch has {responses}; expected more than "
+            f"{max_relative_error * responses:g}, or the coefficient could fall to 0 and below in one step"
         )
     error = kl_per_sequence / target_kl_per_sequence - 1.0
     error = min(max(error, -max_relative_error), max_relative_error)

@@ -198,15 +198,15 @@ def check_scored_text(context: StageContext, name: str, chat: ChatFormat) -> Non
 
 
 def certified_scale(context: StageContext, config: PolicyStage) -> RewardScale:
-    """Mean and deviation of the scores that the reward model gave to its held-out responses.
+    """Mean and deviation of the scores that the reward model gave to its held-out responses, times its weight.
 
     Raises ModelError where its stage held none out.
     """
-    (name,) = reward_models(config.reward)  # the config sees to it
+    (part,), (name,) = reward_parts(config.reward), reward_models(config.reward)  # the config sees to it
     found = read_json(context.stage_file(name, "result.json")).get("held_out_scores")
     if found is None:
         raise ModelError(
             f"stage {context.name}: reward_scale: certificate, but {name} was certified on no held-out responses. Give "
             "it some (held_out_fraction of the preferences stage, or held_out), or set reward_scale: reference."
         )
-    return RewardScale(found["mean"], found["deviation"])
+    return RewardScale(part.weight * found["mean"], abs(part.weight) * found["deviation"])
