@@ -1,5 +1,6 @@
 """Adapters begin as nothing, learn alone, and are a plain model once merged."""
 
+import copy
 import json
 import warnings
 from collections.abc import Iterator
@@ -189,6 +190,17 @@ def test_reward_model_trains_its_head_beside_the_adapters(rank: int, tmp_path: P
 def test_layers_that_the_model_does_not_have_are_refused() -> None:
     with pytest.raises(ModelError, match=r"lora\.target_modules: \['query'\] fits no layer of LlamaForCausalLM"):
         add_adapter(build("llama"), LoRASection(target_modules=["query"]), task="CAUSAL_LM", seed=0)
+
+
+@pytest.mark.parametrize("place", ["lm_head", "embed_tokens"])
+def test_half_of_a_table_that_is_embeddings_and_head_is_refused(place: str) -> None:
+    settings = LoRASection(target_modules=["q_proj", place])
+    model = tiny_llama(tiny_tokenizer())
+    apart = copy.deepcopy(model.config)
+    apart.tie_word_embeddings = False
+    with pytest.raises(ModelError, match=r"names the embeddings or the output head .* one table here .* Leave it out"):
+        add_adapter(model, settings, task="CAUSAL_LM", seed=0)
+    add_adapter(type(model)(apart), settings, task="CAUSAL_LM", seed=0)
 
 
 def test_tokens_that_the_model_has_never_seen_are_refused(tmp_path: Path) -> None:

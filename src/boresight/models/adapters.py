@@ -189,7 +189,8 @@ class AdapterWeights(nn.Module):
 def add_adapter(model: PreTrainedModel, settings: LoRASection, *, task: Task, seed: int) -> Adapter:
     """Freeze the model and put adapters into it; a classifier's head (task SEQ_CLS) is trained whole beside them.
 
-    Raises ModelError where the model has no layer of a name in `target_modules`.
+    Raises ModelError where the model has no layer of a name in `target_modules`, or where one of them is a table that
+    serves as embeddings and head alike.
     """
     from peft import get_peft_model
 
@@ -203,8 +204,24 @@ def add_adapter(model: PreTrainedModel, settings: LoRASection, *, task: Task, se
                 f"lora.target_modules: {settings.target_modules} fits no layer of {type(model).__name__} ({error}). "
                 "Name linear layers that it has, such as q_proj and v_proj of a Llama, or leave out the setting."
             ) from error
+    _refuse_half_of_a_tied_table(model, settings)
     use_one_step(model)
     return adapter
+
+
+def _refuse_half_of_a_tied_table(model: PreTrainedModel, settings: LoRASection) -> None:
+    """An adapter trained in one place of a shared table would, merged into it, change the other place too."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    places = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = None not in places and places[0].weight is places[1].weight
+    if tied and any(isinstance(place, BaseTunerLayer) for place in places):
+        raise ModelError(
+            f"lora.target_modules: {settings.target_modules} names the embeddings or the output head of "
+            f"{type(model).__name__}, which are one table here (tie_word_embeddings): merged into it, an adapter of "
+            "the one would change the other too, and the saved model would not be the trained one. Leave it out of "
+            "target_modules, or train without lora."
+        )
 
 
 def _config(settings: LoRASection, task: str) -> "LoraConfig":
@@ -244,4 +261,5 @@ def _peft_warnings_aside() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
+        warnings.filterwarnings("ignore", message=".*`tie_word_embeddings=True`")  # refused where it does harm
         yield
