@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from boresight.data.chat_template import ChatFormat
 from boresight.data.tokenize import encode_pair_response
@@ -17,7 +18,7 @@ from boresight.models.roles import (
     fingerprint,
     score_rows,
 )
-from boresight.models.tiny import tiny_llama, tiny_tokenizer
+from boresight.models.tiny import END_OF_TEXT, tiny_llama, tiny_tokenizer
 from boresight.records import Message
 
 PROMPT = (Message("user", "How do I list pods?"),)
@@ -123,6 +124,30 @@ def test_value_model_from_the_policy_starts_at_zero(base: Path) -> None:
     value = build_value_model(base, start="policy", policy=policy, mean=0.0, deviation=1.0)
     ids, mask = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[False, False, True, True]])
     assert value.predict(ids, mask).tolist() == [[0.0, 0.0]]
+
+
+def test_value_model_from_the_policy_knows_the_tokens_that_its_template_brings(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer("chatml")
+    tokenizer.chat_template = None
+    save_model(tmp_path / "bare", tiny_llama(tokenizer), tokenizer, "# bare")
+    policy = build_policy(tmp_path / "bare", "llama3")
+    value = build_value_model(tmp_path / "bare", start="policy", policy=policy, mean=0.0, deviation=1.0)
+    ids = torch.tensor([encode_pair_response(policy.chat, PROMPT, "yes")])
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    mask[:, -2:] = True
+    assert int(ids.max()) >= len(tokenizer)
+    assert value.predict(ids, mask).tolist() == [[0.0, 0.0]]
+
+
+def test_saved_model_ends_where_its_template_does_though_texts_end_otherwise(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer("chatml")
+    tokenizer.eos_token = END_OF_TEXT  # as of base models that come with a chat template
+    save_model(tmp_path / "base", tiny_llama(tokenizer), tokenizer, "# base")
+    policy = build_policy(tmp_path / "base", "tokenizer")
+    save_model(tmp_path / "tuned", policy.model, policy.tokenizer, "# tuned")
+    ends = GenerationConfig.from_pretrained(tmp_path / "tuned").eos_token_id
+    assert ends == [policy.chat.stop_token_id, tokenizer.eos_token_id]
+    assert policy.chat.stop_token == "<|im_end|>" and policy.tokenizer.eos_token == END_OF_TEXT
 
 
 def test_missing_folder_names_what_was_expected(tmp_path: Path) -> None:

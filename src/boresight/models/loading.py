@@ -134,6 +134,14 @@ def fit_to_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
             config.eos_token_id = tokenizer.eos_token_id
 
 
+def end_at_stop_tokens(model: PreTrainedModel, chat: ChatFormat) -> None:
+    """Have transformers, and what else reads the folder's generation settings, end a response where the chat template
+    does: base models come with a template whose stop token is not the end of their texts."""
+    config, end = getattr(model, "generation_config", None), chat.tokenizer.eos_token_id
+    if config is not None and end not in chat.stop_token_ids:
+        config.eos_token_id = [*chat.stop_token_ids, *([] if end is None else [end])]
+
+
 def context_length(model: PreTrainedModel) -> int | None:
     """Longest sequence in tokens that the model's positions allow; None where its config names no limit."""
     return _position_limit(model.config)

@@ -26,6 +26,7 @@ from boresight.models.hidden_states import hidden_states, slices_at_once
 from boresight.models.loading import (
     chat_format,
     context_length,
+    end_at_stop_tokens,
     fit_to_tokenizer,
     load_causal_lm,
     load_reward_model,
@@ -301,10 +302,12 @@ def build_policy(
     if lora is None:
         model = load_causal_lm(path)
         fit_to_tokenizer(model, tokenizer)
+        end_at_stop_tokens(model, chat)
         return Policy(model.to(device).train(), tokenizer, chat)
     refuse_new_tokens(path, tokenizer)
     model = load_causal_lm(path, **quantized_loading(quantization))
     fit_to_tokenizer(model, tokenizer)
+    end_at_stop_tokens(model, chat)
     model = model if quantization else model.to(device)
     return Policy(model.train(), tokenizer, chat, add_adapter(model, lora, task="CAUSAL_LM", seed=seed))
 
@@ -329,7 +332,9 @@ def build_value_model(
     It reads the policy's token ids, so a reward model must have the policy's vocabulary: ModelError otherwise.
     """
     if start == "policy":
-        return ValueModel(ScalarHeadModel.from_language_model(load_causal_lm(path).to(device)))
+        language_model = load_causal_lm(path)
+        fit_to_tokenizer(language_model, policy.tokenizer)
+        return ValueModel(ScalarHeadModel.from_language_model(language_model.to(device)))
     refuse_another_vocabulary(path, load_tokenizer(path), policy)
     model = load_reward_model(path).to(device)
     value = ScalarHeadModel.from_reward_model(model, scalar_head(model), mean, deviation)
