@@ -2,11 +2,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tokenizers import AddedToken
 
+from boresight.data.chat_template import CHATML, ChatFormat
+from boresight.data.tokenize import encode_response
 from boresight.errors import DataError
+from boresight.models.generate import Generation
 from boresight.models.response_logps import response_logps
+from boresight.models.roles import Policy
+from boresight.models.tiny import tiny_tokenizer
 from boresight.records import Message
-from boresight.training.rollout import Rollout, prompts_of_step, refuse_long_prompts, rollout_metrics, sample
+from boresight.training.rollout import (
+    Rollout,
+    prompts_of_step,
+    refuse_long_prompts,
+    response_text,
+    rollout_metrics,
+    sample,
+)
 
 from . import tiny_world as tiny
 from .conftest import Imitator
@@ -43,6 +56,20 @@ def test_rows_are_cut_to_the_longest_of_them_and_score_alike(imitator: Imitator,
         whole = response_logps(imitator.model, rollout.input_ids, rollout.response_mask).logp[short]
         cut = response_logps(imitator.model, ids, mask).logp
     torch.testing.assert_close(cut, whole[:, : cut.shape[1]], atol=1e-5, rtol=0)
+
+
+def test_stop_token_that_the_tokenizer_does_not_call_special_is_no_part_of_the_text(imitator: Imitator) -> None:
+    tokenizer = tiny_tokenizer("llama3")
+    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in CHATML.special_tokens])
+    tokenizer.chat_template = CHATML.jinja
+    policy = Policy(imitator.model, tokenizer, ChatFormat(tokenizer))
+    assert policy.chat.stop_token not in tokenizer.all_special_tokens
+    ids = encode_response(policy.chat, tiny.PROMPTS[0].messages, "so it is")
+    assert response_text(policy, Generation(ids, [0.0] * len(ids), stopped=True)) == "so it is"
+    spelt = [token for sign in "<|im_end|>" for token in tokenizer.encode(sign, add_special_tokens=False)]
+    text = response_text(policy, Generation([*spelt, *ids[-1:]], [0.0] * (len(spelt) + 1), stopped=True))
+    assert text == "< |im_end|>"
+    encode_response(policy.chat, tiny.PROMPTS[0].messages, text)  # which a control token would not pass
 
 
 def test_each_prompt_is_met_once_an_epoch_in_a_fresh_order() -> None:

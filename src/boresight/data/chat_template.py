@@ -97,7 +97,7 @@ class ChatFormat:
         self.stop_token = self._find_stop_token()
         self.stop_token_id = self._single_id(self.stop_token)
         self._opened: tuple[Messages, str] | None = None  # the last prompt, written
-        self._control_tokens = sorted({*tokenizer.all_special_tokens, self.stop_token} - {""})
+        self.control_tokens = sorted({*tokenizer.all_special_tokens, self.stop_token} - {""})
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
@@ -224,7 +224,7 @@ class ChatFormat:
 
     def _refuse_control_tokens(self, messages: Messages) -> None:
         for i, message in enumerate(messages):
-            for token in self._control_tokens:
+            for token in self.control_tokens:
                 if token in message.content:
                     raise DataError(
                         f"message {i + 1} ({message.role}) contains {token!r}, a control token of this tokenizer: read "

@@ -8,7 +8,7 @@ word, or cuts an answer into several tokens, is compared with itself.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -140,8 +140,7 @@ def build_local_judge(
 def conversation(chat: ChatFormat, messages: Messages) -> Conversation:
     """Messages as this template can write them: without the model's control tokens in their text, and with what the
     system says at the head of the user's message where the template knows no system."""
-    tokens = {*map(str, chat.tokenizer.all_special_tokens), chat.stop_token} - {""}
-    given = tuple(Message(m["role"], _broken_up(m["content"], tokens)) for m in messages)
+    given = tuple(Message(m["role"], _broken_up(m["content"], chat.control_tokens)) for m in messages)
     if given[0].role == "system" and len(given) > 1 and not _takes_system(chat):
         return (Message(given[1].role, f"{given[0].content}\n\n{given[1].content}"), *given[2:])
     return given
@@ -212,8 +211,8 @@ def _before_the_end(chat: ChatFormat, ids: Sequence[int]) -> list[int]:
     return list(ids[: stops[0]] if stops else ids)
 
 
-def _broken_up(text: str, tokens: set[str]) -> str:
-    for token in sorted(tokens):
+def _broken_up(text: str, tokens: Iterable[str]) -> str:
+    for token in tokens:
         text = text.replace(token, f"{token[:1]} {token[1:]}")
     return text
 

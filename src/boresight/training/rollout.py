@@ -108,10 +108,12 @@ def response_text(policy: Policy | FrozenPolicy, generation: Generation, stop_st
     A model may also spell a control token letter by letter. Read back as text that would end or forge a turn, so it is
     broken up by a space after its first letter.
     """
-    text = str(policy.tokenizer.decode(generation.token_ids, skip_special_tokens=True))
+    ids = generation.token_ids
+    ends_with_stop = bool(ids) and ids[-1] in policy.chat.stop_token_ids  # which the tokenizer may not call special
+    text = str(policy.tokenizer.decode(ids[:-1] if ends_with_stop else ids, skip_special_tokens=True))
     if generation.stopped:
         text = text[: min((place for s in stop_strings if (place := text.find(s)) >= 0), default=len(text))]
-    for token in policy.tokenizer.all_special_tokens:
+    for token in policy.chat.control_tokens:
         text = text.replace(token, f"{token[:1]} {token[1:]}")
     return text
 
