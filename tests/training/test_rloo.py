@@ -47,6 +47,22 @@ def test_first_minibatch_has_ratio_one_and_no_distance_to_the_reference(imitator
     assert table.last("loss/policy") == pytest.approx(0.0, abs=1e-5)
 
 
+class Rounding(Policy):
+    """Computes a row a little otherwise with a gradient, as other batches in bfloat16 do."""
+
+    def logps(self, input_ids: torch.Tensor, response_mask: torch.Tensor, **options: Any) -> ResponseLogps:
+        found = super().logps(input_ids, response_mask, **options)
+        return found._replace(logp=found.logp + 1e-5 * found.mask) if torch.is_grad_enabled() else found
+
+
+def test_step_in_which_rounding_alone_is_too_far_is_skipped_whole(imitator: Imitator, tmp_path: Path) -> None:
+    policy = Rounding(tiny.policy_of(imitator.model).model, tiny.TOKENIZER, tiny.CHAT)
+    before = tiny.weights(policy.model)
+    _, table = train(tmp_path, imitator, policy, steps=1, minibatches=2, stop_update_above_kl=1e-12)
+    assert table.last("policy/skipped_minibatches") == 2.0 and table.series("optim/grad_norm") == []
+    tiny.assert_same_weights(policy.model, before)
+
+
 class WrongTemperature(Policy):
     """Forgets the sampling temperature when it is trained."""
 

@@ -135,5 +135,7 @@ def update(
                 updater.skip()
             else:
                 norms.append(updater.apply(step=step, ids=ids))
-    metrics = sums.means() | {"optim/grad_norm": sum(norms) / len(norms), "optim/learning_rate": rate}
+    metrics = sums.means()
+    if norms:
+        metrics |= {"optim/grad_norm": sum(norms) / len(norms), "optim/learning_rate": rate}
     return metrics if config.stop_update_above_kl is None else metrics | {"policy/skipped_minibatches": float(skipped)}
