@@ -146,8 +146,8 @@ def _judge_bench(path: Path, rows: Sequence[Numbered]) -> BothOrders:
     swapped: list[int | None] = []
     for line, row in rows:
         judgments = row.get("judgments")
-        both = isinstance(judgments, list) and len(judgments) == 2
-        whole = both and all(one is None or isinstance(one, dict) for one in judgments)
+        whole = isinstance(judgments, list) and len(judgments) == 2
+        whole = whole and all(one is None or isinstance(one, dict) for one in judgments or ())
         if row.get("label") not in ("A>B", "B>A") or judgments is None or not whole:
             raise DataError(
                 f'{path}:{line}: expected "label" A>B or B>A and two "judgments", one for each order. Correct the row, '
