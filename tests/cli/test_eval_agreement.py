@@ -122,6 +122,32 @@ def test_named_raters_missing_ratings_and_the_table_for_people(call: Call, tmp_p
     assert ["cohen_kappa", f"{(2 / 3 - 4 / 9) / (5 / 9):.4f}"] in [line[:2] for line in words]
 
 
+def test_items_that_few_rated_leave_figures_undefined_and_never_stop(call: Call, tmp_path: Path) -> None:
+    """A replicate of the bootstrap may hold items without a rating alone."""
+    path = tmp_path / "labels.csv"
+    path.write_text("id,annotator1,annotator2\n1,a,b\n2,,\n3,,\n4,a,a\n")
+    assert figures(call, path)["percent_agreement"] == 0.5
+    path.write_text("id,annotator1,annotator2\n1,,\n2,,\n")
+    assert figures(call, path)["krippendorff_alpha"] is None and call("eval", "agreement", path).code == 0
+    both = [{"label": 1, "results": [{"swap = False": {"winner": "?"}, "swap = True": {}}]}] * 3
+    path = tmp_path / "judge.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in both))
+    found = figures(call, path)
+    assert (found["unparsable"], found["cohen_kappa"]) == (1.0, None)
+
+
+def test_a_judge_is_held_against_the_items_that_people_decided(call: Call, tmp_path: Path) -> None:
+    """Neither a final label nor an automatic one on the last item: that is no agreement."""
+    path, verdicts = tmp_path / "labels.csv", tmp_path / "judge.csv"
+    path.write_text("id,annotator1,annotator2,final_label,gpt4_label\n1,a,b,a,b\n2,a,b,b,\n3,b,a,,\n")
+    found = figures(call, path)
+    assert found["final"] == {"a": 1, "b": 1}
+    assert [found["judges"]["gpt4_label"][key] for key in ("n", "accuracy", "unparsable")] == [2, 0.0, 1]
+    verdicts.write_text("id,verdict\n1,a\n2,b\n3,a\n")
+    ended = call("eval", "agreement", path, "--verdicts", verdicts)
+    assert ended.code == 2 and "none of 3 items has a majority of the raters" in ended.told[0]
+
+
 @pytest.mark.parametrize(
     ("text", "arguments", "says"),
     [
@@ -155,3 +181,6 @@ def test_judgebench_counts_a_pair_by_the_vote_of_both_orders(call: Call, tmp_pat
     assert found["same_verdict_in_both"] == 3 / 6 and found["unparsable"] == pytest.approx(1 / 12)
     # Verdicts for the one shown first: A, A, A, A of the given order and A of the exchanged; B, B and B are not.
     assert found["first_position_rate"] == 5 / 8
+    path.write_text(json.dumps({"label": "A>B", "judgments": ["A>B", "B>A"]}) + "\n")
+    ended = call("eval", "agreement", path)
+    assert ended.code == 2 and 'two "judgments", one for each order' in ended.told[0]

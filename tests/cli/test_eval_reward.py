@@ -78,6 +78,7 @@ def test_a_weak_kind_is_named(call: Call, tmp_path: Path) -> None:
     [
         ([{"score": 1}], "chosen_score and rejected_score"),
         ([{"chosen_score": 1, "rejected_score": None}] * 4, '"rejected_score" is None'),
+        ([{"chosen_score": 10**400, "rejected_score": 0}] * 4, "expected a finite number"),
         ([{"chosen_score": 1, "rejected_score": 0}] * 3, "3 rows of scores for 4 pairs"),
         ([{"id": f"q{i}", "chosen_score": 1, "rejected_score": 0} for i in range(4)], "(first without: 'p0')"),
     ],
@@ -151,6 +152,9 @@ def test_outputs_of_judgebench_are_pairs_with_scores(call: Call, tmp_path: Path)
     del rows[0]["judgments"][0]["judgment"]["scores"]
     ended = call("eval", "reward", write_lines(tmp_path / "out.jsonl", rows))
     assert ended.code == 2 and "eval agreement" in ended.told[0]
+    for judgments in ("A>B", {"scores": [1, 2]}, ["A>B"], [{"judgment": None}]):
+        ended = call("eval", "reward", write_lines(tmp_path / "out.jsonl", [rows[1] | {"judgments": judgments}]))
+        assert ended.code == 2 and "eval agreement" in ended.told[0], judgments
 
 
 def test_drift_ensemble_and_best_of_n_come_on_request_and_reach_the_verdict(call: Call, tmp_path: Path) -> None:

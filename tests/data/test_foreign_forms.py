@@ -156,6 +156,8 @@ def test_rankings_go_by_scores_or_by_ranks(tmp_path: Path) -> None:
     assert [(a, b) for _, a, b, _ in order(path)] == chosen * 2
     with pytest.raises(DataError, match=r'r\.jsonl:1: "scores" has 2 values, "responses" 3'):
         read_pairs(lines(tmp_path / "r.jsonl", {**row, "scores": [1, 2]}))
+    with pytest.raises(DataError, match=r'r\.jsonl:1: "scores": the number is too large'):
+        read_pairs(lines(tmp_path / "r.jsonl", {**row, "scores": [1, 2, 10**400]}))
 
 
 def test_a_ranking_that_is_written_is_read_as_all_its_pairs(tmp_path: Path) -> None:
@@ -210,6 +212,10 @@ def test_left_and_right_are_told_by_the_tags_of_the_comparison(tmp_path: Path) -
     result = {"type": "pairwise", "value": {"selected": "left"}, "to_name": "txt-2,txt-1"}
     task = {"id": 1, "data": {"prompt": "Hi", "text1": "No.", "text2": "Hello."}, "annotations": [{"result": [result]}]}
     assert read_pairs(lines(tmp_path / "l.jsonl", task)).pairs[0].chosen == (C,)
+    other = {**result, "from_name": "honest", "value": {"selected": "right"}}
+    asked = {**task, "annotations": [{"result": [{**result, "from_name": "helpful"}, other]}]}
+    with pytest.raises(DataError, match=r"l\.jsonl:1: 'helpful' and 'honest' both compare the responses"):
+        read_pairs(lines(tmp_path / "l.jsonl", asked))
     result["to_name"] = "left,right"
     with pytest.raises(DataError, match=r"it was chosen among left, right, but the fields are prompt, text1, text2"):
         read_pairs(lines(tmp_path / "l.jsonl", task))

@@ -177,6 +177,7 @@ def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
 RECORDS: list[tuple[type, dict[str, Any], str]] = [
     (PreferencePair, {"p_chozen": 0.5}, r'f:3 \(id p1\): unknown key "p_chozen"; did you mean "p_chosen"\?'),
     (PreferencePair, {"p_chosen": 1.5}, r'"p_chosen": found 1.5, expected a probability'),
+    (PreferencePair, {"strength": 10**400}, r'"strength": the number is too large'),
     (PreferencePair, {"p_chosen": True}, r'"p_chosen": found true or false, expected a number'),
     (PreferencePair, {"n_votes": 1.5}, r'"n_votes": found 1.5, expected a whole number'),
     (PreferencePair, {"chosen": []}, r'"chosen" is empty; expected an assistant message'),

@@ -149,6 +149,13 @@ def test_console_of_nemo_rl(tmp_path: Path) -> None:
     assert values(run, "loss/total") == [0.011, 0.012]
 
 
+def test_steps_with_commas_between_thousands_are_no_new_start(tmp_path: Path) -> None:
+    lines = [f"Step {n:,}/2,000 loss: {1 / n:.6f} grad_norm: 1.0" for n in range(200, 2001, 200)]
+    run = read(tmp_path / "train.log", "\n".join(lines))
+    assert (run.starts, run.steps, run.last_step) == (1, 10, 2000.0)
+    assert run.signals["run/progress"].values.tolist() == [1.0]
+
+
 def test_console_of_prime_rl_and_of_minimind(tmp_path: Path) -> None:
     prime = (
         "10:00:01 SUCCESS Step 12 | Time: 30.1s | Loss: 0.01 | Entropy: 0.5 | Mismatch KL: 0.001 | Grad. Norm: 0.1\n"
@@ -226,6 +233,7 @@ def test_ragged_rows_lines_that_are_not_json_and_gzip(tmp_path: Path) -> None:
         ("prose.txt", b"Nothing to see here.\nMove along.\n", "no metrics"),
         ("numbers.json", b"[1, 2, 3]", "no metrics"),
         ("cut.gz", gzip.compress(b"x" * 5000, mtime=0)[:-20], "cut off"),
+        ("bad.gz", gzip.compress(bytes(range(256)) * 8, mtime=0)[:20] + b"\xff" * 80, "damaged"),
         ("zero.log", b"\x00" * 50, "empty"),
     ],
 )

@@ -87,6 +87,8 @@ FAULTS: list[tuple[str, str, Columns]] = [
     ("lr_too_high", "dpo", {"loss": np.tile([0.1, 3.0, 0.4, 2.2], 25)}),
     ("rm_at_chance", "rm", {"eval_accuracy": 0.5 + noise(0.01), "accuracy": 0.5 + noise(0.03), "loss": 0.693,
                             "eval_loss": 0.693}),
+    ("rm_at_chance", "rm", {"eval_accuracy": 0.25 + noise(0.01)}),
+    ("rm_at_chance", "rm", {"eval_accuracy": 51 + noise(1)}),
     ("rm_overfit", "rm", {"loss": ramp(0.69, 0.05, 0.01), "eval_loss": ramp(0.6, 1.6, 0.01),
                           "eval_accuracy": ramp(0.7, 0.64, 0.005)}),
     ("sft_overfit", "sft", {"loss": np.repeat([1.9, 0.9, 0.3, 0.08], 25) + noise(0.02),
@@ -100,6 +102,11 @@ def test_the_healthy_twin_raises_no_alarm(method: str) -> None:
     diagnosis = looked_at(TWINS[method])
     assert ids(diagnosis, *ALARMS) == []
     assert (diagnosis.verdict, diagnosis.findings[0].id) == ("healthy", "healthy")
+
+
+def test_accuracy_of_tokens_is_no_reward_model_below_chance() -> None:
+    columns = {"loss": ramp(6.0, 3.5, 0.02), "accuracy": ramp(0.1, 0.3, 0.01)}
+    assert "rm_at_chance" not in ids(looked_at(columns))
 
 
 @pytest.mark.parametrize(("fault", "method", "changes"), FAULTS, ids=[f"{f}-{m}" for f, m, _ in FAULTS])

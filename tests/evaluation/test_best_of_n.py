@@ -59,6 +59,7 @@ def test_rows_that_do_not_serve_are_refused(tmp_path: Path) -> None:
     for row, says in (
         ({"prompt": "a", "gold": 1}, "the score or"),
         ({"prompt": "a", "score": 1, "gold": "x"}, "finite"),
+        ({"prompt": "a", "score": 1, "gold": 10**400}, "finite"),
     ):
         with pytest.raises(DataError, match=says):
             read_sampled(written(row))

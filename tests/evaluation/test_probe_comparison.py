@@ -114,6 +114,12 @@ def test_one_difference_among_few_numbers_proves_nothing() -> None:
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
 
 
+def test_numbers_that_differ_alike_on_few_probes_are_not_certain() -> None:
+    one, three = (paired_interval(np.array([12.0] * n), seed=0) for n in (1, 3))
+    assert one.low < three.low < 12 == one.value == one.high and one.low < 0
+    assert paired_interval(np.zeros(3), seed=0)[:3] == (0, 0, 0)
+
+
 def test_diversity_looks_at_equally_many_words_of_each_answer() -> None:
     assert diversity([]) is None
     found = diversity(["a b a b", "a b"])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,5 +42,9 @@ def test_drift_by_hand() -> None:
     assert found["correlation"] == pytest.approx(1) and (found["flipped"], found["p"]) == (0, 1.0)
     turned = score_drift(pairs(3), before, Scores.of(before.rejected, before.chosen))
     assert (turned["flipped"], turned["only_before_right"], turned["only_now_right"]) == (2, 1, 1)
+    either, other = (replace(pair, p_chosen=p) for pair, p in zip(pairs(2), (0.5, 0.2), strict=True))
+    tied = score_drift([either, other], Scores.of([1.0, 1.0], [0.0, 0.0]), Scores.of([0.0, 0.0], [1.0, 1.0]))
+    # Of the tie neither order is right; of the other pair people prefer the rejected response, as the scores do now.
+    assert (tied["only_before_right"], tied["only_now_right"], tied["accuracy_before"]) == (0, 1, 0.0)
     constant = score_drift(pairs(3), Scores.of(np.ones(3), np.ones(3)), before)
     assert constant["mean_shift"] is None and constant["correlation"] is None

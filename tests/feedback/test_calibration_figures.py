@@ -5,6 +5,7 @@ import random
 import pytest
 
 from boresight.feedback.calibration_figures import (
+    Held,
     agreement_figures,
     balanced_preference,
     effect_figures,
@@ -14,6 +15,7 @@ from boresight.feedback.calibration_figures import (
 )
 from boresight.feedback.human_votes import HumanLabel, HumanVotes
 from boresight.stats.agreement import cohen_kappa
+from boresight.stats.intervals import wilson
 
 from .planted_couples import JUDGE, Planted, labelled, people_on, planted_couples
 
@@ -54,6 +56,28 @@ def test_preference_that_people_always_share_cannot_be_told() -> None:
     assert balanced_preference([]) is None
     rows = labelled(planted_couples(50, Planted(longer_is_better=1.0)))
     assert effect_figures(rows, "judge")["length"] is None
+
+
+def test_few_couples_prove_no_preference_however_alike_they_are() -> None:
+    """Two couples, each for the longer response: a coin does that in one of four. One couple beside a hundred: the half
+    of the rate that rests on it may be anything from Wilson's 0.207 on."""
+    two = balanced_preference([Held(1.0, 1.0, "p"), Held(1.0, 0.0, "q")])
+    assert two is not None and two["effect"] == 1.0 and two["effect_ci95"][0] < 0 and two["effect_ci95"][1] == 1.0
+    many = [Held(float(i % 10 > 0), 1.0, f"p{i}") for i in range(100)]
+    one = balanced_preference([*many, Held(1.0, 0.0, "q")])
+    first, second = wilson(90, 100), wilson(1, 1)
+    down = ((first.value - first.low) ** 2 + (second.value - second.low) ** 2) ** 0.5 / 2
+    right = pytest.approx([0.95 - down, 0.95 + (first.high - first.value) / 2], abs=1e-3)
+    assert one is not None and one["ci95"] == right
+
+
+def test_couples_of_one_prompt_on_which_people_differ_go_together() -> None:
+    """Each prompt has a couple of either kind, and the judge one taste a prompt: as unsure as 400 couples, not 800."""
+    draw = random.Random(2)
+    taste = [float(draw.random() < 0.6) for _ in range(400)]
+    rows = [Held(judge, liked, str(i)) for i, judge in enumerate(taste) for liked in (1.0, 0.0)]
+    found = balanced_preference(rows)
+    assert found is not None and found["ci95"] == pytest.approx(wilson(sum(taste), 400)[1:3], abs=1e-3)
 
 
 def test_agreement_counted_by_hand() -> None:

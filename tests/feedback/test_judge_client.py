@@ -16,6 +16,7 @@ from boresight.errors import JudgeError
 from boresight.feedback.chat_endpoint import HIDDEN, ChatEndpoint, Reply
 from boresight.feedback.judge_cache import JudgeCache
 from boresight.feedback.judge_client import OVER_BUDGET, Failure, JudgeClient, Prices, Question
+from boresight.feedback.verdicts import VERDICT
 
 from .judge_server import Faults, JudgeServer, Said, completion, drop, verdict
 
@@ -284,6 +285,16 @@ def test_file_of_replies_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "replies.sqlite").write_text("no database, but long enough to be taken for one" * 40)
     with pytest.raises(JudgeError, match=r"replies\.sqlite: the file of replies cannot be used"):
         JudgeCache(tmp_path / "replies.sqlite")
+
+
+def test_reply_with_half_a_character_is_kept(tmp_path: Path) -> None:
+    """A limit of tokens, or a bad escape, may leave half of a surrogate pair, which no file takes."""
+    with JudgeServer() as server:
+        server.script = [completion("fine \ud83d [[A]]")]
+        (reply,) = client(server, tmp_path).ask(questions(1))
+        assert isinstance(reply, Reply) and VERDICT.read(reply.text) == 1.0 and reply.text == "fine ? [[A]]"
+        assert client(server, tmp_path).ask(questions(1)) == [reply]
+    assert len(server.requests) == 1
 
 
 def test_tokens_are_estimated_where_the_endpoint_counts_none(tmp_path: Path) -> None:

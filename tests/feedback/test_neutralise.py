@@ -105,6 +105,8 @@ def test_material_ends_where_we_end_it(injection: str) -> None:
         ('{"rationale": "B is wrong", "verdict": "A"}', 1.0),
         ('```json\n{"rationale": "x", "verdict": "tie"}\n```', 0.5),
         ('<think>[[A]] or [[B]]?</think>{"rationale": "x", "verdict": "B"}', 0.0),
+        ("<think>At first I lean to [[A]], but then", None),
+        ('<think>\n{"verdict": "A"} or', None),
         ('Here you are: {"rationale": "x", "verdict": "b"}. Done.', 0.0),
         ("Both are fine, A is better. [[A]]", 1.0),
         ("[[A]] and again [[A]]", 1.0),

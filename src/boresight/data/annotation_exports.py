@@ -68,6 +68,7 @@ def _label_studio(row: Row, where: str, default_id: str) -> list[PairRow]:
     votes: list[float] = []
     judges: list[str] = []
     named: tuple[str, ...] = ()
+    questions: dict[str, None] = {}
     for number, item in enumerate(list_at(row, "annotations", where), start=1):
         annotation = mapping_of(item, f'{where}: "annotations", item {number}')
         if annotation.get("was_cancelled"):
@@ -76,8 +77,14 @@ def _label_studio(row: Row, where: str, default_id: str) -> list[PairRow]:
             side = _side(result.get("value")) if isinstance(result, dict) and result.get("type") == "pairwise" else None
             if side is not None:
                 votes.append(side)
+                questions.setdefault(str(result.get("from_name")))
                 judges.append(_annotator(annotation.get("completed_by"), number))
                 named = tuple(name.strip() for name in str(result.get("to_name") or "").split(",") if name.strip())
+    if len(questions) > 1:
+        raise DataError(
+            f"{where}: {' and '.join(map(repr, questions))} both compare the responses; expected one question, since "
+            "two cannot be made one preference. Export the question that decides."
+        )
     return _pairwise(data, where, id_cell(row, "id", where, default_id), votes, judges, named)
 
 
@@ -209,7 +216,8 @@ def _scores(question: str, value: Any, numbers: Mapping[str, int], where: str) -
     if isinstance(value, str) and _plain(value) in TIES:
         return dict.fromkeys(numbers.values(), 0.0)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return {number: float(value) for name, number in numbers.items() if _about(question, name)}
+        given = number_of(value, f'{where}: "{question}"')
+        return {number: given for name, number in numbers.items() if _about(question, name)}
     return {}
 
 

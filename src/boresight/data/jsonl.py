@@ -200,7 +200,10 @@ def _text(value: Any, where: str) -> str:
 def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise DataError(f"{where}: found {kind_of(value)}, expected a number. Correct the record.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise DataError(f"{where}: the number is too large. Correct the record.") from error
 
 
 def _count(value: Any, where: str) -> int:

@@ -85,6 +85,8 @@ def number_of(value: Any, where: str) -> float:
         number = float(value)
         if number != number:
             raise ValueError
+    except OverflowError as error:
+        raise DataError(f"{where}: the number is too large. Correct the row, or leave it out.") from error
     except ValueError as error:
         shown = repr(value) if isinstance(value, str) else kind_of(value)
         raise DataError(f"{where}: found {shown}, expected a number. Correct the row, or leave it out.") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from boresight.errors import DataError
 from boresight.evaluation.rater_files import BothOrders, Rated
 from boresight.stats.agreement import (
     Table,
@@ -26,7 +27,8 @@ UNPARSABLE = "unparsable"
 
 
 def rater_agreement(rated: Rated, *, verdicts: Sequence[str] | None = None, seed: int = 0) -> Result:
-    """Agreement of the raters, their majority, and how automatic labels or a judge's `verdicts` do against people."""
+    """Agreement of the raters, their majority, and how automatic labels or a judge's `verdicts` do against people, on
+    the items that people decided. Raises DataError where they decided none."""
     majority = [_majority(row) for row in rated.labels]
     result = {
         "n": len(rated.labels),
@@ -40,16 +42,17 @@ def rater_agreement(rated: Rated, *, verdicts: Sequence[str] | None = None, seed
         "no_majority": majority.count(None),
     }
     if rated.final:
-        result["final"] = _counts(rated.final)
+        result["final"] = _counts(label for label in rated.final if label is not None)
     if rated.groups:
         result["final_by_group"] = {
-            group: _counts(label for label, own in zip(rated.final, rated.groups, strict=True) if own == group)
+            group: _counts(
+                label for label, own in zip(rated.final, rated.groups, strict=True) if label and own == group
+            )
             for group in sorted(set(rated.groups))
         }
-    judges = {name: judge_figures(labels, rated.final) for name, labels in rated.automatic.items()}
+    judges = {name: _against(labels, rated.final, "final label") for name, labels in rated.automatic.items()}
     if verdicts is not None:
-        decided = [(verdict, label) for verdict, label in zip(verdicts, majority, strict=True) if label is not None]
-        judges["verdicts"] = judge_figures([v for v, _ in decided], [label for _, label in decided])
+        judges["verdicts"] = _against(verdicts, majority, "majority of the raters")
     return result | ({"judges": judges} if judges else {})
 
 
@@ -71,6 +74,17 @@ def both_orders_agreement(both: BothOrders, *, seed: int = 0) -> Result:
     }
     statistics = _statistics(orders, ("given order", "swapped"), seed)
     return {"n": n, "raters": 2, **statistics, **{k: _defined(v) for k, v in figures.items()}, **against}
+
+
+def _against(verdicts: Sequence[str | None], people: Sequence[str | None], what: str) -> Result:
+    """`judge_figures` on the items that have a label of people; a verdict that is missing is no label."""
+    decided = [(verdict or UNPARSABLE, label) for verdict, label in zip(verdicts, people, strict=True) if label]
+    if not decided:
+        raise DataError(
+            f"agreement: none of {len(people)} items has a {what}; expected some to hold the judge's verdicts against. "
+            "Have more people label, or leave the verdicts out."
+        )
+    return judge_figures([verdict for verdict, _ in decided], [label for _, label in decided])
 
 
 def judge_figures(verdicts: Sequence[str], right: Sequence[str]) -> Result:

@@ -119,7 +119,7 @@ def _expected(group: Sequence[Sampled], n: int) -> tuple[float, float]:
 def _number(value: Any, name: str, where: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number):
         raise DataError(f'{where}: "{name}" is {value!r}; expected a finite number. Correct the row.')

@@ -128,9 +128,10 @@ def paired_rate_interval(difference: NDArray[np.float64]) -> Interval:
 
 def paired_interval(difference: NDArray[np.float64], seed: int) -> Interval:
     """Interval of the mean of differences of any size (probes,): paired bootstrap; for few probes, Student's t through
-    Wilson's form on the range from minus to plus the largest that was seen, as a bootstrap of few claims too much."""
+    Wilson's form on the range from minus to plus the largest that was seen, as a bootstrap of few claims too much. No
+    width where no probe differs at all."""
     largest = float(np.abs(difference).max())
-    if len(difference) >= BOOTSTRAP_PROBES or np.ptp(difference) == 0:
+    if len(difference) >= BOOTSTRAP_PROBES or not largest:
         return bootstrap_mean(difference, range(len(difference)), seed=seed)
     scaled = paired_rate_interval(difference / largest)
     return Interval(largest * scaled.value, largest * scaled.low, largest * scaled.high, scaled.n)

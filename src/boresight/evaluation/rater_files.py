@@ -26,12 +26,13 @@ UNSAFE = re.compile(r"contrast_")  # XSTest's types of unsafe prompts
 
 @dataclass(frozen=True)
 class Rated:
-    """Labels (items, raters) as texts, None for missing; `final` and `automatic` are (items,) where there are any."""
+    """Labels (items, raters) as texts, None for missing; `final` and `automatic` are (items,), likewise, where there
+    are any."""
 
     raters: tuple[str, ...]
     labels: Sequence[tuple[str | None, ...]]
-    final: Sequence[str] = ()
-    automatic: dict[str, Sequence[str]] = field(default_factory=dict)
+    final: Sequence[str | None] = ()
+    automatic: dict[str, Sequence[str | None]] = field(default_factory=dict)
     groups: Sequence[str] = ()
     ids: Sequence[str] = ()
 
@@ -69,8 +70,8 @@ def read_raters(path: Path, columns: Sequence[str] = ()) -> Rated | BothOrders:
     return Rated(
         raters,
         labels,
-        [str(_label(row, final, f"{path}:{line}")) for line, row in rows] if final else (),
-        {name: [str(_label(row, name, f"{path}:{line}")) for line, row in rows] for name in automatic},
+        [_label(row, final, f"{path}:{line}") for line, row in rows] if final else (),
+        {name: [_label(row, name, f"{path}:{line}") for line, row in rows] for name in automatic},
         [_group(row) for _, row in rows] if final and GROUP in first else (),
         [str(row.get("idx", row.get("id", line))) for line, row in rows],
     )
@@ -145,7 +146,9 @@ def _judge_bench(path: Path, rows: Sequence[Numbered]) -> BothOrders:
     swapped: list[int | None] = []
     for line, row in rows:
         judgments = row.get("judgments")
-        if row.get("label") not in ("A>B", "B>A") or not isinstance(judgments, list) or len(judgments) != 2:
+        whole = isinstance(judgments, list) and len(judgments) == 2
+        whole = whole and all(one is None or isinstance(one, dict) for one in judgments or ())
+        if row.get("label") not in ("A>B", "B>A") or judgments is None or not whole:
             raise DataError(
                 f'{path}:{line}: expected "label" A>B or B>A and two "judgments", one for each order. Correct the row, '
                 "or judge in both orders."

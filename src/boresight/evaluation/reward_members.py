@@ -68,11 +68,12 @@ def score_drift(pairs: Sequence[PreferencePair], before: Scores, now: Scores) ->
     """How scores moved: {mean_shift, scale, correlation, flipped, only_before_right, only_now_right, p}.
 
     mean_shift is in deviations of the scores before, scale the ratio of deviations: what a fixed threshold or an old
-    normalisation would be wrong by. flipped: pairs whose preferred response changed; p is McNemar's exact test.
+    normalisation would be wrong by. flipped: pairs whose preferred response changed. Right is as in `accuracy`, so that
+    a tie (`p_chosen` 0.5) can be neither lost nor won; p is McNemar's exact test.
     """
     deviation = float(before.all.std())
-    right = [scores.margin > 0 for scores in (before, now)]
-    test = mcnemar(*right)
+    preferred = np.sign(np.array([pair.p_chosen for pair in pairs]) - 0.5)
+    test = mcnemar(before.margin * preferred > 0, now.margin * preferred > 0)
     correlation = float(np.corrcoef(before.all, now.all)[0, 1]) if deviation > 0 and now.all.std() > 0 else None
     return {
         "n": len(pairs),

@@ -85,7 +85,7 @@ def _judge_bench(path: Path) -> ScoredPairs:
     """The scores are those of the first judgment, which has the responses as they are listed."""
     pairs, chosen, rejected = [], [], []
     for line, row in iterate_rows(path):
-        scores = ((row["judgments"] or [{}])[0] or {}).get("judgment", {}).get("scores")
+        scores = _first_scores(row["judgments"])
         if row["label"] not in ("A>B", "B>A") or not isinstance(scores, list) or len(scores) != 2:
             raise DataError(
                 f'{path}:{line}: expected "label" A>B or B>A and two "scores" in the first judgment, as a reward model '
@@ -108,11 +108,18 @@ def _judge_bench(path: Path) -> ScoredPairs:
     return ScoredPairs(pairs, chosen, rejected)
 
 
+def _first_scores(judgments: Any) -> Any:
+    """`scores` of the first judgment; None where there are none."""
+    first = judgments[0] if isinstance(judgments, list) and judgments else None
+    held = first.get("judgment") if isinstance(first, dict) else None
+    return held.get("scores") if isinstance(held, dict) else None
+
+
 def _score(row: dict[str, Any], column: str | None, where: str) -> float:
     value = row.get(str(column))
     try:
         score = float(value)  # type: ignore[arg-type]  # what is no number raises
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         score = math.nan
     if isinstance(value, bool) or not math.isfinite(score):
         raise DataError(f'{where}: "{column}" is {value!r}; expected a finite number. Score this pair again.')

@@ -8,9 +8,9 @@ prefer the longer response as often as the shorter one:
 which is the share of verdicts given for length alone, whatever the judge does with the rest (its errors cancel).
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,20 +100,38 @@ def effect_figures(labelled: Labelled, judge: str) -> dict[str, Any]:
 def balanced_preference(rows: Sequence[Held]) -> dict[str, Any] | None:
     """The preference for a property as the docstring of this file has it; None where people always or never share it.
 
-    The variance is that of the sum of two means over clusters (prompts), by linearisation.
+    Wilson's intervals of the two shares over prompts, joined by the distances of their ends from the means (MOVER, Zou
+    & Donner 2008, with the correlation of the two over prompts), so that a share of few couples, or of couples that are
+    all alike, is not taken for certain:
+
+        low = rate - sqrt(d1^2 + d2^2 + 2 r d1 d2) / 2,   d_i = mean_i - low_i,   and likewise upwards
     """
     shares = [[row for row in rows if row.people == liked] for liked in (1.0, 0.0)]
     if not all(shares):
         return None
-    means = [float(np.mean([row.judge for row in share])) for share in shares]
-    by_prompt: dict[str, float] = defaultdict(float)
-    for share, mean in zip(shares, means, strict=True):
+    found = [wilson_clustered([row.judge for row in share], [row.prompt for row in share]) for share in shares]
+    together = _correlation(shares, [one.value for one in found])
+    rate = (found[0].value + found[1].value) / 2
+    down, up = (
+        math.sqrt(first**2 + second**2 + 2 * together * first * second) / 2
+        for first, second in (
+            [one.value - one.low for one in found],
+            [one.high - one.value for one in found],
+        )
+    )
+    return _effect(rate, max(rate - down, 0.0), min(rate + up, 1.0), len(rows))
+
+
+def _correlation(shares: Sequence[Sequence[Held]], means: Sequence[float]) -> float:
+    """Of the two means, from what each prompt adds to both; 0 where one of them does not vary, and never below: of few
+    prompts it is no reason to be surer."""
+    parts: list[dict[str, float]] = [defaultdict(float), defaultdict(float)]
+    for part, share, mean in zip(parts, shares, means, strict=True):
         for row in share:
-            by_prompt[row.prompt] += (row.judge - mean) / (2 * len(share))
-    count = len(by_prompt)
-    deviation = (sum(part**2 for part in by_prompt.values()) * count / max(count - 1, 1)) ** 0.5
-    rate, half = sum(means) / 2, NormalDist().inv_cdf(0.975) * deviation
-    return _effect(rate, max(rate - half, 0.0), min(rate + half, 1.0), len(rows))
+            part[row.prompt] += row.judge - mean
+    sizes = [sum(value**2 for value in part.values()) for part in parts]
+    both = sum(value * parts[1].get(prompt, 0.0) for prompt, value in parts[0].items())
+    return max(both / math.sqrt(sizes[0] * sizes[1]), 0.0) if min(sizes) > 0 else 0.0
 
 
 def slice_figures(labelled: Labelled) -> dict[str, dict[str, Any]]:

@@ -241,7 +241,8 @@ def read_reply(text: str, prompt_characters: int, form: Form | None = VERDICT) -
     known = len(spent) == len(counts)
     prompt, completion = spent if known else (tokens_of(prompt_characters), tokens_of(len(said)))
     soft = expected_answer(said, choice.get("logprobs"), form) if form is not None else None
-    return Reply(said, str(choice.get("finish_reason") or ""), prompt, completion, known, *(soft or ()))
+    kept = said.encode("utf-8", "replace").decode()  # half of a surrogate pair, where a character was cut in two
+    return Reply(kept, str(choice.get("finish_reason") or ""), prompt, completion, known, *(soft or ()))
 
 
 def tokens_of(characters: int) -> int:

@@ -46,9 +46,12 @@ class Form:
         """What the reply's answer is worth; None where it holds none, or several that differ.
 
         Only what `neutralise` breaks up counts as an answer, so that no text which went through it can be one. What a
-        model thought aloud before `</think>` is not read. An answer inside the text of the rationale does not count.
+        model thought aloud before `</think>` is not read, nor a thought that was cut off before it. An answer inside
+        the text of the rationale does not count.
         """
         said = reply.rpartition("</think>")[2].strip()
+        if said.startswith("<think>"):
+            return None
         if fenced := _FENCE.match(said):
             said = fenced[1].strip()
         try:

@@ -200,8 +200,6 @@ def _value_counts(ratings: Ratings) -> tuple[Table, Table]:
     table = rating_table(ratings)
     rows, _ = present = np.nonzero(~np.isnan(table))
     values, codes = np.unique(table[present], return_inverse=True)
-    if len(values) == 0:
-        raise ValueError("ratings: every rating is missing")
     flat = np.bincount(rows * len(values) + codes, minlength=len(table) * len(values))
     return flat.reshape(len(table), len(values)).astype(np.float64), values
 

@@ -17,13 +17,15 @@ def align(raw: RawLog, *, framework: str = "", method: str = "") -> LoggedRun:
     unknown = {raw_name: why for raw_name in raw.columns if (why := reason_unknown(raw_name, framework))}
     signals = _signals(raw, framework, line)
     unknown |= _settle_kl(signals, framework)
+    percent = _settle_accuracies(signals)
     _settle_rest(signals, line)
     steps = np.unique(np.concatenate([series.steps for series in signals.values()])) if signals else np.array([])
     return LoggedRun(
         method=method, framework=framework, signals=signals, rows=raw.rows, steps=len(steps),
         first_step=float(steps[0]) if len(steps) else 0.0, last_step=float(steps[-1]) if len(steps) else 0.0,
         numbered=line.numbered,
-        starts=line.starts, other_rows=line.other_rows, unknown=unknown, remarks=(*raw.remarks, *_remarks(line)),
+        starts=line.starts, other_rows=line.other_rows, unknown=unknown,
+        remarks=(*raw.remarks, *_remarks(line), *percent),
     )  # fmt: skip
 
 
@@ -68,6 +70,17 @@ def _settle_kl(signals: dict[str, Series], framework: str) -> dict[str, str]:
         del signals["policy/kl_unknown_unit"]
         return {}
     return {doubtful.source: f"{framework}: summed over the response or averaged over tokens, the log does not tell"}
+
+
+def _settle_accuracies(signals: dict[str, Series]) -> list[str]:
+    """An accuracy above 1 can only be one in percent; which were, in words."""
+    remarks = []
+    for name in ("reward/accuracy", "eval/accuracy"):
+        series = signals.get(name)
+        if series is not None and (series.values > 1.5).any():
+            signals[name] = Series(name, series.steps, series.values / 100, series.source)
+            remarks.append(f"{series.source} goes above 1 and is read as percent")
+    return remarks
 
 
 def _settle_rest(signals: dict[str, Series], line: Timeline) -> None:

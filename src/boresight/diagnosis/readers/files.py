@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -50,8 +51,8 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: no such file or folder; expected a log or a run. Check the path.") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Check the file and its rights.") from None
-    except EOFError:
-        raise DataError(f"{path}: the gzip data is cut off. Get or pack the file again.") from None
+    except (EOFError, zlib.error):
+        raise DataError(f"{path}: the gzip data is damaged or cut off. Get or pack the file again.") from None
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     return data.decode(encoding, errors="replace")
 

@@ -17,7 +17,9 @@ _QUOTED = re.compile(rf"['\"]([^'\"\n]{{1,120}})['\"]\s*:\s*{_VALUE}(?=\s*[,}}])
 _DASHED = re.compile(rf"(?:^|\s-\s|\s)([A-Za-z_][\w./@\-]*):{_VALUE}(?=\s|$)", re.IGNORECASE)
 _NAMED = re.compile(rf"([A-Za-z_][\w./ ()\-]*?)\s*[:=]\s*{_VALUE}(?=\s*(?:[,|;\])}}]|$|s\b|\s))", re.IGNORECASE)
 _PIPED = re.compile(rf"(?:^|\|)\s*([A-Za-z_][\w./]*)\s+{_VALUE}(?=\s*(?:\||$))", re.IGNORECASE)
-_STEP_OF = re.compile(r"\bstep[\s:]*\[?(\d+)(?:\s*/\s*(\d+))?", re.IGNORECASE)
+_COUNT = r"(\d{1,3}(?:,\d{3})+\b|\d+)"
+"""A whole number, with commas between its thousands or without."""
+_STEP_OF = re.compile(rf"\bstep[\s:]*\[?{_COUNT}(?:\s*/\s*{_COUNT})?", re.IGNORECASE)
 _COUNTED = re.compile(r"epoch:?\s*\[(\d+)/(\d+)\]\s*\(?\[?(\d+)/(\d+)", re.IGNORECASE)
 _EPOCH_OF = re.compile(r"evaluating \w+, epoch (\d+)/(\d+)", re.IGNORECASE)
 _EPOCH_LOSS = re.compile(rf"^epoch (\d+)/(\d+) with loss {_VALUE}", re.IGNORECASE)
@@ -92,13 +94,13 @@ class TextRows:
         if counted := _COUNTED.search(line):
             row |= {"epoch": float(counted[1]), "step": float(counted[3]), "total_steps": float(counted[4])}
         elif step := _STEP_OF.search(line):
-            row["step"] = float(step[1])
-            row |= {"total_steps": float(step[2])} if step[2] else {}
+            row["step"] = float(step[1].replace(",", ""))
+            row |= {"total_steps": float(step[2].replace(",", ""))} if step[2] else {}
         measured = row.keys() - {"step", "epoch", "total_steps"}
         if len(measured) >= 2 or (measured and "step" in row):
             self._add(row)
             self._block = False
-        elif "step" in row and re.search(r"step\W*\d+\s*/\s*\d+", line, re.IGNORECASE):
+        elif "step" in row and re.search(r"step\W*[\d,]+\s*/\s*\d+", line, re.IGNORECASE):
             self.rows.append(row)
             self._block = True
         elif measured and self._block:

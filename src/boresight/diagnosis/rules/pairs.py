@@ -98,15 +98,18 @@ def rm_at_chance(run: LoggedRun) -> Finding | None:
     epoch = run.get("data/epoch")
     later = epoch is not None and float(epoch.values[-1]) > 0 and accuracy.steps[-1] >= epoch.steps[-1]
     trained = len(accuracy) >= 2 or later or (loss is not None and len(loss) >= 2)
-    if not trained or not 0.4 < end < 0.55 or (held is None and loss is not None and loss.late < 0.6):
+    if not trained or end >= 0.55 or (held is None and loss is not None and loss.late < 0.6):
         return None
+    if end <= 0.4 and loss is not None and loss.late > 2:
+        return None  # no loss of pairs, so an accuracy of tokens
     known = run.get("reward/accuracy")
     if held is not None and known is not None and known.late >= 0.8 and rm_overfit(run) is not None:
         return None  # it has learned its own pairs, so nothing is broken: too few of them, too often
     return Finding(
         "rm_at_chance",
         "error" if held is not None or len(accuracy) >= 20 else "warning",
-        f"The reward model orders {end:.1%} of the pairs rightly, as a coin does.",
+        f"The reward model orders {end:.1%} of the pairs rightly, "
+        + ("as a coin does." if end > 0.4 else "fewer than a coin does: labels, or both sides, may be swapped."),
         evidence(accuracy, loss),
         "See that the score is read at the last token that is not padding, that both sides are not cut to the same "
         "text, and that labels are not swapped in part; start from the fine-tuned model, and take at least some 2,000 "
@@ -165,7 +168,7 @@ RULES = (
 RULES_SCORER = (
     Rule(
         "rm_at_chance",
-        "held-out accuracy between 0.40 and 0.55 after training",
+        "held-out accuracy below 0.55 after training",
         rm_at_chance,
         (("eval/accuracy", "reward/accuracy"),),
         ("rm",),
