@@ -203,3 +203,10 @@ def test_an_empty_folder_is_filled_and_stays_the_one_that_somebody_stands_in(tmp
     assert (tmp_path / "here").stat().st_ino == before
     assert sorted(p.name for p in (tmp_path / "here").iterdir()) == ["data", "pipeline.yaml"]
     assert [p.name for p in tmp_path.iterdir()] == ["here"]
+
+
+def test_a_folder_where_a_file_is_to_be_written_is_refused_and_left(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    with pytest.raises(StorageError, match=r"here: is a folder; expected the name of a file"):
+        write_text(tmp_path / "here", "x")
+    assert [p.name for p in tmp_path.rglob("*")] == ["here"]

@@ -66,8 +66,10 @@ def _error_number(error: BaseException) -> int | None:
 def replacing(path: Path) -> Iterator[Path]:
     """A file beside `path` to fill, renamed into place at the end: a kill or a fault leaves the old file.
 
-    Raises StorageError where the disk is full or the folder may not be written to.
+    Raises StorageError where `path` is a folder, the disk is full, or the folder may not be written to.
     """
+    if path.is_dir():
+        raise StorageError(f"{path}: is a folder; expected the name of a file to write. Name one, in it or elsewhere.")
     with storage_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
