@@ -192,3 +192,21 @@ def test_what_a_library_wrote_for_its_user_alone_is_readable_as_the_rest_of_the_
         for name in ("weights", "inner/weights"):
             (folder / name).touch(0o600)
     assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "model").rglob("weights")} == {0o644}
+
+
+def test_an_empty_folder_is_filled_and_stays_the_one_that_somebody_stands_in(tmp_path: Path) -> None:
+    tmp_path.joinpath("here").mkdir()
+    before = (tmp_path / "here").stat().st_ino
+    with folder_at_once(tmp_path / "here") as folder:
+        write_text(folder / "data" / "a.txt", "a")
+        write_text(folder / "pipeline.yaml", "b")
+    assert (tmp_path / "here").stat().st_ino == before
+    assert sorted(p.name for p in (tmp_path / "here").iterdir()) == ["data", "pipeline.yaml"]
+    assert [p.name for p in tmp_path.iterdir()] == ["here"]
+
+
+def test_a_folder_where_a_file_is_to_be_written_is_refused_and_left(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    with pytest.raises(StorageError, match=r"here: is a folder; expected the name of a file"):
+        write_text(tmp_path / "here", "x")
+    assert [p.name for p in tmp_path.rglob("*")] == ["here"]

@@ -21,6 +21,7 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 DYING = 5.0  # seconds that a killed process may still take to let go of what it held
+NO_PLACE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)  # a file as a folder, a name too long, links in a circle
 RUST_ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
 
 
@@ -65,8 +66,10 @@ def _error_number(error: BaseException) -> int | None:
 def replacing(path: Path) -> Iterator[Path]:
     """A file beside `path` to fill, renamed into place at the end: a kill or a fault leaves the old file.
 
-    Raises StorageError where the disk is full or the folder may not be written to.
+    Raises StorageError where `path` is a folder, the disk is full, or the folder may not be written to.
     """
+    if path.is_dir():
+        raise StorageError(f"{path}: is a folder; expected the name of a file to write. Name one, in it or elsewhere.")
     with storage_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -128,10 +131,12 @@ def _locked(handle: int) -> bool:
 @contextmanager
 def folder_at_once(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `folder` when it is filled: a kill leaves the old one or the new one.
+    An empty one stays and gets what was filled: somebody may stand in it, or a disk be mounted there.
 
     Raises StorageError where the disk is full or the folder may not be written to.
     """
-    temporary = folder.with_name(f".{folder.name}.tmp")
+    stays = folder.is_dir() and not any(folder.iterdir())
+    temporary = folder / ".tmp" if stays else folder.with_name(f".{folder.name}.tmp")
     try:
         with storage_faults(folder):
             shutil.rmtree(temporary, ignore_errors=True)
@@ -139,8 +144,12 @@ def folder_at_once(folder: Path) -> Iterator[Path]:
             yield temporary
             for file in temporary.rglob("*"):  # safetensors writes for its user alone; others are to load the model too
                 file.chmod(file.stat().st_mode | 0o044)
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.replace(folder)
+            if stays:
+                for part in sorted(temporary.iterdir()):
+                    part.replace(folder / part.name)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+                temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # on a full disk what was written stands in the way of the rest
 
@@ -201,11 +210,16 @@ def hash_tree(path: Path) -> str:
 
 
 def as_storage_error(error: Exception) -> StorageError | None:
-    """A refusal of the operating system to write, wherever it came up; None for anything else."""
+    """A refusal of the operating system to write, wherever it came up, or a path that can lead nowhere; None for
+    anything else."""
     try:
         with storage_faults(Path(getattr(error, "filename", None) or ".")):
             raise error
     except StorageError as refusal:
         return refusal
+    except OSError as other:
+        if other.errno not in NO_PLACE or other.filename is None:
+            return None
+        return StorageError(f"{other.filename}: no such place ({other.strerror}). Correct the path, or choose another.")
     except Exception:  # not about storage: the caller shows it as it is
         return None

@@ -9,6 +9,8 @@ import pytest
 
 import boresight as bs
 from boresight.api.notebook import as_html, as_markdown
+from boresight.config.pipeline import Pipeline
+from boresight.pipeline.run import Outcome
 from boresight.tables import Table
 from tests.cli.conftest import write_lines
 
@@ -139,5 +141,19 @@ def test_settings_are_changed_by_mapping_as_by_text(tiny: bs.Run) -> None:
     mapped = bs.load_pipeline(path, overrides={"stages.demo.learning_rate": 1e-7, "run.regulated": True})
     told = bs.load_pipeline(path, overrides=["stages.demo.learning_rate=1e-7", "run.regulated=true"])
     assert mapped.to_yaml() == told.to_yaml() and "regulated: true" in told.to_yaml()
+    assert bs.load_pipeline(path, overrides="run.seed=9").seed == 9
     with pytest.raises(bs.BoresightError, match="is loaded already"):
         bs.load_pipeline(mapped, quick=True)
+
+
+def test_a_pipeline_loaded_as_a_smoke_test_runs_in_the_folder_of_one(
+    tiny: bs.Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    quick = bs.load_pipeline(tiny.folder / "pipeline.yaml", quick=True)
+    monkeypatch.chdir(tmp_path)
+
+    def build(pipeline: Pipeline, folder: Path, **options: object) -> Outcome:
+        raise bs.BoresightError(str(folder))
+
+    with pytest.raises(bs.BoresightError, match=r"^runs/tiny-quick$"):
+        bs.run(quick, check_first=False, build=build, say=lambda line: None)

@@ -80,6 +80,16 @@ def test_a_full_disk_behind_another_error_is_found() -> None:
         assert as_storage_error(error) is not None
 
 
+@pytest.mark.parametrize("name", ["file/x", "x" * 300, "loop/x"])
+def test_a_path_that_can_lead_nowhere_is_told_with_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError) as failed:
+        (tmp_path / name).mkdir()
+    (line,) = told(failed.value) or [""]
+    assert line.startswith(f"storage error: {tmp_path / name}: no such place (") and "Correct the path" in line
+
+
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError(errno.EIO, "I/O error"), KeyError("x")])
 def test_other_faults_are_left_alone(error: Exception) -> None:
     assert told(error) is None

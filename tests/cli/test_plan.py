@@ -81,6 +81,15 @@ def test_nonsense_is_refused_in_a_line(call: Call, arguments: tuple[str, ...], p
     assert all(part in ended.err for part in parts)
 
 
+def test_a_file_that_no_plan_wrote_is_not_written_over(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    assert [call("plan", *EIGHT, "--write", path).code for _ in range(2)] == [0, 0]
+    path.write_text("# my own work\n")
+    ended = call("plan", *EIGHT, "--write", path)
+    assert ended.code == 2 and "mine.yaml: holds something that no plan wrote" in ended.told[-1]
+    assert path.read_text() == "# my own work\n"
+
+
 def test_known_names_are_listed(call: Call) -> None:
     assert "Qwen/Qwen2.5-7B" in call("plan", "--list", "models").out
     assert "H200-141GB" in call("plan", "--list", "gpus").out

@@ -146,6 +146,14 @@ def test_a_file_as_folder_of_the_run_is_refused(tmp_path: Path, call: Call) -> N
     assert ended.code == 2 and "is a file" in ended.told[-1]
 
 
+def test_a_pipeline_file_that_somebody_wrote_is_not_written_over(tmp_path: Path, call: Call) -> None:
+    pipeline = write_pipeline(tmp_path)
+    before = pipeline.read_bytes()
+    ended = call("run", pipeline, "--no-check", "--out", tmp_path)
+    assert ended.code == 2 and "a pipeline.yaml that no run wrote" in ended.told[-1] and "runs/NAME" in ended.told[-1]
+    assert pipeline.read_bytes() == before and not (tmp_path / "stages").exists()
+
+
 def test_a_stage_that_does_not_exist_is_refused(tmp_path: Path, call: Call) -> None:
     ended = call("run", write_pipeline(tmp_path), "--only", "nothing", "--no-check", "--out", tmp_path / "out")
     assert ended.code == 2 and "--only nothing" in ended.told[-1] and "demo" in ended.told[-1]

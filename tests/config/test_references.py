@@ -83,3 +83,10 @@ def test_relative_paths_start_from_the_folder_and_absolute_ones_stay() -> None:
     assert resolve("b/../c.txt", Path("/a")) == Path("/a/c.txt")
     assert resolve("/x/y", Path("/a")) == Path("/x/y")
     assert resolve("~/y", Path("/a")) == (Path.home() / "y").resolve()
+
+
+def test_what_can_be_no_place_is_a_path_where_nothing_is_found(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for text in ("~nobody-of-that-name/x", "a\0b", "loop"):
+        assert resolve(text, tmp_path) == tmp_path / text
+        assert not resolve(text, tmp_path).exists()

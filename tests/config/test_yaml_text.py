@@ -94,6 +94,24 @@ def test_aliases_are_read_and_those_that_never_end_are_refused() -> None:
     assert "100000 values" in parse_yaml(doubled).faults[0].message
 
 
+def test_a_character_that_json_spells_as_two_escapes_is_one_and_half_of_one_is_a_fault() -> None:
+    assert parse_yaml('"\\ud83d\\ude00": "a\\ud83d\\ude00b\\u00fc"').value == {"\U0001f600": "a\U0001f600b\u00fc"}
+    (fault,) = parse_yaml('a: 1\nb: "x\\ud83d"').faults
+    assert (fault.line, fault.path) == (2, ("b",)) and "half of a character" in fault.message
+
+
+def test_a_number_of_more_digits_than_python_reads_is_a_fault() -> None:
+    (fault,) = parse_yaml("a: 1\nb: " + "9" * 5000).faults
+    assert (fault.line, fault.path) == (2, ("b",)) and "5000 digits" in fault.message
+
+
+def test_merging_of_keys_is_refused_by_its_name() -> None:
+    document = parse_yaml("a: &x {b: 1}\nc:\n  <<: *x\n  d: 2\n")
+    assert document.value == {"a": {"b": 1}, "c": {"d": 2}}
+    assert [(fault.line, fault.path) for fault in document.faults] == [(3, ("c",))]
+    assert "write them out" in document.faults[0].message
+
+
 PLAIN = st.recursive(
     st.none()
     | st.booleans()

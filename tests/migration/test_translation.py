@@ -146,6 +146,14 @@ def test_nonsense_is_refused_with_file_line_and_key(tool: str, line: str, messag
     assert message in str(refused.value)
 
 
+def test_a_table_of_data_that_is_no_json_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/dataset_info.json").write_text('{"mine": {"file_name": "p.jsonl"},}')
+    text = f"model_name_or_path: owner/base\nstage: dpo\ndataset: mine\ndataset_dir: {tmp_path / 'data'}\n"
+    with pytest.raises(ConfigError, match=r"data/dataset_info\.json: not JSON \(.*line 1"):
+        translated("llamafactory", text, tmp_path)
+
+
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         translated("axolotl", "num_epochs: none of it\nmicro_batch_size: 0\nsequence_len: 1.5\n", tmp_path)

@@ -218,3 +218,14 @@ def test_complete_leaves_alone_what_is_not_complete_or_has_another_key(tmp_path:
     assert not runs.complete("demo", identity().key)
     (folder / "manifest.json").write_text(json.dumps({"key": "another"}))
     assert not runs.complete("demo", identity().key) and folder.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"key": "ab', b"[]", b"\xff"])
+def test_a_file_of_a_stage_that_was_cut_off_is_refused_by_its_name(tmp_path: Path, content: bytes) -> None:
+    runs = RunFolder(tmp_path)
+    damaged = build(runs, identity()) / "manifest.json"
+    damaged.write_bytes(content)
+    for read in (runs.built_key, runs.output_hash):
+        with pytest.raises(CheckpointError, match="is not the JSON object that a run wrote") as caught:
+            read("demo")
+        assert str(damaged) in str(caught.value) and f"remove the folder {damaged.parent}" in str(caught.value)

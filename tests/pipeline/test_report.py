@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from boresight.config.sections import Bounds
+from boresight.data.jsonl import write_records
 from boresight.data.wording import percent as percent_text
 from boresight.errors import DataError
 from boresight.evaluation.baselines import fit_baselines
@@ -21,6 +22,7 @@ from boresight.evaluation.win_rate import compare_all
 from boresight.pipeline.artifacts import Identity, Input, RunFolder
 from boresight.pipeline.report import write_report
 from boresight.pipeline.report_examples import drawn_by_kind
+from boresight.pipeline.report_reading import read_rows
 from boresight.pipeline.report_words import duration_text, listing, number_text
 from boresight.records import Message, PreferencePair
 from boresight.runlog.writer import MetricsWriter
@@ -445,6 +447,25 @@ def test_broken_line_is_named_by_file_and_line(copy: Path) -> None:
     write_text(path, "\n".join([lines[0], '{"prompt_id":', *lines[2:]]))
     with pytest.raises(DataError, match=r"responses\.jsonl:2: not a JSON record"):
         write_report(copy)
+
+
+def test_a_file_of_a_finished_stage_that_is_gone_is_named(copy: Path) -> None:
+    (copy / "stages/compare/result.json").unlink()
+    with pytest.raises(DataError, match=r"compare/result\.json: is missing, though the stage was finished"):
+        write_report(copy)
+
+
+def test_a_run_json_of_something_else_is_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {"name": "x"})
+    with pytest.raises(DataError, match=r"run\.json: holds no seed, stages, so"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85"])
+def test_signs_that_unicode_calls_line_ends_part_no_record(tmp_path: Path, sign: str) -> None:
+    rows = [{"id": "a", "text": f"one{sign}two"}, {"id": "b", "text": "three"}]
+    write_records(tmp_path / "responses.jsonl", rows)
+    assert read_rows(tmp_path / "responses.jsonl") == rows
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,16 @@ def test_only_one_stage_is_built_and_the_rest_left(copy: Path) -> None:
     assert (outcome.built, outcome.reused, outcome.gates) == (("dpo",), (), {})
 
 
+def test_only_tells_what_it_rests_on_that_the_pipeline_has_otherwise_by_now(copy: Path) -> None:
+    said: list[str] = []
+    pipeline = tiny.load(copy / "data", "stages.base.learning_rate=0.1", "stages.dpo.beta=0.2")
+    run_pipeline(pipeline, copy / "run", only="dpo", say=said.append)
+    assert said[0].startswith("warning: --only dpo: it rests on base, built with other settings")
+    said.clear()
+    run_pipeline(tiny.load(copy / "data"), copy / "run", only="dpo", say=said.append)
+    assert not [line for line in said if line.startswith("warning")]
+
+
 def test_only_needs_what_the_stage_rests_on(built: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--only ppo: it needs demo, scorer, which .* does not hold"):
         run(built / "data", tmp_path / "empty", only="ppo")

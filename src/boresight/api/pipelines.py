@@ -11,8 +11,8 @@ from boresight.config.load import make_pipeline
 from boresight.config.pipeline import Pipeline
 from boresight.errors import ConfigError
 
-Overrides = Sequence[str] | Mapping[str, Any]
-"""Settings by dotted key, `{"stages.dpo.beta": 0.2}`, or as `--set` takes them, `["stages.dpo.beta=0.2"]`."""
+Overrides = str | Sequence[str] | Mapping[str, Any]
+"""Settings by dotted key, `{"stages.dpo.beta": 0.2}`, or as `--set` takes them, `["stages.dpo.beta=0.2"]`, or one."""
 
 PipelineLike = Pipeline | Mapping[str, Any] | str | Path
 """A loaded pipeline, a mapping with the sections of a pipeline file, or the path of such a file."""
@@ -44,4 +44,4 @@ def _as_set(overrides: Overrides) -> list[str]:
     """The texts of `--set`; a value in JSON is a value in YAML."""
     if isinstance(overrides, Mapping):
         return [f"{key}={json.dumps(value, default=str, ensure_ascii=False)}" for key, value in overrides.items()]
-    return list(overrides)
+    return [overrides] if isinstance(overrides, str) else list(overrides)

@@ -16,7 +16,7 @@ from boresight.planning.hardware import find_machine
 from boresight.planning.known_models import find_model
 from boresight.planning.method_stages import METHODS
 from boresight.planning.plan_text import as_json, blocks_of
-from boresight.planning.write_pipeline import files_named, pipeline_text
+from boresight.planning.write_pipeline import WRITTEN_BY, files_named, pipeline_text
 from boresight.storage import write_text
 from boresight.tables import Block
 
@@ -129,5 +129,7 @@ def _data_at_hand(have: str | Mapping[str, str] | Sequence[str]) -> dict[str, st
 
 
 def _write(case: Case, chosen: Option, path: Path) -> dict[str, Any]:
+    if path.is_file() and not path.read_bytes().partition(b"\n")[0].endswith(WRITTEN_BY.encode()):
+        raise PlanError(f"--write {path}: holds something that no plan wrote. Name another file.")
     write_text(path, pipeline_text(case, chosen))
     return {"pipeline": str(path), "missing_files": [str(file) for file in files_named(chosen, path.parent)]}

@@ -10,7 +10,7 @@ from boresight.api.checking import look
 from boresight.api.faults import public
 from boresight.api.pipelines import Overrides, PipelineLike, load_pipeline
 from boresight.api.runs import Run, folder_of_model
-from boresight.config.pipeline import Pipeline
+from boresight.config.pipeline import RESOLVED, Pipeline
 from boresight.config.references import BASE_MODEL
 from boresight.config.sections import STAGE_CLASSES
 from boresight.errors import ConfigError
@@ -53,12 +53,14 @@ def run(
     `processes` this is the first. `build` makes the stages in place of this process, by `shared_by` processes together.
 
     Raises RefusedError where the check finds an error (`check_first=False` runs all the same), ConfigError where `out`
-    is a file, and the error of a stage that stops. A gate that does not hold raises nothing: `run.passed` tells.
+    is a file or holds a pipeline file that no run wrote, and the error of a stage that stops. A gate that does not hold
+    raises nothing: `run.passed` tells.
     """
     loaded = load_pipeline(pipeline, overrides=overrides, quick=quick)
-    folder = default_folder(loaded.name, quick) if out is None else Path(out)
+    folder = default_folder(loaded.name, loaded.quick) if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--out {folder}: is a file; expected a folder for the run. Choose another name.")
+    _spare_own_files(folder)
     if check_first:
         _check_first(loaded, only, shared_by or processes.count, say)
     build = build or partial(run_pipeline, processes=processes)
@@ -103,6 +105,16 @@ def train(
     if model is not None:
         values["model"]["path"] = folder_of_model(model)
     return run(values, out=out, check_first=check_first)
+
+
+def _spare_own_files(folder: Path) -> None:
+    """A run keeps its resolved configuration as pipeline.yaml; one that somebody wrote is not to be written over."""
+    kept = folder / "pipeline.yaml"
+    if kept.is_file() and not kept.read_bytes().startswith(RESOLVED.encode()):
+        raise ConfigError(
+            f"--out {folder}: holds a pipeline.yaml that no run wrote, and a run would write its own over it. Choose "
+            f"another folder, for example {folder / 'runs'}/NAME."
+        )
 
 
 def _check_first(pipeline: Pipeline, only: str | None, processes: int, say: Callable[[str], None]) -> None:

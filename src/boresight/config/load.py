@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from boresight.config.pipeline import Pipeline, data_root
 from boresight.config.problems import Problem, dotted, field_problems, show, suggestion
+from boresight.config.references import resolve
 from boresight.config.rules import Draft, cross_problems
 from boresight.config.sections import (
     STAGE_CLASSES,
@@ -165,7 +166,7 @@ def _read_overrides(overrides: Sequence[str]) -> tuple[list[Change], list[Findin
         elif keys[0] == "quick":
             findings.append(Finding(place, "", "quick stands in the file only; set the keys that it shortens"))
         elif document.faults:
-            findings.extend(Finding(place, dotted(keys), fault.message) for fault in document.faults)
+            findings.extend(Finding(place, dotted((*keys, *fault.path)), fault.message) for fault in document.faults)
         else:
             changes.append(Change(keys, _from_here(keys, document.value), place))
     return changes, findings
@@ -173,7 +174,7 @@ def _read_overrides(overrides: Sequence[str]) -> tuple[list[Change], list[Findin
 
 def _from_here(keys: tuple[str, ...], value: Any) -> Any:
     """Who types a folder means it from where they stand, while the file's own paths start from the file."""
-    return str(Path.cwd() / Path(value).expanduser()) if keys == ("data", "root") and isinstance(value, str) else value
+    return str(resolve(value, Path.cwd())) if keys == ("data", "root") and isinstance(value, str) else value
 
 
 def _quick_changes(tree: Tree) -> list[Change]:

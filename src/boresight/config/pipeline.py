@@ -11,6 +11,9 @@ from boresight.config.references import dependency_order, entries, file_entries,
 from boresight.config.sections import DataSection, ModelSection, PipelineSections, Section, Stage
 from boresight.config.yaml_text import dump_yaml
 
+RESOLVED = "# Resolved configuration of the run"
+"""How the file begins that a run keeps of its own settings."""
+
 
 def stage_seed(root_seed: int, stage_name: str) -> int:
     """The seed of one stage, 0 <= seed < 2**32, so that any generator takes it.
@@ -119,7 +122,7 @@ class Pipeline:
         values["data"] = {"root": str(self.data_root)}
         if self.model_path is not None:
             values["model"]["path"] = self.model_path
-        return f"# Resolved configuration of the run {self.name}; it can be run again.\n{dump_yaml(values)}"
+        return f"{RESOLVED} {self.name}; it can be run again.\n{dump_yaml(values)}"
 
 
 def _written(value: Any) -> Any:

@@ -131,5 +131,12 @@ def circles(needs: Mapping[str, list[str]]) -> list[list[str]]:
 
 
 def resolve(text: str, folder: Path) -> Path:
-    """A path of the pipeline file as an absolute path; relative ones start from `folder`."""
-    return (folder / Path(text).expanduser()).resolve()
+    """A path of the pipeline file as an absolute path; relative ones start from `folder`.
+
+    What can be no place (the home of nobody, a circle of links, a character that no name has) stays as it is written:
+    nothing will be found there.
+    """
+    try:
+        return (folder / Path(text).expanduser()).resolve()
+    except (RuntimeError, ValueError):
+        return folder / text

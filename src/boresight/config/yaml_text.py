@@ -15,6 +15,9 @@ KeyPath = tuple[str | int, ...]
 MAX_VALUES = 100_000
 """Values in one file, aliases spelled out: far beyond any pipeline, and an end to aliases of aliases of aliases."""
 
+MAX_DIGITS = 400
+"""Digits of a whole number: more than any setting has, and fewer than Python refuses to read."""
+
 TAG = "tag:yaml.org,2002:"
 BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 INT = re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$")
@@ -86,7 +89,10 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._refuse(key_node, path, "a key is a list or a mapping; expected a word")
                 continue
-            key = str(key_node.value)
+            if key_node.tag == f"{TAG}str" and key_node.value == "<<" and key_node.style is None:
+                self._refuse(key_node, path, "<< merges keys of another place, which is not done here; write them out")
+                continue
+            key = self._text(key_node, key_node.value, path)
             inner = (*path, key)
             if key in result:
                 first = self.lines[inner]
@@ -111,12 +117,22 @@ class _Reader:
             case "bool" if BOOL.match(text):
                 return text.lower() == "true"
             case "int" if INT.match(text):
+                if len(text) > MAX_DIGITS:
+                    return self._refuse(node, path, f"a number of {len(text)} digits; expected {MAX_DIGITS} at most")
                 return int(text)
             case "float" if FLOAT.match(text):
                 return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
             case "str":
-                return text
+                return self._text(node, text, path)
         return self._refuse(node, path, f"the tag {node.tag} is not known here; write the value without a tag")
+
+    def _text(self, node: yaml.Node, text: str, path: KeyPath) -> str:
+        """A text as it was meant: JSON spells one character as two escapes, `\\ud83d\\ude00`."""
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._refuse(node, path, "half of a character (\\ud800 to \\udfff stand in pairs); write it out")
+            return ""
 
     def _refuse(self, node: yaml.Node, path: KeyPath, message: str) -> None:
         self.faults.append(Fault(_line(node), message, path))

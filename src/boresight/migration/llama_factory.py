@@ -141,7 +141,7 @@ def _files(settings: Settings, folder: Path) -> list[DataFile]:
     if not names:
         settings.fault(("dataset",), None, "names of data sets")
         return [DataFile("data/missing.jsonl", None, None)]
-    known = read_json(place / INFO) if (place / INFO).is_file() else {}
+    known = _known_data(place / INFO)
     found = []
     for name in names:
         entry = known.get(name) if isinstance(known, Mapping) else None
@@ -163,6 +163,15 @@ def _files(settings: Settings, folder: Path) -> list[DataFile]:
     if "eval_dataset" in settings.keys:
         settings.name("eval_dataset", "held-out pairs stand under held_out of a `reward_model` stage")
     return found
+
+
+def _known_data(path: Path) -> Any:
+    try:
+        return read_json(path) if path.is_file() else {}
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: not JSON ({error}); expected what LLaMA-Factory reads there. Correct it."
+        ) from error
 
 
 def _held_out(settings: Settings, kind: str) -> float:

@@ -86,11 +86,11 @@ class RunFolder:
     def built_key(self, name: str) -> str | None:
         """Key of the finished artifact of a stage, None where there is none."""
         manifest = self.stage(name) / MANIFEST
-        return str(read_json(manifest)["key"]) if manifest.exists() else None
+        return str(_read(manifest)["key"]) if manifest.exists() else None
 
     def output_hash(self, name: str) -> str:
         """Content hash of a finished artifact: what the stages built on it are keyed by."""
-        return hash_text(canonical_json(read_json(self.stage(name) / MANIFEST)["outputs"]))
+        return hash_text(canonical_json(_read(self.stage(name) / MANIFEST)["outputs"]))
 
     def open(self, identity: Identity) -> Path:
         """The folder to work in, with whatever an interrupted run of the same identity left there.
@@ -100,7 +100,7 @@ class RunFolder:
         folder = self.partial(identity.stage)
         known = folder / IDENTITY
         if known.exists():
-            _refuse_other_identity(folder, read_json(known), identity.as_json())
+            _refuse_other_identity(folder, _read(known), identity.as_json())
             remove_half_written(folder.rglob("*"))
             return folder
         with storage_faults(folder):
@@ -130,7 +130,7 @@ class RunFolder:
     def complete(self, name: str, key: str) -> bool:
         """Put in its place what a kill left with its manifest written; False where there is no such folder."""
         known = self.partial(name) / MANIFEST
-        if not known.exists() or read_json(known)["key"] != key:
+        if not known.exists() or _read(known)["key"] != key:
             return False
         self._put_in_place(name)
         return True
@@ -216,6 +216,20 @@ def remove_half_written(paths: Iterable[Path]) -> None:
             shutil.rmtree(left)
         else:
             left.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """One of a stage's own files. Raises CheckpointError where it was cut off or changed since it was written."""
+    try:
+        found = read_json(path)
+    except ValueError as error:
+        found = error
+    if not isinstance(found, dict):
+        raise CheckpointError(
+            f"{path}: is not the JSON object that a run wrote there ({found}). Bring the file back, or remove the "
+            f"folder {path.parent} to build this stage anew."
+        )
+    return found
 
 
 def _refuse_other_identity(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

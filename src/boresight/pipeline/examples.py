@@ -7,7 +7,7 @@ import boresight
 from boresight.config.load import load_pipeline
 from boresight.config.pipeline import Pipeline
 from boresight.errors import ConfigError
-from boresight.storage import occupied, storage_faults
+from boresight.storage import folder_at_once, occupied
 
 EXAMPLE = "kube_assistant"
 PIPELINE_FILE = "pipeline.yaml"
@@ -40,15 +40,9 @@ def copy_example(target: Path, package: Path | None = None) -> Pipeline:
     example = find_example(package)
     pipeline = load_pipeline(example / PIPELINE_FILE)
     files = {path for stage in pipeline.stages for paths in pipeline.file_inputs(stage).values() for path in paths}
-    staging = target.absolute().with_name(f".{target.absolute().name}.tmp")
-    with storage_faults(target):
-        shutil.rmtree(staging, ignore_errors=True)
-        try:
-            for file in sorted([example.resolve() / PIPELINE_FILE, *files]):
-                place = staging / file.relative_to(example.resolve())
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, place)
-            staging.replace(target)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    with folder_at_once(target.absolute()) as staging:
+        for file in sorted([example.resolve() / PIPELINE_FILE, *files]):
+            place = staging / file.relative_to(example.resolve())
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
     return load_pipeline(target / PIPELINE_FILE)

@@ -89,6 +89,10 @@ def read_run(run_folder: Path) -> RunRecord:
             "printed, for example runs/kube-assistant."
         )
     content = _read_object(index)
+    if missing := [key for key in ("name", "seed", "stages") if key not in content]:
+        raise DataError(
+            f"{index}: holds no {', '.join(missing)}, so `boresight run` did not write it. Give the folder of a run."
+        )
     stages = [_read_stage(run_folder / "stages", entry) for entry in content["stages"]]
     return RunRecord(
         name=str(content["name"]),
@@ -104,13 +108,15 @@ def read_rows(path: Path) -> list[Json]:
     if not path.is_file():
         return []
     rows: list[Json] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}:{number}: not a JSON record ({error.msg}). Run the pipeline again: it makes the stage anew."
-            ) from error
+    with path.open(encoding="utf-8") as lines:  # splitlines() would part a text at its U+2028 and U+0085 too
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise DataError(
+                    f"{path}:{number}: not a JSON record ({error.msg}). Run the pipeline again: it makes the stage "
+                    "anew."
+                ) from error
     return rows
 
 
@@ -166,6 +172,11 @@ def _read_object(path: Path) -> Json:
         content = read_json(path)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg}). Run the pipeline again.") from error
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: is missing, though the stage was finished. Bring the file back, or remove the folder "
+            f"{path.parent} and run the pipeline again."
+        ) from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: found {type(content).__name__}, expected one JSON object. Run the pipeline again.")
     return content

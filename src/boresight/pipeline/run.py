@@ -86,6 +86,8 @@ def run_pipeline(
     runs = RunFolder(out)
     names = _chosen(pipeline, runs, only)
     anew = Anew(_resting_on(pipeline, start) if start is not None else set(), begun)
+    if only is not None:
+        _tell_older_inputs(pipeline, runs, only, say)
     with held_alone(out):
         remove_half_written(out.glob(".*"))
         write_text(out / "pipeline.yaml", pipeline.to_yaml())
@@ -216,6 +218,22 @@ def _chosen(pipeline: Pipeline, runs: RunFolder, only: str | None) -> Sequence[s
             "--only, or build these first."
         )
     return [only]
+
+
+def _tell_older_inputs(pipeline: Pipeline, runs: RunFolder, only: str, say: Callable[[str], None]) -> None:
+    """A stage that is built alone takes its inputs as they stand, also where the pipeline has changed since."""
+    older = [
+        name
+        for name in pipeline.ancestors(only)
+        if (built := runs.built_key(name)) is not None
+        and None not in map(runs.built_key, pipeline.stage_inputs(name))
+        and built != identify(name, pipeline, runs).key
+    ]
+    if older:
+        say(
+            f"warning: --only {only}: it rests on {', '.join(older)}, built with other settings or inputs than the "
+            "pipeline has now. Without --only the run builds anew what has changed."
+        )
 
 
 def _resting_on(pipeline: Pipeline, start: str) -> set[str]:

@@ -10,6 +10,8 @@ from boresight.planning.case import Case
 from boresight.planning.choose import Option
 from boresight.planning.numbers import GIB
 
+WRITTEN_BY = ", written by `boresight plan`."
+"""How the first line of such a file ends."""
 WHY = {
     "sft": "Teaches the form of an answer. Only the assistant's tokens are trained, the stop token included.",
     "sample": "Several answers to each prompt, for a judge to compare.",
@@ -33,7 +35,7 @@ EVIDENCE = """\
 def pipeline_text(case: Case, option: Option) -> str:
     """The file. Only what differs from the settings' defaults is written."""
     lines = [
-        f"# {option.method.upper()} for {case.model} on {case.machine}, written by `boresight plan`.",
+        f"# {option.method.upper()} for {case.model} on {case.machine}{WRITTEN_BY}",
         *(f"# {reason[0].upper()}{reason[1:]}." for reason in option.reasons),
         f"# About {option.hours:.1f} hours. First: boresight check THIS_FILE; then: {_command(case, option)}",
         *_notes(case),
