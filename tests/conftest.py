@@ -1,5 +1,5 @@
-"""One thread for each process of the tests: several of them run side by side, and threads that wait for a processor that
-another process has cost far more than they bring. Read by torch and numpy when they are first imported."""
+"""One thread for each process of the tests: several of them run side by side, and threads that wait for a processor
+that another process has cost far more than they bring. Read by torch and numpy when they are first imported."""
 
 import os
 

@@ -47,6 +47,21 @@ def test_another_version_is_told_with_the_one_to_have() -> None:
     assert "The cluster was started with: Ray: 2.50.0" in said and "Expected Ray " in said
 
 
+def test_a_ray_that_does_not_come_up_in_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ray raises a bare Exception, with these words of ray._private.node.
+    said = "The current node timed out during startup. This could happen because some of the raylet failed to startup"
+
+    def slow(**settings: object) -> None:
+        raise Exception(said)
+
+    monkeypatch.setattr("boresight.launch.ray.session.ray.init", slow)
+    with (
+        pytest.raises(ClusterError, match=r"Ray on this machine: cannot be used: .* give the machine time"),
+        connected(None, 1),
+    ):
+        pytest.fail("joined nothing")
+
+
 def test_what_trainers_cannot_share_is_told_before_any_cluster_is_looked_for_and_any_data(tmp_path: Path) -> None:
     pipelines.load(tmp_path)
     words = [str(tmp_path / "pipeline.yaml"), "--set", "stages.scorer.early_stopping_patience=2", "--trainers", "2"]

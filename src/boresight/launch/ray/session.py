@@ -61,7 +61,7 @@ def connected(address: str | None, cpus: int | None) -> Iterator[None]:
         # The address is named, or Ray would join whatever cluster it finds on this machine.
         try:
             ray.init(address=address or "local", configure_logging=False, log_to_driver=True, **own)
-        except (RuntimeError, ConnectionError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises one without a kind where its processes do not come up in time
             ray.shutdown()
             raise ClusterError(refusal(address, error)) from error
         try:
@@ -98,6 +98,8 @@ def refusal(address: str | None, error: Exception) -> str:
     where = f"Ray at {address}" if address else "Ray on this machine"
     if "ersion mismatch" in said:
         advice = f"Expected Ray {ray.__version__} and Python {sys.version.split()[0]} on every node, as here"
+    elif "timed out" in said:
+        advice = "Expected its processes within half a minute; give the machine time, or fewer other things to do"
     elif address:
         advice = "Expected a cluster that listens there (`ray status --address ...`); see that it runs and is reachable"
     else:
