@@ -17,16 +17,13 @@ from boresight.config.references import (
     resolve,
     stage_inputs,
 )
-from boresight.config.reward_sections import reward_models, reward_parts
+from boresight.config.reward_rules import controller_rules, reward_rules
+from boresight.config.reward_sections import reward_parts
 from boresight.config.sections import (
     AILabelsStage,
     DPOStage,
-    EnsembleReward,
     EvaluateStage,
     GateStage,
-    JudgeReward,
-    LengthReward,
-    ModelReward,
     ModelSection,
     ORPOStage,
     PolicyStage,
@@ -38,10 +35,6 @@ from boresight.config.sections import (
     SFTStage,
     StageSection,
 )
-
-LARGEST_KL_STEP = 0.2
-"""What the adaptive KL controller makes at most of the error of one response, of its coefficient times responses over
-the horizon (Ziegler et al. 2019, section 2.2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +230,7 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
             f"{stage.prompts_per_step} x responses_per_prompt {stage.responses_per_prompt}) into equal parts; "
             "change one of the three",
         )
-    yield from _reward_rules(stage)
+    yield from reward_rules(stage)
     if stage.roles == "shared" and stage.lora is None:
         yield Problem(
             ("roles",), "shared, but roles share a base as adapters in it; add `lora: {}`, or leave roles out"
@@ -266,60 +259,6 @@ def _policy_rules(stage: StageSection) -> Iterator[Problem]:
         yield Problem(
             ("value_warmup_steps",),
             f"{warmup} of {stage.steps} steps leave none in which the policy learns; lower it, or raise steps",
-        )
-
-
-def _reward_rules(stage: PolicyStage) -> Iterator[Problem]:
-    if stage.sampler is not None and stage.lora is not None:
-        yield Problem(("sampler",), "vllm beside lora; its server is given whole weights, so leave one of the two out")
-    models, parts = reward_models(stage.reward), reward_parts(stage.reward)
-    if isinstance(stage, PPOStage) and stage.value_source == "reward" and not models:
-        yield Problem(("value_start",), "reward, but the reward names no reward_model stage; set value_start: policy")
-    if stage.reward_scale == "certificate" and not (len(parts) == 1 and isinstance(parts[0], ModelReward)):
-        yield Problem(
-            ("reward_scale",), "certificate, which one reward model alone has; set reward_scale: reference or running"
-        )
-    if stage.reward_scale == "certificate" and stage.length_normalized_reward:
-        yield Problem(
-            ("reward_scale",),
-            "certificate, whose scores are of whole responses, beside length_normalized_reward: true; set "
-            "reward_scale: reference or running",
-        )
-    if stage.length_penalty and stage.length_normalized_reward:
-        yield Problem(
-            ("length_penalty",), f"{stage.length_penalty:g} beside length_normalized_reward: true; keep one of the two"
-        )
-    for index, part in enumerate(parts):
-        path = ("reward", index) if isinstance(stage.reward, list) else ("reward",)
-        if isinstance(part, LengthReward) and part.max_words is not None and part.min_words > part.max_words:
-            yield Problem(
-                (*path, "min_words"), f"{part.min_words}, more than max_words ({part.max_words}); exchange them"
-            )
-        if isinstance(part, JudgeReward):
-            yield from price_rules(part.judge, (*path, "judge"))
-        if isinstance(part, EnsembleReward):
-            for place, name in enumerate(part.models):
-                if name in part.models[:place]:
-                    yield Problem((*path, "models", place), f'"{name}" stands in the list twice; remove one')
-
-
-def _controller_rules(stage: StageSection) -> Iterator[Problem]:
-    """The adaptive coefficient is multiplied at each step, by a number that must stay above 0."""
-    assert isinstance(stage, PPOStage)
-    if stage.target_kl_per_sequence is None:
-        return
-    if not stage.kl_coefficient:
-        yield Problem(
-            ("target_kl_per_sequence",),
-            f"{stage.target_kl_per_sequence:g}, but kl_coefficient is 0, and no multiple of it is more; give it a "
-            "value to start from",
-        )
-    responses = stage.prompts_per_step * stage.responses_per_prompt
-    if LARGEST_KL_STEP * responses >= stage.kl_horizon:
-        yield Problem(
-            ("kl_horizon",),
-            f"{stage.kl_horizon:g} responses, of which a step has {responses}: one step could take all of the KL "
-            f"coefficient away; expected more than {LARGEST_KL_STEP * responses:g} (Ziegler et al. 2019: 10000)",
         )
 
 
@@ -417,7 +356,7 @@ FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[P
     (RewardModelStage, _reward_model_rules),
     (StageSection, _adapter_rules),
     (PolicyStage, _policy_rules),
-    (PPOStage, _controller_rules),
+    (PPOStage, controller_rules),
     (PPOStage, _ppo_rules),
     (SampleStage, _sample_rules),
     (AILabelsStage, label_rules),

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from jinja2 import TemplateError
 
+from boresight.data.template_date import reads_clock, with_one_date
 from boresight.errors import DataError, ModelError
 from boresight.records import Message, Messages
 
@@ -30,7 +31,9 @@ class ChatTokenizer(Protocol):
     eos_token_id: Any
     all_special_tokens: list[str]
 
-    def apply_chat_template(self, conversation: Any, *, tokenize: bool, add_generation_prompt: bool) -> Any: ...
+    def apply_chat_template(
+        self, conversation: Any, *, tokenize: bool, add_generation_prompt: bool, **others: Any
+    ) -> Any: ...
     def encode(self, text: Any, *, add_special_tokens: bool) -> list[int]: ...
     def decode(self, token_ids: Any) -> Any: ...
     def get_added_vocab(self) -> dict[str, int]: ...
@@ -80,7 +83,7 @@ BUILT_IN_TEMPLATES: Mapping[str, BuiltInTemplate] = MappingProxyType({"chatml": 
 
 
 class ChatFormat:
-    """A tokenizer's chat template with its stop token.
+    """A tokenizer's chat template with its stop token. One that writes today's date writes the same in every run.
 
     Raises ModelError where the tokenizer has no template, the template has no stop token or breaks the prefix rule
     (see `segments`), or the stop token is not one token.
@@ -94,6 +97,9 @@ class ChatFormat:
                 f"{self.name}: the tokenizer has no chat template, so it is unknown how a conversation is written. "
                 f"To use a built-in one, {USE_BUILT_IN} (or llama3)."
             )
+        template = tokenizer.chat_template
+        self.reads_clock = isinstance(template, str) and reads_clock(template)
+        self._dated = {"chat_template": with_one_date(template)} if self.reads_clock else {}
         self.stop_token = self._find_stop_token()
         self.stop_token_id = self._single_id(self.stop_token)
         self._opened: tuple[Messages, str] | None = None  # the last prompt, written
@@ -157,7 +163,9 @@ class ChatFormat:
     def _render(self, messages: Messages, *, open_ended: bool) -> str:
         plain = [{"role": m.role, "content": m.content} for m in messages]
         try:
-            text = self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=open_ended)
+            text = self.tokenizer.apply_chat_template(
+                plain, tokenize=False, add_generation_prompt=open_ended, **self._dated
+            )
         except (TemplateError, TypeError, ValueError, KeyError, IndexError) as error:
             # A template is a program of its author's; these are the ways in which it can say no.
             roles = ", ".join(m.role for m in messages) or "none"

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from boresight.data.chat_template import ChatFormat
+from boresight.data.template_date import DATE, reads_clock, with_one_date
 from boresight.data.tokenize import PROBE_DIALOGUE, encode_pair_response
 from boresight.errors import ConfigError, ModelError
 from boresight.models.loading import fit_to_tokenizer
@@ -77,6 +78,7 @@ def as_text_scorer(model: PreTrainedModel | None, tokenizer: PreTrainedTokenizer
     trained = ChatFormat(tokenizer)
     expected = _trained_ids(trained)
     changed = [
+        *_one_date(tokenizer),
         *_end_at_stop_token(tokenizer, trained.stop_token),
         *_pad_apart(model, tokenizer, trained.stop_token_id),
         *_no_second_start(tokenizer, expected),
@@ -101,6 +103,14 @@ def text_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 def _trained_ids(chat: ChatFormat) -> list[int]:
     *prompt, response = PROBE_DIALOGUE
     return encode_pair_response(chat, tuple(prompt), response.content)
+
+
+def _one_date(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    template = str(tokenizer.chat_template)
+    if not reads_clock(template):
+        return []
+    tokenizer.chat_template = with_one_date(template)
+    return [f"the chat template writes {DATE:%d %b %Y} for today's date, as in training"]
 
 
 def _end_at_stop_token(tokenizer: PreTrainedTokenizerBase, stop: str) -> list[str]:

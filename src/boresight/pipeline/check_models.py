@@ -23,6 +23,7 @@ from boresight.config.sections import (
     TextStage,
 )
 from boresight.data.chat_template import ChatFormat
+from boresight.data.template_date import DATE
 from boresight.data.tokenize import encode_conversation, encode_pair, encode_prompt, encode_rated, probe_mask
 from boresight.errors import DataError, ModelError
 from boresight.feedback.rule_judge import parse_rules
@@ -120,7 +121,8 @@ def _open_root(pipeline: Pipeline, data: PipelineData, name: str, findings: list
                 "note",
                 stage,
                 f"chat template of {name}: exactly the assistant's turns are trained, each up to one "
-                f"{root.chat.stop_token}; no double BOS",
+                f"{root.chat.stop_token}; no double BOS"
+                + (f"; today's date is always {DATE:%d %b %Y}" if root.chat.reads_clock else ""),
             )
         )
     return root
