@@ -180,7 +180,7 @@ def _memory(measured: Figures) -> list[str]:
         "",
         f"{first['method'].upper()}, {first['model']}: {first['steps']} steps of {first['batch_size']} pairs of",
         "changing shapes (`bench/memory.py`); MB in use after a step, and the medians of the four quarters of steps",
-        "behind the 64th.",
+        "behind the 64th. It swings with the shapes that are met, up and down again.",
         "",
         "| step | " + " | ".join(first["resident_mb"]) + " | quarters |",
         "|---|" + "---|" * (len(first["resident_mb"]) + 1),

@@ -115,6 +115,7 @@ def test_yes_and_no_for_a_switch_are_explained(problems_of_change: Problems) -> 
     [
         ("{kind: rules, noice: 0.1}", 'stages.labels.judge.noice: unknown key (value 0.1); did you mean "noise"?'),
         ("{kind: rulez}", 'stages.labels.judge: unknown kind "rulez"; did you mean "rules"?'),
+        ("{kind: , noise: 0.1}", "stages.labels.judge: no kind given; kinds: rules, reward_model, openai, local_model"),
         ("{noise: 0.1}", "stages.labels.judge: no kind given; kinds: rules, reward_model, openai, local_model"),
         (
             "{kind: reward_model}",

@@ -53,6 +53,13 @@ def test_one_failed_check_of_one_candidate_fails_the_gate_with_its_reason() -> N
     assert reasons[1] == "dpo: agrees_with_false_premise is 0.3, required is at most 0.15"
 
 
+def test_what_lies_just_below_a_bound_is_told_in_digits_that_show_it() -> None:
+    evaluation = _evaluation()
+    evaluation["candidates"]["ppo"]["win_rate"] = 0.499982
+    result = decide(evaluation, min_win_rate=0.5, min_lower_bound=0.0, measures={}, candidates=["ppo"])
+    assert result["checks"][0]["reason"] == "ppo: win_rate is 0.49998, required is at least 0.5"
+
+
 def test_the_bound_itself_passes_and_a_number_that_is_none_does_not() -> None:
     evaluation = _evaluation()
     assert decide(evaluation, min_win_rate=0.72, min_lower_bound=0.61, measures={}, candidates=["ppo"])["passed"]

@@ -22,7 +22,7 @@ from boresight.evaluation.win_rate import compare_all
 from boresight.pipeline.artifacts import Identity, Input, RunFolder
 from boresight.pipeline.report import write_report
 from boresight.pipeline.report_examples import drawn_by_kind
-from boresight.pipeline.report_reading import read_rows
+from boresight.pipeline.report_reading import read_rows, read_run
 from boresight.pipeline.report_words import duration_text, listing, number_text
 from boresight.records import Message, PreferencePair
 from boresight.runlog.writer import MetricsWriter
@@ -240,6 +240,13 @@ def take_away(folder: Path, *names: str) -> None:
             stage["key"] = None
             shutil.rmtree(folder / "stages" / stage["name"])
     write_json(folder / "run.json", index)
+
+
+def test_a_folder_that_is_none_or_no_runs_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nope: no such folder\. Give the folder that `boresight run` printed"):
+        read_run(tmp_path / "nope")
+    with pytest.raises(DataError, match=r"no run\.json in this folder, so it is not a run"):
+        read_run(tmp_path)
 
 
 def test_every_rate_of_the_results_is_on_the_page_with_its_exact_value(run_folder: Path, page: Page) -> None:

@@ -118,7 +118,7 @@ def _describe(path: KeyPath, group: list[ErrorDetails], tree: Mapping[str, Any])
         return f"unknown key (value {show(found)}); {_unknown_key(path, tree)}"
     if kind == "missing":
         return f"required, but missing; {_meaning(path, tree)}"
-    if kind == "union_tag_not_found":
+    if kind == "union_tag_not_found" or (kind == "union_tag_invalid" and found.get("kind") is None):
         return f"no kind given; kinds: {', '.join(_kinds(context, path))}"
     if kind == "union_tag_invalid":
         return f"unknown kind {show(context['tag'])}; {suggestion(str(context['tag']), _kinds(context, path), 'kinds')}"

@@ -51,6 +51,7 @@ def decide(
 def _check(candidate: str, measure: str, value: float, bound: float, direction: str) -> dict[str, Any]:
     passed = value >= bound if direction == "min" else value <= bound  # NaN passes neither
     relation = "at least" if direction == "min" else "at most"
+    found, required = _apart(value, bound)
     return {
         "candidate": candidate,
         "measure": measure,
@@ -58,8 +59,14 @@ def _check(candidate: str, measure: str, value: float, bound: float, direction: 
         "bound": bound,
         "direction": direction,
         "passed": bool(passed),
-        "reason": f"{candidate}: {measure} is {value:.4g}, required is {relation} {bound:.4g}",
+        "reason": f"{candidate}: {measure} is {found}, required is {relation} {required}",
     }
+
+
+def _apart(value: float, bound: float) -> tuple[str, str]:
+    """Both in four digits, or in as many as tell them apart: 0.49998 is not "0.5, required is at least 0.5"."""
+    digits = next((n for n in range(4, 17) if f"{value:.{n}g}" != f"{bound:.{n}g}"), 4)
+    return f"{value:.{digits}g}", f"{bound:.{digits}g}"
 
 
 def _values(evaluation: Mapping[str, Any], name: str) -> dict[str, float]:

@@ -83,6 +83,11 @@ class RunRecord:
 def read_run(run_folder: Path) -> RunRecord:
     """Read run.json and every stage folder that it names. Raises DataError where this is no run folder."""
     index = run_folder / "run.json"
+    if not run_folder.exists():
+        raise DataError(
+            f"{run_folder}: no such folder. Give the folder that `boresight run` printed, for example "
+            "runs/kube-assistant."
+        )
     if not index.is_file():
         raise DataError(
             f"{run_folder}: no run.json in this folder, so it is not a run. Give the folder that `boresight run` "

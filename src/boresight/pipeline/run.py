@@ -86,6 +86,10 @@ def run_pipeline(
     runs = RunFolder(out)
     names = _chosen(pipeline, runs, only)
     anew = Anew(_resting_on(pipeline, start) if start is not None else set(), begun)
+    if only is not None and start is not None and only not in _resting_on(pipeline, start):
+        raise ConfigError(
+            f"--only {only}: does not rest on {start} (--from), so nothing would be built anew. Leave one out."
+        )
     if only is not None:
         _tell_older_inputs(pipeline, runs, only, say)
     with held_alone(out):
