@@ -143,6 +143,16 @@ def test_a_tracker_that_cannot_be_asked_is_believed_by_the_notes(tmp_path: Path)
     assert first.card.id == second.card.id
 
 
+def test_a_note_that_was_cut_off_before_others_ends_no_stage(tmp_path: Path) -> None:
+    logged(tmp_path, 3)
+    notes = '["wandb", "train", 0]\n["wandb", "tr["wandb", "train", 2]\n["wandb", "train", 1]\n'
+    (tmp_path / "trackers.jsonl").write_text(notes)
+    said: list[str] = []
+    tracker = Recorder(None)
+    Feed(["wandb"], a_card, said.append, make=lambda name: tracker).begin(tmp_path)
+    assert [step for step, _ in tracker.rows] == [2] and said == []
+
+
 @pytest.mark.parametrize("where", ["open", "log", "close"])
 def test_a_tracker_that_fails_is_told_of_once_and_others_go_on(where: str, tmp_path: Path) -> None:
     said: list[str] = []

@@ -166,10 +166,13 @@ def _note(path: Path, name: str, step: int, split: str) -> None:
 
 
 def _noted(path: Path) -> dict[str, dict[str, int]]:
-    """The last noted step of each tracker and split; a line that a kill cut off is passed over."""
+    """The last noted step of each tracker and split; a line that a kill or a full disk cut off is passed over."""
     found: dict[str, dict[str, int]] = {}
-    lines = path.read_text(encoding="ascii").split("\n")[:-1] if path.exists() else []
+    lines = path.read_text(encoding="ascii", errors="replace").split("\n")[:-1] if path.exists() else []
     for line in lines:
-        name, split, step = json.loads(line)
+        try:
+            name, split, step = json.loads(line)
+        except ValueError:  # cut off, with the next note behind it
+            continue
         found.setdefault(name, {})[split] = step
     return found

@@ -168,6 +168,12 @@ def test_task_rows_of_our_own_are_read_with_all_they_say(tmp_path: Path) -> None
     assert second.suggestion == {"verdict": "ranked", "ranks": [1, 2, 2]}
 
 
+def test_tasks_without_ids_on_one_line_of_a_json_list_are_told_apart(tmp_path: Path) -> None:
+    rows = [{"prompt": question, "responses": ["a", "b"]} for question in ("Why?", "How?", "When?")]
+    (tmp_path / "tasks.json").write_text(json.dumps(rows))
+    assert [one.key for one in read_tasks(tmp_path / "tasks.json")] == ["tasks:1", "tasks:1.2", "tasks:1.3"]
+
+
 def test_couples_that_a_judge_left_to_people_are_urgent(tmp_path: Path) -> None:
     row = {"id": "a|b", "prompt": [{"role": "user", "content": "Why?"}], "responses": ["a", "b"]}
     rows = [row | {"reason": "orders_disagree"}, row | {"id": "c|d", "reason": "unreadable"}]

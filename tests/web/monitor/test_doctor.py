@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from boresight.web.monitor import doctor as visits
 from boresight.web.monitor.doctor import SECONDS_BETWEEN, Doctor
 from tests.web.monitor.growing_run import GrowingRun
 from tests.web.tiny_face import Clock
@@ -35,6 +38,26 @@ def test_a_changed_log_is_looked_at_again_after_a_while(tmp_path: Path) -> None:
     assert second is not None and second["steps"] == 40
     clock.now += 1000
     assert doctor.report(run.stage, "ppo", 39, {}) is second, "an unchanged log is not read again"
+
+
+def test_a_stage_that_is_moved_to_its_place_during_a_look_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, clock = GrowingRun(tmp_path), Clock()
+    run.grow(20)
+    finished, look = tmp_path / "finished", visits.read_stage
+
+    def moved_meanwhile(folder: Path, kind: str) -> visits.Any:
+        if folder == run.stage:
+            folder.rename(finished)
+        return look(folder, kind)
+
+    monkeypatch.setattr(visits, "read_stage", moved_meanwhile)
+    doctor = Doctor(clock)
+    assert doctor.report(run.stage, "ppo", 19, {}) is None
+    clock.now += SECONDS_BETWEEN
+    report = doctor.report(finished, "ppo", 19, {})
+    assert report is not None and report["steps"] == 20
 
 
 def test_a_long_look_is_followed_by_a_long_rest(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ read, tables with a column for each response, and exports of Label Studio and Ar
 What was answered in another program is not taken along; a known answer (`gold`) and an AI's (`suggestion`) are.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,11 @@ def read_tasks(path: Path, *, pairs_only: bool = False, seed: int = 0) -> list[N
         refuse_misspelt(path, first, OWN_KEYS)
     tasks = []
     line_of: dict[str, int] = {}
+    rows_of_line: Counter[int] = Counter()
     for line, row in rows:
-        task = _task(row, f"{path}:{line}", f"{path.name.split('.')[0]}:{line}")
+        rows_of_line[line] += 1
+        nth = "" if rows_of_line[line] == 1 else f".{rows_of_line[line]}"  # of a JSON list, as pairs are numbered
+        task = _task(row, f"{path}:{line}", f"{path.name.split('.')[0]}:{line}{nth}")
         if task.key in line_of:
             raise DataError(
                 f"{path}:{line}: the id {task.key!r} is that of line {line_of[task.key]} too; ids differ."

@@ -46,7 +46,8 @@ class Doctor:
                 started = self._clock()
                 self._report = self._look(folder, kind, step, told)
                 took = self._clock() - started
-                self._seen, self._next_visit = seen, self._clock() + max(SECONDS_BETWEEN, took / SHARE_OF_TIME)
+                self._seen = seen if _sizes(folder) == seen else None  # it was moved, or has grown: not all was seen
+                self._next_visit = self._clock() + max(SECONDS_BETWEEN, took / SHARE_OF_TIME)
             return self._report
         finally:
             self._lock.release()

@@ -18,6 +18,6 @@ class Limits:
     request_responses: int = 512
     """Responses of one request (413)."""
     response_tokens: int | None = None
-    """Tokens of a prompt with its response (422); None for as many as the model knows positions."""
+    """Tokens of a prompt with its response (400); None for as many as the model knows positions."""
     body_bytes: int = 8 << 20
     """Of one request (413)."""
