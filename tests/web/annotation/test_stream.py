@@ -3,11 +3,12 @@
 import pytest
 
 from boresight.web.annotation.people import add_person
-from boresight.web.annotation.projects import add_tasks, make_project, progress
-from boresight.web.annotation.queue import claim, submit
+from boresight.web.annotation.projects import add_tasks, change_settings, make_project, progress
+from boresight.web.annotation.queue import claim, submit, undo
 from boresight.web.annotation.refused import RefusedError
 from boresight.web.annotation.settings import Settings
 from boresight.web.annotation.store import Store
+from boresight.web.annotation.votes import voted_tasks
 from tests.web.annotation.made import project_with, task
 
 
@@ -109,6 +110,35 @@ def test_suggestions_are_hidden_until_the_vote_except_in_triage(sqlite_store: St
         assert held.suggestion == (None if mode == "blind" else {"verdict": "ranked", "ranks": expected})
         receipt = submit(sqlite_store, held.task_id, person.id, {"preference": 0}, key="k")
         assert receipt.suggestion == {"verdict": "ranked", "ranks": expected}
+
+
+def test_what_was_approved_in_triage_stays_hybrid_whatever_the_mode_is_later(sqlite_store: Store) -> None:
+    """Or labels that people only sent on would be told as theirs alone."""
+    store = sqlite_store
+    project, (person, _) = project_with(store, mode="triage")
+    add_tasks(store, project.id, [task("approved", suggestion=2), task("plain")])
+    answer_all(store, project.id, person.id)
+    change_settings(store, project.id, mode="blind")
+    add_tasks(store, project.id, [task("blind", suggestion=2)])
+    answer_all(store, project.id, person.id)
+    assert sources(store, project.id) == {"approved": "hybrid", "plain": "human", "blind": "human"}
+    change_settings(store, project.id, mode="triage")
+    assert sources(store, project.id) == {"approved": "hybrid", "plain": "human", "blind": "human"}
+
+
+def test_an_answer_that_was_taken_back_and_given_anew_knows_the_suggestion(sqlite_store: Store) -> None:
+    store = sqlite_store
+    project, (person, _) = project_with(store)
+    add_tasks(store, project.id, [task("a", suggestion=2), task("b")])
+    for key in ("first", "again"):
+        held = claim(store, project.id, person.id) if key == "first" else undo(store, project.id, person.id)
+        assert held is not None
+        submit(store, held.task_id, person.id, {"preference": 1}, key=key)
+        assert sources(store, project.id)["a"] == ("human" if key == "first" else "hybrid")
+
+
+def sources(store: Store, project_id: int) -> dict[str, str]:
+    return {one.labelled.id: one.labelled.source for one in voted_tasks(store, project_id)}
 
 
 def test_a_share_of_the_tasks_is_asked_once_more(sqlite_store: Store) -> None:

@@ -116,7 +116,12 @@ def submit(store: Store, task_id: int, person_id: int, answer: Answer, *, key: s
         project = project_in(connection, row["project_id"])
         now = store.clock()
         vote = vote_of(answer, row["shown"], project.settings, elapsed=max(0.0, now - row["claimed_at"]))
-        body = {"sent": _without_comment(answer), "shown": row["shown"], "vote": vote}
+        body = {
+            "sent": _without_comment(answer),
+            "shown": row["shown"],
+            "vote": vote,
+            "suggested": _was_suggested(connection, project, task, person_id),
+        }
         holds = row["state"] == "leased" or (row["state"] in ("expired", "released") and task["open"])
         comment = comment_of(answer)
         event_id = append(
@@ -288,6 +293,16 @@ def _repeated(connection: Connection, known: Mapping[str, Any], task_id: int, an
 def _without_comment(answer: Answer) -> dict[str, Any]:
     """A comment is a private detail, which may have to be deleted; the rest of an answer stays for ever."""
     return {key: value for key, value in answer.items() if key != "comment"}
+
+
+def _was_suggested(connection: Connection, project: Project, task: Mapping[str, Any], person_id: int) -> bool:
+    """Whether the person knew what an AI had answered: by the mode, or from an answer that was taken back since."""
+    if task["suggestion"] is None or project.settings.mode == "triage":
+        return task["suggestion"] is not None
+    before = select(events.c.id).where(
+        events.c.task_id == task["id"], events.c.person_id == person_id, events.c.kind == "answer"
+    )
+    return connection.execute(before.limit(1)).first() is not None
 
 
 def _lost(state: str) -> RefusedError:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from boresight.data.jsonl import messages_from
 from boresight.feedback.human_labels import LabelledTask, Vote
 from boresight.web.annotation.answers import vote_from
-from boresight.web.annotation.projects import Project, project_in
+from boresight.web.annotation.projects import project_in
 from boresight.web.annotation.schema import assignments, events, people, private_details, tasks
 from boresight.web.annotation.store import Store
 
@@ -29,13 +29,17 @@ def voted_tasks(store: Store, project_id: int, *, names: bool = False, task_id: 
     with store.read() as connection:
         project = project_in(connection, project_id)
         known = _annotators(connection, names)
-        votes = _votes(connection, project_id, known, task_id)
+        votes, suggested = _votes(connection, project_id, known, task_id)
         decisions = _decisions(connection, project_id, known)
         work = tasks.c.project_id == project_id, tasks.c.purpose == "label"
         query = select(tasks).where(*work).order_by(tasks.c.position)
         query = query if task_id is None else query.where(tasks.c.id == task_id)
         rows = [dict(row) for row in connection.execute(query).mappings()]
-    return [_voted(project, row, votes.get(row["id"], []), decisions.get(row["adjudication_id"])) for row in rows]
+    by_mode = [project.settings.mode == "triage"]  # where there is no vote yet
+    return [
+        _voted(row, votes.get(row["id"], []), decisions.get(row["adjudication_id"]), suggested.get(row["id"], by_mode))
+        for row in rows
+    ]
 
 
 def annotator_id(person_id: int) -> str:
@@ -50,8 +54,9 @@ def _annotators(connection: Connection, names: bool) -> dict[int, str]:
 
 def _votes(
     connection: Connection, project_id: int, known: Mapping[int, str], task_id: int | None
-) -> dict[int, list[Vote]]:
-    """Votes of each task, in the order in which they came."""
+) -> tuple[dict[int, list[Vote]], dict[int, list[bool]]]:
+    """Votes of each task, in the order in which they came, and of each whether its annotator knew what an AI had
+    answered; votes of earlier versions, which do not say so, go by the project's mode of now."""
     query = (
         select(events.c.task_id, events.c.person_id, events.c.body, private_details.c.body.label("private"))
         .join(assignments, assignments.c.event_id == events.c.id)
@@ -61,11 +66,14 @@ def _votes(
     )
     if task_id is not None:
         query = query.where(assignments.c.task_id == task_id)
+    by_mode = project_in(connection, project_id).settings.mode == "triage"
     votes: dict[int, list[Vote]] = {}
+    suggested: dict[int, list[bool]] = {}
     for row in connection.execute(query):
         comment = (row.private or {}).get("comment", "")
         votes.setdefault(row.task_id, []).append(vote_from(row.body, known[row.person_id], comment))
-    return votes
+        suggested.setdefault(row.task_id, []).append(row.body.get("suggested", by_mode))
+    return votes, suggested
 
 
 def _decisions(connection: Connection, project_id: int, known: Mapping[int, str]) -> dict[int, Vote]:
@@ -81,7 +89,7 @@ def _decisions(connection: Connection, project_id: int, known: Mapping[int, str]
     }
 
 
-def _voted(project: Project, row: Mapping[str, Any], votes: list[Vote], final: Vote | None) -> VotedTask:
+def _voted(row: Mapping[str, Any], votes: list[Vote], final: Vote | None, suggested: list[bool]) -> VotedTask:
     labelled = LabelledTask(
         id=row["key"],
         prompt=messages_from(row["prompt"], f"task {row['key']}"),
@@ -89,7 +97,7 @@ def _voted(project: Project, row: Mapping[str, Any], votes: list[Vote], final: V
         votes=tuple(votes),
         models=tuple(response.get("model", "") for response in row["responses"]),
         final=final,
-        source="hybrid" if project.settings.mode == "triage" and row["suggestion"] else "human",
+        source="hybrid" if any(suggested) and row["suggestion"] else "human",
         kind=row["meta"].get("kind", ""),
         meta={key: value for key, value in row["meta"].items() if key != "kind"},
     )
