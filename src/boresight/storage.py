@@ -68,9 +68,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises StorageError where `path` is a folder, the disk is full, or the folder may not be written to.
     """
-    if path.is_dir():
-        raise StorageError(f"{path}: is a folder; expected the name of a file to write. Name one, in it or elsewhere.")
     with storage_faults(path):
+        if path.is_dir():
+            raise StorageError(f"{path}: is a folder; expected the name of a file to write. Name one in it.")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
