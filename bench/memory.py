@@ -39,7 +39,7 @@ def main() -> int:
     quarters = line["resident_by_quarters_mb"]
     print("quarters of the steps after 64, medians: " + ", ".join(f"{value:.0f}" for value in quarters) + " MB")
     if options.json:
-        kept = {name: line[name] for name in KEPT} | {"gemm_gflop_per_s": round(line["gemm_gflop_per_s"])}
+        kept = {name: line[name] for name in KEPT}
         known = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else {}
         options.json.write_text(json.dumps(known | {options.dtype: kept}, indent=1) + "\n", encoding="utf-8")
     grows = max(value for step, value in held.items() if step > 4) > (1 + GROWTH) * held[4]

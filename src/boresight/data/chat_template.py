@@ -103,12 +103,18 @@ class ChatFormat:
         self.stop_token = self._find_stop_token()
         self.stop_token_id = self._single_id(self.stop_token)
         self._opened: tuple[Messages, str] | None = None  # the last prompt, written
-        self.control_tokens = sorted({*tokenizer.all_special_tokens, self.stop_token} - {""})
+        self._control_tokens = sorted({*tokenizer.all_special_tokens, self.stop_token} - {""})
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
         """Ids that end a response: the template's stop token and no other, because that is what is trained."""
         return (self.stop_token_id,)
+
+    def without_control_tokens(self, text: str) -> str:
+        """Text in which each control token, spelt letter by letter, is broken up by a space after its first letter."""
+        for token in self._control_tokens:
+            text = text.replace(token, f"{token[:1]} {token[1:]}")
+        return text
 
     def render_prompt(self, messages: Messages) -> str:
         """The conversation as text that ends where the assistant's answer starts; errors as for `segments`."""
@@ -232,7 +238,7 @@ class ChatFormat:
 
     def _refuse_control_tokens(self, messages: Messages) -> None:
         for i, message in enumerate(messages):
-            for token in self.control_tokens:
+            for token in self._control_tokens:
                 if token in message.content:
                     raise DataError(
                         f"message {i + 1} ({message.role}) contains {token!r}, a control token of this tokenizer: read "

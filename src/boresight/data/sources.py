@@ -27,6 +27,22 @@ ROW_FORMS: Mapping[str, Kind] = {
 FORM_NAMES = (*PAIR_FORMS, *ROW_FORMS, *(form.name for form in FOREIGN))
 
 
+class RowIds:
+    """Ids for rows that give none: the file's name and the line. In a JSON list several rows can stand on one line; the
+    second is `file:1.2`."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.name.split(".")[0]
+        self._line, self._nth_of_line = 0, 1
+
+    def next(self, line: int) -> str:
+        """Of the row on `line`; to be asked once a row, in order."""
+        self._nth_of_line = self._nth_of_line + 1 if line == self._line else 1
+        self._line = line
+        name = f"{self._file}:{line}"
+        return name if self._nth_of_line == 1 else f"{name}.{self._nth_of_line}"
+
+
 @dataclass
 class Source:
     """`columns` are those met so far; they grow as `rows` is gone through, and so do the counts of rows given and of
@@ -42,8 +58,9 @@ class Source:
     rows: Iterator[tuple[int, Row]]
     counts: Counter[str] = field(default_factory=Counter)
     unkept: dict[str, int] = field(default_factory=dict)
-    _line: int = 0
-    _nth_of_line: int = 1
+
+    def __post_init__(self) -> None:
+        self._ids = RowIds(self.path)
 
     @property
     def read(self) -> int:
@@ -56,12 +73,8 @@ class Source:
         return self.container if self.container in ("csv", "tsv") and self.foreign is None else self.form
 
     def next_id(self, line: int) -> str:
-        """The id of the next row, if it gives none: the file's name and the line. In a JSON list several rows can stand
-        on one line; the second is `file:1.2`. To be asked once a row, in order."""
-        self._nth_of_line = self._nth_of_line + 1 if line == self._line else 1
-        self._line = line
-        name = f"{self.path.name.split('.')[0]}:{line}"
-        return name if self._nth_of_line == 1 else f"{name}.{self._nth_of_line}"
+        """The id of the next row, if it gives none. To be asked once a row, in order."""
+        return self._ids.next(line)
 
     def rest(self, row: Row, used: Collection[str]) -> Row:
         """What a row holds besides the columns that are read, for a record's `meta`. A value that JSON has no form for

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from boresight.data.tables import iterate_rows
 from boresight.errors import DataError
+from boresight.evaluation.score_files import finite_number
 from boresight.stats.intervals import bootstrap_mean
 
 Array = NDArray[np.float64]
+CURE = "Correct the row."
 
 
 class Sampled(NamedTuple):
@@ -44,9 +46,9 @@ def read_sampled(path: Path) -> list[Sampled]:
                 f"{where}: columns {', '.join(row)}; expected prompt (or prompt_id), gold, and the score or "
                 "the response. Name them so."
             )
-        score = _number(row["score"], "score", where) if row.get("score") is not None else None
+        score = finite_number(row["score"], "score", where, CURE) if row.get("score") is not None else None
         response = row["response"] if isinstance(row.get("response"), str) else None
-        sampled.append(Sampled(str(prompt), response, score, _number(row["gold"], "gold", where)))
+        sampled.append(Sampled(str(prompt), response, score, finite_number(row["gold"], "gold", where, CURE)))
     if not sampled:
         raise DataError(
             f"{path}: the file holds no rows; expected several responses to each prompt. Give a file with rows."
@@ -114,13 +116,3 @@ def _expected(group: Sequence[Sampled], n: int) -> tuple[float, float]:
     shared = np.bincount(places, weights) / np.bincount(places)
     chances = shared[places]
     return float(chances @ scores[order]), float(chances @ gold[order])
-
-
-def _number(value: Any, name: str, where: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if isinstance(value, bool) or not math.isfinite(number):
-        raise DataError(f'{where}: "{name}" is {value!r}; expected a finite number. Correct the row.')
-    return number

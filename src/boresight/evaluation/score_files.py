@@ -116,11 +116,15 @@ def _first_scores(judgments: Any) -> Any:
 
 
 def _score(row: dict[str, Any], column: str | None, where: str) -> float:
-    value = row.get(str(column))
+    return finite_number(row.get(str(column)), str(column), where, "Score this pair again.")
+
+
+def finite_number(value: Any, name: str, where: str, cure: str) -> float:
+    """A cell as a number. Raises DataError, with what to do about it, for what is none, is not finite or too large."""
     try:
-        score = float(value)  # type: ignore[arg-type]  # what is no number raises
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
-        score = math.nan
-    if isinstance(value, bool) or not math.isfinite(score):
-        raise DataError(f'{where}: "{column}" is {value!r}; expected a finite number. Score this pair again.')
-    return score
+        number = math.nan
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise DataError(f'{where}: "{name}" is {value!r}; expected a finite number. {cure}')
+    return number

@@ -8,7 +8,7 @@ word, or cuts an answer into several tokens, is compared with itself.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -140,7 +140,7 @@ def build_local_judge(
 def conversation(chat: ChatFormat, messages: Messages) -> Conversation:
     """Messages as this template can write them: without the model's control tokens in their text, and with what the
     system says at the head of the user's message where the template knows no system."""
-    given = tuple(Message(m["role"], _broken_up(m["content"], chat.control_tokens)) for m in messages)
+    given = tuple(Message(m["role"], chat.without_control_tokens(m["content"])) for m in messages)
     if given[0].role == "system" and len(given) > 1 and not _takes_system(chat):
         return (Message(given[1].role, f"{given[0].content}\n\n{given[1].content}"), *given[2:])
     return given
@@ -209,12 +209,6 @@ def _form(question: Question) -> Form:
 def _before_the_end(chat: ChatFormat, ids: Sequence[int]) -> list[int]:
     stops = [place for place, token in enumerate(ids) if token in chat.stop_token_ids]
     return list(ids[: stops[0]] if stops else ids)
-
-
-def _broken_up(text: str, tokens: Iterable[str]) -> str:
-    for token in tokens:
-        text = text.replace(token, f"{token[:1]} {token[1:]}")
-    return text
 
 
 def _takes_system(chat: ChatFormat) -> bool:

@@ -300,16 +300,15 @@ def build_policy(
     tokenizer = load_tokenizer(path)
     chat = chat_format(tokenizer, template)
     if lora is None:
-        model = load_causal_lm(path)
-        fit_to_tokenizer(model, tokenizer)
-        end_at_stop_tokens(model, chat)
-        return Policy(model.to(device).train(), tokenizer, chat)
-    refuse_new_tokens(path, tokenizer)
+        quantization = None
+    else:
+        refuse_new_tokens(path, tokenizer)
     model = load_causal_lm(path, **quantized_loading(quantization))
     fit_to_tokenizer(model, tokenizer)
     end_at_stop_tokens(model, chat)
-    model = model if quantization else model.to(device)
-    return Policy(model.train(), tokenizer, chat, add_adapter(model, lora, task="CAUSAL_LM", seed=seed))
+    model = (model if quantization else model.to(device)).train()
+    adapter = None if lora is None else add_adapter(model, lora, task="CAUSAL_LM", seed=seed)
+    return Policy(model, tokenizer, chat, adapter)
 
 
 def build_frozen_policy(path: str | Path, template: str, device: str = "cpu") -> FrozenPolicy:

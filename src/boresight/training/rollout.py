@@ -113,9 +113,7 @@ def response_text(policy: Policy | FrozenPolicy, generation: Generation, stop_st
     text = str(policy.tokenizer.decode(ids[:-1] if ends_with_stop else ids, skip_special_tokens=True))
     if generation.stopped:
         text = text[: min((place for s in stop_strings if (place := text.find(s)) >= 0), default=len(text))]
-    for token in policy.chat.control_tokens:
-        text = text.replace(token, f"{token[:1]} {token[1:]}")
-    return text
+    return policy.chat.without_control_tokens(text)
 
 
 def prompts_of_step(prompts: Sequence[Prompt], count: int, seed: int, step: int) -> list[Prompt]:

@@ -4,7 +4,6 @@ read, tables with a column for each response, and exports of Label Studio and Ar
 What was answered in another program is not taken along; a known answer (`gold`) and an AI's (`suggestion`) are.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from boresight.data.forms import list_at, mapping_of, text_at
 from boresight.data.jsonl import from_record
 from boresight.data.pair_rows import holds_pairs, id_cell, prompt_messages, refuse_misspelt, text_cell
 from boresight.data.pair_stream import stream_pairs
+from boresight.data.sources import RowIds
 from boresight.data.tables import Row, iterate_rows
 from boresight.errors import DataError
 from boresight.feedback.ai_labels import choose_couples
@@ -48,11 +48,9 @@ def read_tasks(path: Path, *, pairs_only: bool = False, seed: int = 0) -> list[N
         refuse_misspelt(path, first, OWN_KEYS)
     tasks = []
     line_of: dict[str, int] = {}
-    rows_of_line: Counter[int] = Counter()
+    ids = RowIds(path)
     for line, row in rows:
-        rows_of_line[line] += 1
-        nth = "" if rows_of_line[line] == 1 else f".{rows_of_line[line]}"  # of a JSON list, as pairs are numbered
-        task = _task(row, f"{path}:{line}", f"{path.name.split('.')[0]}:{line}{nth}")
+        task = _task(row, f"{path}:{line}", ids.next(line))
         if task.key in line_of:
             raise DataError(
                 f"{path}:{line}: the id {task.key!r} is that of line {line_of[task.key]} too; ids differ."

@@ -29,15 +29,16 @@ def voted_tasks(store: Store, project_id: int, *, names: bool = False, task_id: 
     with store.read() as connection:
         project = project_in(connection, project_id)
         known = _annotators(connection, names)
-        votes, suggested = _votes(connection, project_id, known, task_id)
+        by_mode = project.settings.mode == "triage"
+        votes, suggested = _votes(connection, project_id, known, task_id, by_mode)
         decisions = _decisions(connection, project_id, known)
         work = tasks.c.project_id == project_id, tasks.c.purpose == "label"
         query = select(tasks).where(*work).order_by(tasks.c.position)
         query = query if task_id is None else query.where(tasks.c.id == task_id)
         rows = [dict(row) for row in connection.execute(query).mappings()]
-    by_mode = [project.settings.mode == "triage"]  # where there is no vote yet
+    unvoted = [by_mode]
     return [
-        _voted(row, votes.get(row["id"], []), decisions.get(row["adjudication_id"]), suggested.get(row["id"], by_mode))
+        _voted(row, votes.get(row["id"], []), decisions.get(row["adjudication_id"]), suggested.get(row["id"], unvoted))
         for row in rows
     ]
 
@@ -53,10 +54,10 @@ def _annotators(connection: Connection, names: bool) -> dict[int, str]:
 
 
 def _votes(
-    connection: Connection, project_id: int, known: Mapping[int, str], task_id: int | None
+    connection: Connection, project_id: int, known: Mapping[int, str], task_id: int | None, by_mode: bool
 ) -> tuple[dict[int, list[Vote]], dict[int, list[bool]]]:
     """Votes of each task, in the order in which they came, and of each whether its annotator knew what an AI had
-    answered; votes of earlier versions, which do not say so, go by the project's mode of now."""
+    answered; votes of earlier versions, which do not say so, are taken as `by_mode`."""
     query = (
         select(events.c.task_id, events.c.person_id, events.c.body, private_details.c.body.label("private"))
         .join(assignments, assignments.c.event_id == events.c.id)
@@ -66,7 +67,6 @@ def _votes(
     )
     if task_id is not None:
         query = query.where(assignments.c.task_id == task_id)
-    by_mode = project_in(connection, project_id).settings.mode == "triage"
     votes: dict[int, list[Vote]] = {}
     suggested: dict[int, list[bool]] = {}
     for row in connection.execute(query):
