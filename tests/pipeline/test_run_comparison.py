@@ -75,8 +75,11 @@ def test_an_unfinished_run_is_told_and_what_is_no_run_is_refused(runs: tuple[Pat
     (tmp_path / "three/stages/gate/manifest.json").unlink()
     page = page_of(runs[0], tmp_path / "three", tmp_path / "page.html")
     assert "B has no verdict yet, A passed" in page.text and "missing: gate" in page.text
-    with pytest.raises(DataError, match=r"no run\.json"):
+    with pytest.raises(DataError, match="nothing: no such folder"):
         write_comparison(runs[0], tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: no run\.json"):
+        write_comparison(runs[0], tmp_path / "empty")
 
 
 @pytest.mark.browser
