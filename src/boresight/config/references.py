@@ -51,17 +51,17 @@ def entries(stage: StageSection, field: str) -> list[Entry]:
     """
     found: list[tuple[KeyPath, object]] = [((), stage)]
     for part in field.split("."):
-        found = [((*path, part), _inside(value, part)) for path, value in _each(found)]
+        found = [((*path, part), _inside(value, part)) for path, value in each(found)]
     holds_sections = any(other.startswith(f"{field}.") for other in stage.REFERENCES)
     return [
         Entry(field, path, text)
         for place, value in found
-        for path, text in _each([(place, value)], mappings=not holds_sections)
+        for path, text in each([(place, value)], mappings=not holds_sections)
         if isinstance(text, str)
     ]
 
 
-def _each(found: Iterable[tuple[KeyPath, object]], *, mappings: bool = False) -> list[tuple[KeyPath, object]]:
+def each(found: Iterable[tuple[KeyPath, object]], *, mappings: bool = False) -> list[tuple[KeyPath, object]]:
     """The items of lists (and of mappings) with their paths, and all else as it is."""
     items: list[tuple[KeyPath, object]] = []
     for path, value in found:

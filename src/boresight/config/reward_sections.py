@@ -134,8 +134,8 @@ class JudgeReward(RewardSection):
 
     kind: Literal["judge"]
     judge: Annotated[OpenAIJudge | LocalModelJudge, Field(discriminator="kind")]
-    """`{kind: openai, base_url: URL, model: NAME}` or `{kind: local_model, path: FOLDER}`, with their settings; `clip`
-    is without effect."""
+    """`{kind: openai, base_url: URL, model: NAME}` or `{kind: local_model, path: FOLDER}`, with their settings but
+    for `clip`, since a score is no label."""
     on_unreadable: Literal["stop", "middle"] = "stop"
     """A response whose score cannot be read, or of which the endpoint refuses to speak: the stage is saved and stops;
     or it is paid the middle score, 5, and counted."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from boresight.config.idle_settings import idle_rules
 from boresight.config.judge_rules import label_rules, price_rules
 from boresight.config.problems import Problem, nearest, suggestion
 from boresight.config.references import (
@@ -21,13 +22,13 @@ from boresight.config.reward_rules import controller_rules, reward_rules
 from boresight.config.reward_sections import reward_parts
 from boresight.config.sections import (
     AILabelsStage,
-    DPOStage,
     EvaluateStage,
     GateStage,
     ModelSection,
     ORPOStage,
     PolicyStage,
     PPOStage,
+    PreferencesStage,
     PreferenceStage,
     PretrainStage,
     RewardModelStage,
@@ -63,6 +64,8 @@ def cross_problems(draft: Draft) -> list[Problem]:
             own.extend(problem for kind, rule in FIELD_RULES if isinstance(stage, kind) for problem in rule(stage))
         if name in draft.stages and isinstance(stage, GateStage):
             own.extend(_gate_problems(draft, stage))
+        if name in draft.stages and isinstance(stage, RewardModelStage):
+            own.extend(_held_out_problems(draft, stage))
         found.extend(Problem(("stages", name, *problem.path), problem.message) for problem in own)
     return found
 
@@ -197,8 +200,6 @@ def _sft_rules(stage: StageSection) -> Iterator[Problem]:
 def _preference_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, PreferenceStage)
     size = stage.micro_batch_size
-    if isinstance(stage, DPOStage) and stage.loss == "ipo" and stage.label_smoothing:
-        yield Problem(("label_smoothing",), f"{stage.label_smoothing:g}, but loss: ipo has no use for it; set it to 0")
     if stage.gradient_noise_scale and (size is None or 2 * size > stage.batch_size):
         yield Problem(
             ("gradient_noise_scale",),
@@ -209,15 +210,31 @@ def _preference_rules(stage: StageSection) -> Iterator[Problem]:
 
 def _reward_model_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, RewardModelStage)
-    for name in ("label_smoothing", "margin_per_strength"):
-        if stage.rankings == "listwise" and getattr(stage, name):
-            yield Problem((name,), f"{getattr(stage, name):g}, but rankings: listwise knows no pairs; set it to 0")
-    if stage.rankings == "listwise" and stage.pair_weights:
-        yield Problem(("pair_weights",), "true, but rankings: listwise knows no pairs; take it out")
     sets = ("held_out", *stage.held_out)
-    if stage.early_stopping_on not in sets:
+    if stage.early_stopping_patience is not None and stage.early_stopping_on not in sets:
         hint = suggestion(stage.early_stopping_on, sets)
         yield Problem(("early_stopping_on",), f'no held-out set "{stage.early_stopping_on}"; {hint}')
+
+
+def _held_out_problems(draft: Draft, stage: RewardModelStage) -> Iterator[Problem]:
+    """Looks at held-out pairs of which there are none: no `preferences` stage holds some out, and none are named."""
+    if draft.kinds.get(stage.data) == "preferences":
+        source = draft.stages.get(stage.data)
+        if not isinstance(source, PreferencesStage) or source.held_out_fraction:
+            return
+    none = f"but {stage.data} holds no pairs out"
+    watched = stage.early_stopping_on == "held_out" and "held_out" not in stage.held_out
+    if stage.early_stopping_patience is not None and watched:
+        yield Problem(
+            ("early_stopping_patience",),
+            f"{stage.early_stopping_patience}, {none} that could tell when to stop; name a set under `held_out`, and "
+            "it in early_stopping_on, or take this out",
+        )
+    if stage.evaluate_every is not None and not stage.held_out:
+        yield Problem(
+            ("evaluate_every",),
+            f"{stage.evaluate_every}, {none} to look at; name a set under `held_out`, or take this out",
+        )
 
 
 def _policy_rules(stage: StageSection) -> Iterator[Problem]:
@@ -354,6 +371,7 @@ FIELD_RULES: tuple[tuple[type[StageSection], Callable[[StageSection], Iterator[P
     (SFTStage, _sft_rules),
     (PreferenceStage, _preference_rules),
     (RewardModelStage, _reward_model_rules),
+    (StageSection, idle_rules),
     (StageSection, _adapter_rules),
     (PolicyStage, _policy_rules),
     (PPOStage, controller_rules),
