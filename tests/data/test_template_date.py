@@ -35,6 +35,28 @@ def test_a_template_that_reads_the_clock_writes_one_date_whatever_the_day(dated:
     assert dated.chat_template.startswith(DATED), "what is saved still asks for the day"
 
 
+def test_a_template_among_named_ones_writes_one_date_too(dated: Any) -> None:
+    alone = ChatFormat(dated).render_prompt(QUESTION)
+    dated.chat_template = {"default": dated.chat_template, "tool_use": "{{- strftime_now(form) -}}"}
+    chat = ChatFormat(dated)
+    assert chat.reads_clock and chat.render_prompt(QUESTION) == alone
+    assert "26 Jul 2024" in alone
+
+
+def test_named_templates_of_which_none_is_the_default_are_refused(dated: Any) -> None:
+    dated.chat_template = {"chat": dated.chat_template}
+    with pytest.raises(ModelError, match=r"multiple chat templates with no default"):
+        ChatFormat(dated)
+
+
+def test_an_exported_reward_model_keeps_of_named_templates_the_one_that_it_was_trained_with(dated: Any) -> None:
+    dated.chat_template = {"default": dated.chat_template, "tool_use": "{{- messages -}}"}
+    changes = as_text_scorer(tiny_llama(dated), dated)
+    assert changes[0] == "of the named chat templates only `default` is left, with which the model was trained"
+    text = dated.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
+    assert "Today: 26 Jul 2024" in text
+
+
 def test_other_templates_are_left_as_they_are(dated: Any) -> None:
     dated.chat_template = BUILT_IN_TEMPLATES["chatml"].jinja
     assert not ChatFormat(dated).reads_clock

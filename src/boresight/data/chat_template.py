@@ -82,6 +82,12 @@ LLAMA3 = BuiltInTemplate(
 BUILT_IN_TEMPLATES: Mapping[str, BuiltInTemplate] = MappingProxyType({"chatml": CHATML, "llama3": LLAMA3})
 
 
+def template_taken(tokenizer: ChatTokenizer) -> Any:
+    """The template that conversations are written with: of several named ones `default`, as transformers takes it."""
+    template = tokenizer.chat_template
+    return template.get("default") if isinstance(template, dict) else template
+
+
 class ChatFormat:
     """A tokenizer's chat template with its stop token. One that writes today's date writes the same in every run.
 
@@ -97,7 +103,7 @@ class ChatFormat:
                 f"{self.name}: the tokenizer has no chat template, so it is unknown how a conversation is written. "
                 f"To use a built-in one, {USE_BUILT_IN} (or llama3)."
             )
-        template = tokenizer.chat_template
+        template = template_taken(tokenizer)
         self.reads_clock = isinstance(template, str) and reads_clock(template)
         self._dated = {"chat_template": with_one_date(template)} if self.reads_clock else {}
         self.stop_token = self._find_stop_token()

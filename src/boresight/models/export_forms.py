@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from boresight.data.chat_template import ChatFormat
+from boresight.data.chat_template import ChatFormat, template_taken
 from boresight.data.template_date import DATE, reads_clock, with_one_date
 from boresight.data.tokenize import PROBE_DIALOGUE, encode_pair_response
 from boresight.errors import ConfigError, ModelError
@@ -78,6 +78,7 @@ def as_text_scorer(model: PreTrainedModel | None, tokenizer: PreTrainedTokenizer
     trained = ChatFormat(tokenizer)
     expected = _trained_ids(trained)
     changed = [
+        *_one_template(tokenizer),
         *_one_date(tokenizer),
         *_end_at_stop_token(tokenizer, trained.stop_token),
         *_pad_apart(model, tokenizer, trained.stop_token_id),
@@ -103,6 +104,13 @@ def text_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 def _trained_ids(chat: ChatFormat) -> list[int]:
     *prompt, response = PROBE_DIALOGUE
     return encode_pair_response(chat, tuple(prompt), response.content)
+
+
+def _one_template(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    if not isinstance(tokenizer.chat_template, dict):
+        return []
+    tokenizer.chat_template = template_taken(tokenizer)
+    return ["of the named chat templates only `default` is left, with which the model was trained"]
 
 
 def _one_date(tokenizer: PreTrainedTokenizerBase) -> list[str]:
