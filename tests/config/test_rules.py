@@ -257,6 +257,33 @@ def test_a_model_path_that_can_only_be_a_folder_must_exist(
             '23: stages.compare.candidates[2]: "ppo" stands in the list twice; remove one',
         ),
         (
+            "data: [data/demos.jsonl]",
+            "data: [data/demos.jsonl, data/demos.jsonl]",
+            '5: stages.demo.data[1]: "data/demos.jsonl" stands in the list twice; remove one',
+        ),
+        (
+            "data: [data/demos.jsonl]",
+            "data: [data/demos.jsonl, ./data/../data/demos.jsonl]",
+            '5: stages.demo.data[1]: "./data/../data/demos.jsonl" is the file "data/demos.jsonl", which the list holds '
+            "already; remove one",
+        ),
+        (
+            "sources: [data/pairs.csv, labels]",
+            "sources: [labels, data/pairs.csv, labels]",
+            '8: stages.pairs.sources[2]: "labels" stands in the list twice; remove one',
+        ),
+        (
+            "policy: demo, prompts: data/prompts.jsonl}\n  labels",
+            "policy: [demo, base, demo], prompts: data/prompts.jsonl}\n  labels",
+            '6: stages.drafts.policy[2]: "demo" stands in the list twice; remove one',
+        ),
+        (
+            "noise: 0.1}}",
+            "noise: 0.1}, human_labels: [answers.jsonl, data/../answers.jsonl]}",
+            '7: stages.labels.human_labels[1]: "data/../answers.jsonl" is the file "answers.jsonl", which the list '
+            "holds already; remove one",
+        ),
+        (
             "candidates: [ppo], measures",
             "candidates: [ppo], no_worse_probes: true, measures",
             "3: stages.gate.no_worse_probes: compare asks no probes; set its own_probes or probe_sets, or leave this "

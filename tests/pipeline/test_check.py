@@ -85,6 +85,7 @@ def home(tmp_path: Path) -> Path:
         tmp_path / "held_out.jsonl",
         [{"id": f"h{n}", "messages": user(q), "expect": RULES} for n, q in enumerate(held_out)],
     )
+    shutil.copyfile(tmp_path / "held_out.jsonl", tmp_path / "same_ids.jsonl")
     return tmp_path
 
 
@@ -160,7 +161,7 @@ def test_a_right_pipeline_has_no_error_and_no_warning(check: Checker) -> None:
             {"ppo.reward": {"kind": "answer"}, "ppo.value_start": "policy"},
             ("error", "expectation_unusable", "ppo"),
         ),
-        ({"compare.prompts": ["held_out.jsonl", "held_out.jsonl"]}, ("error", "equal_prompt_ids", "compare")),
+        ({"compare.prompts": ["held_out.jsonl", "same_ids.jsonl"]}, ("error", "equal_prompt_ids", "compare")),
         ({"ppo.prompts": "held_out.jsonl"}, ("warning", "held_out_contamination", "compare")),
         ({"demo.data": "held_out.jsonl"}, ("error", "data_unusable", "demo")),
         (

@@ -371,8 +371,9 @@ def test_suggested_batch_is_told_where_it_is_asked_for(stage: str, built: Path, 
 
 
 def test_two_prompts_of_one_id_are_refused(copy: Path) -> None:
+    shutil.copyfile(copy / "data/prompts.jsonl", copy / "data/more.jsonl")
     with pytest.raises(DataError, match="stage ppo: two prompts have the id 'prompts0'"):
-        run(copy / "data", copy / "run", "stages.ppo.prompts=[prompts.jsonl, prompts.jsonl]", only="ppo")
+        run(copy / "data", copy / "run", "stages.ppo.prompts=[prompts.jsonl, more.jsonl]", only="ppo")
 
 
 def test_gate_that_does_not_hold_is_told(copy: Path) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from boresight.config.judge_rules import price_rules
 from boresight.config.problems import Problem
 from boresight.config.reward_sections import (
-    EnsembleReward,
     JudgeReward,
     LengthReward,
     ModelReward,
@@ -48,10 +47,6 @@ def reward_rules(stage: PolicyStage) -> Iterator[Problem]:
             )
         if isinstance(part, JudgeReward):
             yield from price_rules(part.judge, (*path, "judge"))
-        if isinstance(part, EnsembleReward):
-            for place, name in enumerate(part.models):
-                if name in part.models[:place]:
-                    yield Problem((*path, "models", place), f'"{name}" stands in the list twice; remove one')
 
 
 def controller_rules(stage: StageSection) -> Iterator[Problem]:

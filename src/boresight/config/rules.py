@@ -61,6 +61,7 @@ def cross_problems(draft: Draft) -> list[Problem]:
     for name, stage in (draft.stages | draft.faulty).items():
         own = [*_reference_problems(draft, stage), *_file_problems(draft, stage)]
         if name in draft.stages:
+            own.extend(_twice_problems(draft, stage))
             own.extend(problem for kind, rule in FIELD_RULES if isinstance(stage, kind) for problem in rule(stage))
         if name in draft.stages and isinstance(stage, GateStage):
             own.extend(_gate_problems(draft, stage))
@@ -165,6 +166,26 @@ def _file_problems(draft: Draft, stage: StageSection) -> Iterator[Problem]:
         elif draft.data_root.is_dir() or Path(entry.text).is_absolute():
             hint = "" if (near := _nearest_file(place)) is None else f'; did you mean "{near}"?'
             yield Problem(entry.path, f'no such file: "{entry.text}" (looked for {place}){hint}')
+
+
+def _twice_problems(draft: Draft, stage: StageSection) -> Iterator[Problem]:
+    """Stages and files that stand in one list twice, files also under another spelling of their path."""
+    for field in dict.fromkeys((*stage.REFERENCES, *stage.PATHS, *stage.LATE_PATHS)):
+        first: dict[tuple[object, ...], str] = {}
+        for entry in entries(stage, field):
+            *place, last = entry.path
+            if not isinstance(last, int):
+                continue
+            is_file = field not in stage.REFERENCES or (field in stage.PATHS and entry.text not in draft.kinds)
+            key = (*place, resolve(entry.text, draft.data_root) if is_file else entry.text)
+            if key not in first:
+                first[key] = entry.text
+            elif first[key] == entry.text:
+                yield Problem(entry.path, f'"{entry.text}" stands in the list twice; remove one')
+            else:
+                yield Problem(
+                    entry.path, f'"{entry.text}" is the file "{first[key]}", which the list holds already; remove one'
+                )
 
 
 def _nearest_file(place: Path) -> str | None:
@@ -320,10 +341,6 @@ def _sample_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, SampleStage)
     if stage.revise is not None:
         yield from price_rules(stage.revise.by, ("revise", "by"))
-    names = [stage.policy] if isinstance(stage.policy, str) else stage.policy
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            yield Problem(("policy", index), f'"{name}" stands in the list twice; remove one')
     if stage.best_of is not None and stage.reward is None:
         yield Problem(("best_of",), f"{stage.best_of}, but nobody chooses; name a reward_model stage in `reward`")
     if stage.reward is not None and stage.best_of is None:
@@ -337,9 +354,6 @@ def _sample_rules(stage: StageSection) -> Iterator[Problem]:
 def _evaluate_rules(stage: StageSection) -> Iterator[Problem]:
     assert isinstance(stage, EvaluateStage)
     yield from price_rules(stage.judge)
-    for index, name in enumerate(stage.candidates):
-        if name in stage.candidates[:index]:
-            yield Problem(("candidates", index), f'"{name}" stands in the list twice; remove one')
 
 
 def _gate_rules(stage: StageSection) -> Iterator[Problem]:
