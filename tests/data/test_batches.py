@@ -56,6 +56,19 @@ def test_every_epoch_meets_every_row_once(lengths: list[int], batch_size: int, s
         assert sizes[1:] == [batch_size] * (len(batches) - 1)  # only one batch is short, and it is kept
 
 
+@pytest.mark.parametrize(
+    ("rows", "sizes"), [(1, [1]), (2, [2]), (4, [4]), (5, [5]), (6, [2, 4]), (8, [4, 4]), (9, [4, 5])]
+)
+@pytest.mark.parametrize("bucket", [1, 2])
+def test_a_batch_with_too_few_rows_joins_another(rows: int, sizes: list[int], bucket: int) -> None:
+    order = BatchOrder([1] * rows, 4, seed=0, bucket=bucket, least=2)
+    for epoch in range(2):
+        batches = [order.at(epoch, i) for i in range(order.batches_per_epoch)]
+        assert sorted(map(len, batches)) == sizes
+        assert sorted(row for batch in batches for row in batch) == list(range(rows))
+    assert order.epoch(order.steps(1) - 1) == 1.0
+
+
 def test_a_resumed_order_goes_on_as_if_never_stopped() -> None:
     lengths = [3, 9, 1, 4, 4, 8, 2, 7, 7, 5]
     steps = range(BatchOrder(lengths, 3, seed=7).steps(3))

@@ -60,6 +60,14 @@ def test_baseline_is_that_of_prompts_with_the_response_before(imitator: Imitator
     assert float(found) == pytest.approx(float(ratio.mean()), rel=1e-5)
 
 
+def test_no_response_is_the_baseline_of_itself(imitator: Imitator, tmp_path: Path) -> None:
+    """Of 9 responses in batches of 4 one would be left for a step of its own."""
+    policy, reference = tiny.policy_of(imitator.model), tiny.reference_of(imitator.model)
+    rows = tiny.rated(10)[:9]
+    train_kto(tiny.kto_config(batch_size=4), policy, reference, rows, tiny.run_in(tmp_path))
+    assert len(read_metrics(tmp_path / "metrics.jsonl").series("loss/total")) == 2
+
+
 def test_mismatched_conversations_longer_than_any_of_the_data_are_left_out(imitator: Imitator) -> None:
     policy, reference = tiny.policy_of(imitator.model), tiny.reference_of(tiny.fresh_model(seed=3))
     short, long = tiny.rated(2)

@@ -128,7 +128,8 @@ class KTOStage(PairReading, TextStage):
     epochs: PositiveFloat = 1.0
     """Passes over the responses."""
     batch_size: PositiveInt = Field(default=32, ge=2)
-    """Responses in one optimizer step; the baseline is an average over them."""
+    """Responses in one optimizer step; the baseline is an average over them. One that would be left for a step of its
+    own at the end of an epoch goes into another."""
     beta: PositiveFloat = 0.1
     """Strength of the tie to the reference."""
     desirable_weight: PositiveFloat = 1.0

@@ -89,11 +89,11 @@ class BatchOrder:
     """Which rows are met in which step: every row once an epoch, in batches of rows of like length.
 
     An epoch's order follows from seed and epoch number alone: rows are shuffled, sorted by length within windows of
-    `bucket` batches, cut into batches (a short one is kept), and the batches are shuffled. A resumed run asks for the
-    step it stopped at and goes on as if it had never stopped.
+    `bucket` batches, cut into batches (a short one is kept, but with fewer rows than `least` it joins the one before),
+    and the batches are shuffled. A resumed run asks for the step it stopped at and goes on as if it had never stopped.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, bucket: int = 16) -> None:
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, bucket: int = 16, *, least: int = 1) -> None:
         """Raises ValueError where there are no rows or a size is below one."""
         if not lengths or batch_size < 1 or bucket < 1:
             raise ValueError(f"{len(lengths)} rows, batch_size {batch_size}, bucket {bucket}; each must be 1 or more")
@@ -101,11 +101,13 @@ class BatchOrder:
         self._batch_size = batch_size
         self._seed = seed
         self._bucket = bucket
+        self._least = least
         self._last_epoch: tuple[int, list[list[int]]] = (0, self._make_epoch(0))
 
     @property
     def batches_per_epoch(self) -> int:
-        return math.ceil(len(self._lengths) / self._batch_size)
+        whole, rest = divmod(len(self._lengths), self._batch_size)
+        return max(1, whole + (rest >= self._least))
 
     def steps(self, epochs: float) -> int:
         """Batches in that many epochs; of a part of one as many as cover it, and never none."""
@@ -139,6 +141,9 @@ class BatchOrder:
         for start in range(0, len(rows), window):
             alike = sorted(rows[start : start + window], key=lambda row: self._lengths[row])
             batches += [alike[i : i + self._batch_size] for i in range(0, len(alike), self._batch_size)]
+        if len(batches) > self.batches_per_epoch:
+            too_short = batches.pop()
+            batches[-1] += too_short
         generator.shuffle(batches)
         return batches
 

@@ -31,7 +31,8 @@ def train_kto(
     longest = max(response.tokens for response in responses)
     # Rows of like length would often be of one kind: bad answers tend to be longer, or shorter, than good ones. Steps
     # that only raise, and steps that only push down, would take turns.
-    order = BatchOrder([response.tokens for response in responses], config.batch_size, run.seed, bucket=1)
+    # One response alone has no other one's to be held against: its baseline would be its own log-ratio.
+    order = BatchOrder([response.tokens for response in responses], config.batch_size, run.seed, bucket=1, least=2)
     total = order.steps(config.epochs)
     updater = Updater([policy.model], config, total=total)
     run.resume(policy=policy.model, updater=updater)
