@@ -11,6 +11,7 @@ from boresight.training.experience import (
     RewardScale,
     Rollouts,
     check_starts_on_policy,
+    check_stopping_pays,
     gather_experience,
     minibatch_rows,
 )
@@ -42,6 +43,35 @@ def test_experience_holds_log_probabilities_at_the_sampling_temperature(imitator
     assert torch.equal(got.logp, at_it.logp) and torch.equal(got.reference_logp, other.logp)
     assert got.raw_score.tolist() == [3.0] * 8
     assert not rollout.stopped.any() and got.score.tolist() == [-2.0] * 8  # four tokens are too few to stop
+
+
+@pytest.mark.parametrize("how", ["replace", "subtract"])
+def test_a_fine_above_the_scores_of_responses_that_stop_ends_the_run(
+    how: str, imitator: Imitator, tmp_path: Path
+) -> None:
+    policy, reference = tiny.policy_of(imitator.model), tiny.reference_of(imitator.model)
+    config = tiny.ppo_config(missing_stop_penalty=1.0, missing_stop=how)
+    policy.model.eval()
+    run = tiny.run_in(tmp_path)
+
+    def gather(score: float) -> Any:
+        rollouts = Rollouts(config, policy, tiny.PROMPTS, run)
+        return gather_experience(
+            config, policy, reference, ScoresInTurn(score), RewardScale(0.0, 1.0), rollouts, run, step=0
+        )
+
+    assert bool(gather(-0.9).rollout.stopped.any())
+    if how == "subtract":
+        gather(-4.2)
+        return
+    with pytest.raises(TrainingError, match=r"step 0: responses that stop have a mean score of -4\.2 \(reward_scale: "):
+        gather(-4.2)
+
+
+@pytest.mark.parametrize("scale", ["reference", "running"])
+def test_a_fine_is_not_held_against_a_scale_of_the_policys_own_mean(scale: str) -> None:
+    config = tiny.ppo_config(missing_stop_penalty=0.0, reward_scale=scale)
+    check_stopping_pays(config, torch.tensor([-0.1, 0.1]), torch.tensor([True, False]))
 
 
 def test_ratio_other_than_one_before_the_first_update_stops_the_run() -> None:

@@ -79,11 +79,12 @@ class PolicyStage(AdaptedStage, OptimizedStage):
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     """Per-token estimator of the penalty (Schulman 2020)."""
     missing_stop_penalty: NonNegativeFloat | None = 1.0
-    """What a response that did not stop (no stop token, no text of `stop`) is fined, in units of the normalised score;
-    null: nothing."""
+    """What a response that did not stop (no stop token, no text of `stop`) is fined, in units of the score after
+    `reward_scale`; null: nothing."""
     missing_stop: Literal["replace", "subtract"] = "replace"
-    """replace: minus `missing_stop_penalty` stands in place of its score (the EOS trick of Huang et al. 2024).
-    subtract: the penalty is taken from the score that it has (`missing_eos_penalty` of TRL)."""
+    """replace: minus `missing_stop_penalty` stands in place of its score (the EOS trick of Huang et al. 2024);
+    where responses that stop have less at the first step, nothing is trained. subtract: the penalty is taken from the
+    score that it has (`missing_eos_penalty` of TRL)."""
     reward_scale: Literal["reference", "running", "certificate", "none"] = "reference"
     """How scores are shifted and scaled to mean 0, deviation 1. reference: over responses of the reference, measured
     once at the start (Stiennon et al. 2020). running: over all scores of the run so far. certificate: over the

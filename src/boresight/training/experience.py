@@ -78,6 +78,8 @@ def gather_experience(
         if watch is not None:
             watch.check(rollout, raw, run, step)
     normalized = scale.normalize(priced_scores(config, raw, rollout))
+    if step == 0:
+        check_stopping_pays(config, normalized, rollout.stopped)
     assert now.entropy is not None
     experience = Experience(
         rollout=rollout,
@@ -101,6 +103,22 @@ def check_starts_at_reference(experience: Experience) -> None:
             f"step 0: KL to the reference is {kl:.2g} nats a response although the policy starts as the reference; "
             "expected 0. The reference was loaded with another template, dtype or weights: nothing was trained."
             " Give the reference the policy's chat template and dtype, or begin both from one stage."
+        )
+
+
+def check_stopping_pays(config: PolicyStage, normalized: Tensor, stopped: Tensor) -> None:
+    """Raise TrainingError where what stands in place of a score without a stop is more than responses (responses,) that
+    stopped are given in the mean. Scales with the policy's own mean at 0 are let be: there only chance does that."""
+    penalty, scale = config.missing_stop_penalty, config.reward_scale
+    if config.missing_stop != "replace" or penalty is None or scale in ("reference", "running") or not stopped.any():
+        return
+    mean = float(normalized[stopped].double().mean())
+    if mean < -penalty:
+        raise TrainingError(
+            f"step 0: responses that stop have a mean score of {mean:.3g} (reward_scale: {scale}), and one that does "
+            f"not would be given {-penalty:g} in place of its own (missing_stop: replace): the policy would learn not "
+            f"to stop. Nothing was trained. Set missing_stop_penalty well above {-mean:.3g}, missing_stop: subtract, "
+            "or reward_scale: reference."
         )
 
 
