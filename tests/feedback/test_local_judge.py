@@ -155,12 +155,14 @@ def marked_tokenizer(words: Mapping[str, int], *, first_word: bool) -> PreTraine
     return wrapped
 
 
-def test_mark_of_a_first_word_is_part_of_the_answer() -> None:
-    words = {
-        word: number for number, word in enumerate(["[UNK]", "<|im_end|>", "<|im_start|>", "▁A", "▁B", "▁tie", "A"])
-    }
-    marked = answer_tokens(ChatFormat(marked_tokenizer(words, first_word=True)), VERDICT)
-    assert marked["A"][0] == [words["▁A"]] and marked["B"][0] == [words["▁B"]] and marked["tie"][0] == [words["▁tie"]]
+@pytest.mark.parametrize("first_word", [True, False])
+def test_mark_of_a_word_is_part_of_the_answer_where_a_space_stands_before_it(first_word: bool) -> None:
+    """The template's text stands before the answer, which is then the first word of no text."""
+    answers = ("A", "B", "tie")
+    control = ("[UNK]", "<|im_end|>", "<|im_start|>")
+    words = {word: number for number, word in enumerate((*control, *answers, *(f"▁{answer}" for answer in answers)))}
+    marked = answer_tokens(ChatFormat(marked_tokenizer(words, first_word=first_word)), VERDICT)
+    assert marked == {answer: [[words[answer]], [words[f"▁{answer}"]]] for answer in answers}
 
 
 def test_answers_that_cannot_be_told_apart_are_refused() -> None:

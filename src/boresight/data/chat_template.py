@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from jinja2 import TemplateError
 
 from boresight.data.template_date import reads_clock, with_one_date
+from boresight.data.text_parts import TextParts
 from boresight.errors import DataError, ModelError
 from boresight.records import Message, Messages
 
@@ -106,6 +107,7 @@ class ChatFormat:
         template = template_taken(tokenizer)
         self.reads_clock = isinstance(template, str) and reads_clock(template)
         self._dated = {"chat_template": with_one_date(template)} if self.reads_clock else {}
+        self.parts = TextParts(tokenizer)
         self.stop_token = self._find_stop_token()
         self.stop_token_id = self._single_id(self.stop_token)
         self._opened: tuple[Messages, str] | None = None  # the last prompt, written

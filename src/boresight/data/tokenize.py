@@ -5,7 +5,7 @@ response is then the boundary between two tokens, and the ids of a prompt are th
 (training) or is to be sampled: tokenising the joined text could merge across it ("\\n" + "\\n" -> "\\n\\n").
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -91,8 +91,9 @@ def encode_conversation(
     """
     input_ids: list[int] = []
     mask: list[bool] = []
-    for text, trained in _located(record_id, lambda: chat_format.segments(messages)):
-        ids = _encode(chat_format, text)
+    segments: list[Segment] = _located(record_id, lambda: chat_format.segments(messages))
+    for place, (_, trained) in enumerate(segments):
+        ids = _encode(chat_format, segments, place)
         input_ids += ids
         mask += [trained] * len(ids)
     if not any(mask):
@@ -110,7 +111,7 @@ def encode_prompt(
 ) -> list[int]:
     """Token ids of a prompt, up to where the assistant's answer starts; errors as for `encode_conversation`."""
     segments: list[Segment] = _located(record_id, lambda: chat_format.prompt_segments(messages))
-    ids = [token for text, _ in segments for token in _encode(chat_format, text)]
+    ids = [token for place in range(len(segments)) for token in _encode(chat_format, segments, place)]
     _check_length(len(ids), max_length, record_id, "prompt")
     return ids
 
@@ -119,7 +120,7 @@ def encode_response(chat_format: ChatFormat, prompt: Messages, response: str, *,
     """Token ids of one response to a prompt, the stop token included."""
     messages = (*prompt, Message("assistant", response))
     segments: list[Segment] = _located(record_id, lambda: chat_format.segments(messages))
-    return _encode(chat_format, next(text for text, trained in reversed(segments) if trained))
+    return _encode(chat_format, segments, max(place for place, (_, trained) in enumerate(segments) if trained))
 
 
 def encode_pair_response(chat_format: ChatFormat, prompt: Messages, response: str, *, record_id: str = "") -> list[int]:
@@ -298,8 +299,9 @@ def _encode_all(jobs: Iterable[Callable[[], T]], on_too_long: OnTooLong) -> Enco
     return encoded
 
 
-def _encode(chat_format: ChatFormat, text: str) -> list[int]:
-    return [int(token) for token in chat_format.tokenizer.encode(text, add_special_tokens=False)]
+def _encode(chat_format: ChatFormat, segments: Sequence[Segment], place: int) -> list[int]:
+    """Ids of the segment at `place`."""
+    return chat_format.parts.ids(segments[place][0], before=segments[place - 1][0] if place else "")
 
 
 def _check_length(found: int, limit: int | None, record_id: str, what: str) -> None:
