@@ -60,6 +60,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     torch.use_deterministic_algorithms(settings[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft", "reward_model", "orpo", "dpo"])
 def test_a_measured_run_ends_with_one_json_line(work: Path, measured: Measure, method: str) -> None:
     words = ["--method", method, "--model-dir", work / "model", "--json"]
@@ -93,6 +94,7 @@ def test_rollouts_are_measured_beside_transformers(monkeypatch: pytest.MonkeyPat
     assert speed["ours"] > 0 and speed["peer"] > 0 and speed["ratio"][1] <= speed["ratio"][0] <= speed["ratio"][2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roles", ["separate", "shared", "one_trunk"])
 def test_a_measured_ppo_run_tells_seconds_and_shares_of_its_phases(work: Path, measured: Measure, roles: str) -> None:
     words = ["--make-model", "tiny", "--tokenizer", work / "model", "--json"]

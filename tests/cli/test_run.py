@@ -159,6 +159,7 @@ def test_a_stage_that_does_not_exist_is_refused(tmp_path: Path, call: Call) -> N
     assert ended.code == 2 and "--only nothing" in ended.told[-1] and "demo" in ended.told[-1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_the_same_settings_only(
     tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
