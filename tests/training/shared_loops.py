@@ -34,6 +34,7 @@ from boresight.training.rloo import RLOORoles, train_rloo
 from boresight.training.run import Run
 from boresight.training.sft import train_sft
 from boresight.training.shares import SharedPolicy, Shares, ToldSource
+from boresight.training.simpo import train_simpo
 from tests.training import tiny_world as tiny
 
 # In each loop the last batch of an epoch has one row: a process goes without.
@@ -96,6 +97,13 @@ def orpo(run: Run, folder: Path) -> torch.nn.Module:
     policy = tiny.policy_of(tiny.fresh_model())
     run.processes.shard_policy(policy.model)
     train_orpo(tiny.orpo_config(batch_size=BATCH, epochs=2), policy, tiny.pairs(ROWS), run)
+    return policy.model
+
+
+def simpo(run: Run, folder: Path) -> torch.nn.Module:
+    policy = tiny.policy_of(tiny.fresh_model())
+    run.processes.shard_policy(policy.model)
+    train_simpo(tiny.simpo_config(batch_size=BATCH, epochs=2), policy, tiny.pairs(ROWS), run)
     return policy.model
 
 
@@ -187,7 +195,7 @@ def trained_by_ppo(config: PPOStage, roles: PPORoles, run: Run) -> torch.nn.Modu
 LOOPS: dict[str, Callable[[Run, Path], torch.nn.Module]] = {
     "sft": sft, "sft with adapters, recomputing": sft_sparing_memory, "reward model": reward_model,
     "reward model with adapters": reward_model_adapted, "dpo": dpo, "dpo with adapters": dpo_adapted, "orpo": orpo,
-    "ppo": ppo, "ppo on one trunk": ppo_on_one_trunk, "ppo with adapters": ppo_shared, "rloo": rloo,
+    "simpo": simpo, "ppo": ppo, "ppo on one trunk": ppo_on_one_trunk, "ppo with adapters": ppo_shared, "rloo": rloo,
 }  # fmt: skip
 
 

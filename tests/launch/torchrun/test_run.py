@@ -72,7 +72,7 @@ def test_two_processes_make_the_same_artifacts_and_it_is_told_once(runs: Runs) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["demo", "scorer", "ppo", "rloo", "dpo", "orpo"])
+@pytest.mark.parametrize("stage", ["demo", "scorer", "ppo", "rloo", "dpo", "orpo", "simpo"])
 def test_stages_that_were_shared_log_what_one_process_does(stage: str, runs: Runs) -> None:
     one, two = (read_metrics(folder / "stages" / stage / "metrics.jsonl") for folder, _ in runs.values())
     assert one.names == two.names
