@@ -102,6 +102,19 @@ def test_a_project_is_made_filled_changed_and_paused(team: Team) -> None:
     assert "project paused" in ada.get("/admin/log").text
 
 
+def test_rows_that_a_program_sends_without_ids_are_added_once_in_whatever_batches(team: Team) -> None:
+    ada = team.client("ada")
+    rows: list[dict[str, object]] = [
+        {"prompt": "Why?", "responses": ["x", "y"]},
+        {"prompt": "How?", "responses": ["x", "y"], "id": ""},
+        {"prompt": "When?", "chosen": "x", "rejected": "y"},
+    ]
+    for batch, added in (rows[:1], 1), (rows[1:2], 1), (rows[:2], 0), (rows[2:], 1), (rows[2:], 0):
+        told = ada.call("/api/projects/1/tasks", batch)
+        assert told.json() == {"read": len(batch), "added": added}
+    assert ada.call("/api/projects/1/tasks", [{**rows[0], "id": "mine"}]).json()["added"] == 1
+
+
 def test_criteria_and_flags_are_changed_and_asked(team: Team) -> None:
     ada, ann = team.client("ada"), team.client("ann")
     where = "/admin/projects/1"
