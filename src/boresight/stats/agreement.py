@@ -131,8 +131,8 @@ def shared_ratings(table: Table) -> dict[tuple[int, int], Table]:
 
 
 def shared_kappa(table: Table) -> float:
-    """Cohen's kappa of every two raters on what both rated, weighted by how much that is; raters that share nothing
-    take no part."""
+    """Cohen's kappa (Cohen 1960) of every two raters on what both rated, weighted by how much that is; raters that
+    share nothing take no part."""
     total = weight = 0.0
     for both in shared_ratings(table).values():
         kappa = pair_kappa(both)
@@ -142,8 +142,8 @@ def shared_kappa(table: Table) -> float:
 
 
 def commonest_fleiss(table: Table) -> float:
-    """Fleiss' kappa, which lets the raters differ from item to item but not their number: on the items that have the
-    commonest number of ratings, two or more."""
+    """Fleiss' kappa (Fleiss 1971), which lets the raters differ from item to item but not their number: on the items
+    that have the commonest number of ratings, two or more."""
     given = (~np.isnan(table)).sum(axis=1)
     sizes, counts = np.unique(given[given >= 2], return_counts=True)
     if len(sizes) == 0:

@@ -29,7 +29,7 @@ class Replicates(NamedTuple):
 
 def agreement_figures(table: Table, unit: NDArray[np.intp], *, seed: int, replicates: int) -> dict[str, Interval]:
     """The figures of a table (items, raters), NaN for missing, by the names of `Replicates`, with 95 % percentile
-    intervals of a bootstrap over units (items,).
+    intervals of a bootstrap (Efron 1979) over units (items,).
 
     Items that fewer than two rated are left out, and so are replicates in which a figure is not defined; NaN stands for
     a figure that is not. `n` counts units.
