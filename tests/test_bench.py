@@ -115,4 +115,4 @@ def test_judge_endpoint_loses_nothing_and_asks_nothing_twice_over_a_kill() -> No
     found = json.loads(done.stdout)
     assert found["all_ended"] and found["kept_and_asked_again"] == 0
     assert found["killed_with"] >= 200 and found["answered_twice"] <= found["on_the_way_at_the_kill"] <= 32
-    assert found["turned_away"] > 0 and set(found["ended"]["failed_by_reason"]) == {"unreadable"}
+    assert set(found["ended"]["failed_by_reason"]) == {"unreadable"}
