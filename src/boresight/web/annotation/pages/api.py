@@ -14,7 +14,7 @@ from boresight.web.annotation.pages.accounts import Admin, Annotator, Reviewer, 
 from boresight.web.annotation.pages.annotate import project_of
 from boresight.web.annotation.pages.bodies import AnswerIn, DraftIn, Id, SkipIn
 from boresight.web.annotation.pages.uploads import Wanted, exported_file, tasks_of_rows
-from boresight.web.annotation.projects import add_tasks, all_projects, progress
+from boresight.web.annotation.projects import add_tasks, all_projects, other_content, progress
 from boresight.web.annotation.queue import Claim, claim, save_draft, skip, submit, undo
 from boresight.web.annotation.settings import settings_json
 
@@ -59,8 +59,11 @@ class LeaseOut(BaseModel):
 
 
 class Added(BaseModel):
+    """`other_content`: tasks whose ids are there with another prompt or other responses, which stand."""
+
     read: int
     added: int
+    other_content: int
 
 
 class Decided(BaseModel):
@@ -142,7 +145,8 @@ def import_tasks(request: Request, project_id: Id, rows: Rows, me: Admin) -> Add
     there already are left as they are."""
     store = store_of(request)
     tasks = tasks_of_rows(rows, seed=project_of(store, project_id).settings.seed)
-    return Added(read=len(tasks), added=add_tasks(store, project_id, tasks, by=me.person_id))
+    added = add_tasks(store, project_id, tasks, by=me.person_id)
+    return Added(read=len(tasks), added=added, other_content=other_content(store, project_id, tasks))
 
 
 @router.get("/projects/{project_id}/export", response_class=FileResponse)
