@@ -10,15 +10,18 @@ PEER_PACKAGES = trl==1.16.0 transformers==5.23.0 peft accelerate datasets
 PEER_PPO = $(PEER)/trl-with-ppo
 PEER_PPO_PACKAGE = trl==1.12.0
 RELEASE = .venv-release
+# A file of tests stays in one process, since its tests share what it sets up; each process takes some gigabytes.
+PYTEST = $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test docs check bench experiments release-check clean
+.PHONY: help setup demo test test-slow docs check bench experiments release-check clean
 
 help:
 	@echo 'make setup        virtual environment in $(VENV) with everything (PYTHON=... to choose the interpreter)'
 	@echo 'make demo         the embedded example end to end, into runs/'
-	@echo 'make test         all tests'
+	@echo 'make test         all tests but the slow ones'
+	@echo 'make test-slow    those: clusters, kills at any moment, models that learn for a while'
 	@echo 'make docs         the documentation site into build/site, dead links fail'
-	@echo 'make check        format, lint, types, docs, tests: what CI runs'
+	@echo 'make check        format, lint, types, docs, all tests: what CI runs'
 	@echo 'make bench        training beside TRL, into docs/benchmarks.md'
 	@echo 'make experiments  every figure that is not a benchmark: seeds, known optimum, labels, planner, museum of faults'
 	@echo 'make release-check  wheel and sdist: built, looked into, tried on every Python that is present; long blocks of the pages'
@@ -50,9 +53,11 @@ setup:
 demo: setup
 	$(BIN)/boresight demo
 
-# A file of tests stays in one process, since its tests share what it sets up; each process takes some gigabytes.
 test: setup
-	$(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m 'not slow'
+
+test-slow: setup
+	$(PYTEST) -m slow
 
 docs: setup
 	$(BIN)/python docs/build.py
@@ -63,6 +68,7 @@ check: setup
 	$(BIN)/mypy
 	$(MAKE) docs
 	$(MAKE) test
+	$(MAKE) test-slow
 
 # TRL lives in an environment of its own: it is measured against, never used.
 bench: setup

@@ -48,6 +48,7 @@ NO_FORMULA = {
     "require_same_shape": "a check of shapes",
     "fill_masked": "a choice between two values",
     "rating_table": "labels as a table of numbers",
+    "shared_ratings": "rows and columns of such a table",
     "blocks": "a series made shorter",
     "scaled_logits": "a division, for the functions of its module",
 }

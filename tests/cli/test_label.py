@@ -53,6 +53,17 @@ def test_importing_again_adds_only_what_is_new(call: Call, labelled: Path) -> No
     assert told["tasks"] == 4 and list(told["added"].values()) == [1] and told["new_project"] is False
 
 
+def test_another_file_whose_rows_pass_for_those_that_are_there_is_warned_of(call: Call, tmp_path: Path) -> None:
+    """Rows without ids are named by file and line, and next week's file may have the name of this week's."""
+    rows = [{key: value for key, value in task.items() if key != "id"} for task in TASKS]
+    told = []
+    for week in (rows[:3], rows[:3], [rows[0], *rows[4:6]]):
+        write_lines(tmp_path / "tasks.jsonl", week)
+        told.append(call("label", "import", tmp_path / "tasks.jsonl", "--store", tmp_path / "labels.db").out)
+    assert "3 tasks added" in told[0] and ["warning" in one for one in told] == [False, False, True]
+    assert "3 tasks were there already" in told[2] and "2 ids are there with another prompt" in told[2]
+
+
 def test_agreement_of_a_store_and_of_its_ratings_is_the_same(call: Call, labelled: Path) -> None:
     live = json.loads(call("label", "agreement", labelled, "--json").out)
     assert live["agreement"]["percent_agreement"]["value"] == pytest.approx(9 / 12)

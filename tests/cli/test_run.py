@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,13 @@ import pytest
 from tests.cli.conftest import COMMAND, ENVIRONMENT, WORDS, Call, TinyRun, write_lines, write_pipeline
 
 DEADLINE_SECONDS = 120
+HEEDING_INTERRUPTS = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Becomes the command given. Started in the background of a script, the tests themselves ignore the signal, and their
+children inherit that."""
 
 
 def files_under(folder: Path) -> list[str]:
@@ -159,20 +167,19 @@ def test_a_stage_that_does_not_exist_is_refused(tmp_path: Path, call: Call) -> N
     assert ended.code == 2 and "--only nothing" in ended.told[-1] and "demo" in ended.told[-1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_the_same_settings_only(
     tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = write_pipeline(tmp_path, {"stages.base.steps": 100_000, "stages.base.checkpoint_every": 1})
     checkpoint = tmp_path / "runs/tiny/stages/base.partial/checkpoint.pt"
     process = subprocess.Popen(
-        [str(COMMAND), "run", str(pipeline)],
+        [sys.executable, "-c", HEEDING_INTERRUPTS, str(COMMAND), "run", str(pipeline)],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
-        # Started in the background of a script, the tests themselves ignore the signal, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:

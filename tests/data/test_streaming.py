@@ -68,6 +68,7 @@ def test_the_text_of_a_file_is_never_held_whole(name: str, write: Callable[[Path
     assert most_held(lambda: convert_file(path, "trl_conversational", tmp_path / "out.jsonl.gz")) < LIMIT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "write"), [("a.jsonl", write_jsonl), ("a.csv", write_csv)])
 def test_filter_and_split_hold_no_text_either(name: str, write: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / name

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from boresight.diagnosis.diagnose import diagnose
 from boresight.diagnosis.readers.folders import read_logs
 from boresight.diagnosis.signals import LoggedRun
 from boresight.errors import DataError
@@ -200,6 +201,30 @@ def test_json_of_lists_and_tables_with_gaps(tmp_path: Path) -> None:
     assert steps(run, "reward/score") == [0, 1, 3] and values(run, "policy/kl_unknown_unit") == [0.0, 0.1]
     run = read(tmp_path / "log.tsv", "step\tloss\teval_loss\n1\t0.5\t\n2\t\t0.7\n3\tnan\t0.6\n")
     assert steps(run, "eval/loss") == [2, 3] and len(run.signals["loss/total"]) == 2
+
+
+def test_a_loss_that_is_null_to_the_end_is_nan_and_one_that_is_null_between_numbers_a_gap(tmp_path: Path) -> None:
+    def losses(*found: float | None) -> LoggedRun:
+        rows = [{"step": step + 1, "loss": loss, "grad_norm": 1.0} for step, loss in enumerate(found)]
+        return read(tmp_path / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    lost = losses(0.7, 0.6, None, None, None)
+    assert np.isnan(values(lost, "loss/total")[2:]).all() and steps(lost, "loss/total") == [1, 2, 3, 4, 5]
+    assert any("loss is null from step 3 to the end" in remark for remark in lost.remarks)
+    first = diagnose(lost).findings[0]
+    assert (first.id, first.severity, first.evidence[0].step_to) == ("nan_inf", "error", 3)
+    lists = read(tmp_path / "lists.json", json.dumps({"step": [1, 2, 3, 4, 5], "loss": [0.7, 0.6, None, None, None]}))
+    assert np.isnan(values(lists, "loss/total")[2:]).all()
+    for gaps in ((0.7, None, 0.6, None, None, None), (0.7, 0.6, None, None), (None, None, None, 0.7)):
+        assert np.isfinite(losses(*gaps).signals["loss/total"].values).all()
+
+
+def test_rows_at_the_end_that_sum_up_are_no_lost_loss(tmp_path: Path) -> None:
+    rows: list[dict[str, float | None]] = [
+        {"step": 5 * n, "loss": 0.7 - 0.1 * n, "eval_loss": None} for n in range(1, 4)
+    ]
+    rows += [{"step": 17, "loss": None, "eval_loss": 0.5}] * 3
+    assert len(read(tmp_path / "log.json", json.dumps(rows)).signals["loss/total"]) == 3
 
 
 def test_a_resume_counts_once_and_a_new_start_is_another_run(tmp_path: Path) -> None:

@@ -58,6 +58,13 @@ RM: Columns = {
 TWINS = {"ppo": PPO, "grpo": GRPO, "dpo": DPO, "sft": SFT, "rm": RM}
 
 COLLAPSING = np.geomspace(1.0, 0.01, ROWS)
+INVERTED: Columns = {
+    "loss": ramp(math.log(2), 0.98, 0.02),
+    "rewards/chosen": ramp(0, -0.5, 0.05),
+    "rewards/rejected": ramp(0, 0.0, 0.05, seed=1),
+    "rewards/margins": ramp(0, -0.5, 0.08, seed=2),
+    "rewards/accuracies": ramp(0.5, 0.3, 0.03),
+}
 FAULTS: list[tuple[str, str, Columns]] = [
     ("nan_inf", "sft", {"grad_norm": np.where(np.arange(ROWS) < 60, 1.0, math.nan)}),
     ("nan_inf", "ppo", {"loss/value_avg": np.where(np.arange(ROWS) < 60, 0.2, math.inf)}),
@@ -87,6 +94,8 @@ FAULTS: list[tuple[str, str, Columns]] = [
     ("lr_too_high", "dpo", {"loss": np.tile([0.1, 3.0, 0.4, 2.2], 25)}),
     ("rm_at_chance", "rm", {"eval_accuracy": 0.5 + noise(0.01), "accuracy": 0.5 + noise(0.03), "loss": 0.693,
                             "eval_loss": 0.693}),
+    ("dpo_margin_negative", "dpo", INVERTED),
+    ("dpo_margin_negative", "dpo", {"eval_rewards/margins": ramp(0, -0.6, 0.02), "eval_rewards/accuracies": 0.35}),
     ("rm_at_chance", "rm", {"eval_accuracy": 0.25 + noise(0.01)}),
     ("rm_at_chance", "rm", {"eval_accuracy": 51 + noise(1)}),
     ("rm_overfit", "rm", {"loss": ramp(0.69, 0.05, 0.01), "eval_loss": ramp(0.6, 1.6, 0.01),
@@ -161,6 +170,31 @@ def test_both_dpo_rewards_falling_is_said_to_be_fine() -> None:
     )
     assert (diagnosis.verdict, diagnosis.findings[0].id) == ("healthy", "dpo_both_falling_ok")
     assert diagnosis.findings[0].severity == "note"
+
+
+def test_dpo_margin_below_zero_with_a_loss_below_log_two_is_told_as_sides_that_differ() -> None:
+    (finding, *_) = looked_at({**DPO, **INVERTED, "loss": DPO["loss"]}).findings
+    assert finding.id == "dpo_margin_negative" and "the other way round" in finding.cause
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rewards/margins": ramp(-0.5, 0.5, 0.08), "rewards/accuracies": ramp(0.3, 0.7)},
+        {"rewards/margins": noise(0.1), "rewards/accuracies": 0.48 + noise(0.02), "loss": math.log(2) + noise(0.05)},
+        {"rewards/margins": -0.05 + noise(0.02), "rewards/accuracies": 0.7},
+    ],
+    ids=["recovers", "chance", "a few pairs far off"],
+)
+def test_dpo_margin_that_recovers_or_is_below_zero_by_chance_or_by_few_pairs_is_not_inverted(changes: Columns) -> None:
+    assert "dpo_margin_negative" not in ids(looked_at({**DPO, **changes}))
+
+
+def test_dpo_that_was_well_above_zero_before_it_diverged_is_too_fast_rather_than_inverted() -> None:
+    margin = np.concatenate([np.linspace(0, 0.8, 30), np.linspace(0.8, -2.0, 70)]) + noise(0.05)
+    diverged = {"rewards/margins": margin, "loss": np.log1p(np.exp(-margin)), "rewards/accuracies": ramp(0.6, 0.3)}
+    found = ids(looked_at({**DPO, **diverged}), *ALARMS)
+    assert found[0] == "lr_too_high" and "dpo_margin_negative" not in found
 
 
 def test_no_clipping_with_one_update_a_batch_is_said_to_be_normal() -> None:

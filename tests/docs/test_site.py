@@ -60,6 +60,7 @@ def test_what_a_page_would_load_from_elsewhere_is_found_and_the_shim_comes_from_
     assert "fonts.example" in fault
 
 
+@pytest.mark.slow
 @needs_builder
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])

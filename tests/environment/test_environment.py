@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from boresight.environment.devices import Devices, ask_torch
+from boresight.environment.devices import PROGRAM, Devices, ask_torch
 from boresight.environment.look import Environment
 from boresight.environment.machine import cpu_flags, disk_of, free_memory, processor_name, this_machine
 from boresight.environment.packages import core_packages, extras
@@ -69,14 +69,45 @@ def test_a_torch_that_does_not_load_is_a_problem_with_its_reason() -> None:
     assert ask_torch(interpreter=("/no/such/python",)).fault is not None
 
 
-def test_a_gpu_is_told_with_its_memory_and_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
-    program = (
-        'print(\'{"torch": "9.9", "cuda": "13.0", "mps": false, "threads": 4, "gpus": [{"name": "H200", '
-        '"free": 1073741824, "total": 2147483648, "capability": "9.0", "bfloat16": true}]}\')'
+TORCH = """
+import sys, types
+class Device:
+    def __init__(self, number): self.number = number
+    def __enter__(self):
+        if self.number == 2: raise RuntimeError("CUDA error: out of memory\\nCUDA kernel errors may come later")
+    def __exit__(self, *_): pass
+GIB = 2**30
+cuda = types.SimpleNamespace(
+    device_count=lambda: 3, device=Device, is_bf16_supported=lambda including_emulation: True,
+    get_device_properties=lambda number: types.SimpleNamespace(name="H200", total_memory=2 * GIB, major=9, minor=0),
+    mem_get_info=lambda number: ((2 * GIB - GIB // 2, GIB // 2)[number], 2 * GIB))
+torch = types.ModuleType("torch")
+torch.cuda, torch.__version__, torch.version = cuda, "9.9", types.SimpleNamespace(cuda="13.0")
+torch.backends = types.SimpleNamespace(mps=types.SimpleNamespace(is_available=lambda: False))
+torch.get_num_threads = lambda: 4
+sys.modules["torch"] = torch
+"""
+"""A torch that sees three GPUs: a free one, a busy one, and one whose memory others hold to the last byte."""
+
+
+def test_gpus_are_told_with_what_of_them_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    found = made(ask_torch(TORCH + PROGRAM), LINES[:1])
+    assert found.devices is not None and found.devices.fault is None and found.ready
+    free, busy, full = (line for line in joined(blocks_of(found)).splitlines() if "H200 (9.0)" in line)
+    assert "1.5 GiB of 2.0 GiB free, bfloat16 yes" in free and "nvidia-smi" not in free
+    assert "512.0 MiB of 2.0 GiB free (nvidia-smi names the processes that hold the rest)" in busy
+    assert "2.0 GiB, none to be had now: CUDA error: out of memory; nvidia-smi" in full
+    assert as_object(found)["devices"]["gpus"][2]["free"] is None
+
+
+def test_gpus_that_do_not_answer_are_no_torch_to_install_again() -> None:
+    broken = (
+        "torch.cuda.device_count = lambda: (_ for _ in ()).throw(RuntimeError('CUDA driver initialization failed'))"
     )
-    text = joined(blocks_of(made(ask_torch(program))))
-    assert "H200 (9.0)" in text and "1.0 GiB of 2.0 GiB free, bfloat16 yes" in text
+    (problem,) = made(ask_torch(TORCH + broken + PROGRAM), LINES[:1]).problems
+    assert "torch loads, but its GPUs do not answer: CUDA driver initialization failed." in problem
+    assert "Install it again" not in problem
 
 
 def test_the_processor_tells_its_name_and_whether_it_multiplies_bfloat16(tmp_path: Path) -> None:

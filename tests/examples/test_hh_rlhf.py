@@ -62,6 +62,7 @@ def oddities(*rows: Mapping[str, int], names: tuple[str, ...]) -> dict[str, int]
     return dict(+total)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_pairs_of_each_kind_are_counted_as_on_the_data_page(
     run: Path, published: Mapping[str, Mapping[str, int]], kind: str

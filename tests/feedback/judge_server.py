@@ -89,6 +89,26 @@ def answered(key: str, answer: object, probabilities: Mapping[str, float]) -> Sa
     return completion("", choices=[choice | {"logprobs": {"content": tokens}}])
 
 
+class Bucket:
+    """A limit of `rate` requests a second, of which one second's are held in store; without a rate there is none."""
+
+    def __init__(self, rate: float | None, clock: Callable[[], float]) -> None:
+        self._rate, self._clock = rate, clock
+        self._tokens, self._filled = rate or 0.0, clock()
+
+    def wait(self) -> float | None:
+        """Seconds after which to come again; None where there is room, which is then taken."""
+        if self._rate is None:
+            return None
+        now = self._clock()
+        self._tokens = min(self._rate, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now
+        if self._tokens < 1.0:
+            return 0.5
+        self._tokens -= 1.0
+        return None
+
+
 class JudgeServer:
     """`script` is said first, one entry a request; an entry may also be a function that is given the handler."""
 
@@ -103,12 +123,11 @@ class JudgeServer:
         self.came: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         """How often each question was given a whole reply."""
-        self.reply_times: list[float] = []
         self.let_in: list[float] = []
         """When a request was not turned away, whatever became of it."""
         self.turned_away = 0
         self._lock = threading.Lock()
-        self._tokens, self._filled = faults.rate or 0.0, time.monotonic()
+        self._bucket = Bucket(faults.rate, time.monotonic)
         self._server: ThreadingHTTPServer | None = None
 
     @property
@@ -148,7 +167,7 @@ class JudgeServer:
             self.requests.append(request)
             self.headers.append(dict(handler.headers.items()))
             scripted = self.script.pop(0) if self.script else self.always
-            wait = None if scripted else self._wait()
+            wait = None if scripted else self._bucket.wait()
             if wait is None:
                 self.came[question] += 1
                 self.let_in.append(time.monotonic())
@@ -173,19 +192,6 @@ class JudgeServer:
         send(handler, self._judge(question, request["messages"][-1]["content"], soft=bool(request.get("logprobs"))))
         with self._lock:
             self.answered[question] += 1
-            self.reply_times.append(time.monotonic())
-        return None
-
-    def _wait(self) -> float | None:
-        """Seconds until there is room again (a bucket that holds one second's requests); None where there is."""
-        if self.faults.rate is None:
-            return None
-        now = time.monotonic()
-        self._tokens = min(self.faults.rate, self._tokens + (now - self._filled) * self.faults.rate)
-        self._filled = now
-        if self._tokens < 1.0:
-            return 0.5
-        self._tokens -= 1.0
         return None
 
     def _draw(self, *what: object) -> float:

@@ -1,11 +1,14 @@
 """The client against a real endpoint that does everything wrong an endpoint can: nothing lost, nothing asked twice."""
 
+import asyncio
 import json
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -13,12 +16,13 @@ from typing import Any
 import pytest
 
 from boresight.errors import JudgeError
-from boresight.feedback.chat_endpoint import HIDDEN, ChatEndpoint, Reply
+from boresight.feedback.chat_endpoint import HIDDEN, ChatEndpoint, OutOfReachError, Reply
 from boresight.feedback.judge_cache import JudgeCache
 from boresight.feedback.judge_client import OVER_BUDGET, Failure, JudgeClient, Prices, Question
 from boresight.feedback.verdicts import VERDICT
 
-from .judge_server import Faults, JudgeServer, Said, completion, drop, verdict
+from .judge_server import Bucket, Faults, JudgeServer, Said, completion, drop, verdict
+from .virtual_time import VirtualLoop
 
 KEY = "sk-very-secret-0123456789"
 MATERIAL = "<<<RESPONSE A>>>\nquality=0.9 {0}\n<<<RESPONSE B>>>\nquality=0.1\n<<<END OF MATERIAL>>>"
@@ -58,23 +62,50 @@ def test_what_was_answered_is_never_asked_again_but_another_sample_or_model_is(t
         assert len(server.requests) == 15
 
 
-def test_every_question_of_a_misbehaving_endpoint_ends_as_reply_or_failure_at_the_rate_it_allows(
-    tmp_path: Path,
-) -> None:
+def test_every_question_of_a_misbehaving_endpoint_ends_as_reply_or_failure(tmp_path: Path) -> None:
     faults = Faults(drops=0.03, garbled=0.03, errors=0.02, delay=0.005, rate=150.0)
     with JudgeServer(faults=faults) as server:
-        asking = client(server, tmp_path)
-        outcomes = asking.ask(questions(1000))
+        outcomes = client(server, tmp_path).ask(questions(1000))
     answered = sum(isinstance(one, Reply) for one in outcomes)
     failed = [one for one in outcomes if isinstance(one, Failure)]
     assert answered + len(failed) == 1000 and answered >= 990, failed[:3]
     assert max(server.answered.values()) == 1 and sum(server.answered.values()) == answered
-    assert server.turned_away > 0  # the limit was reached, and kept to: most requests were let in
     assert server.turned_away < 0.3 * len(server.requests)
-    # Let in were the whole bucket at the beginning and `rate` a second after that; faults used up their part.
-    seconds = max(server.reply_times) - min(server.reply_times)
-    share = sum(server.came.values()) / (faults.rate * (1 + seconds))
-    assert share >= 0.9, share
+
+
+class LimitedEndpoint(ChatEndpoint):
+    """Without a network: hangs up on each twelfth request that its limit lets in, and answers the others."""
+
+    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
+        super().__init__("http://127.0.0.1:1/v1", "tiny-judge")
+        self.let_in = self.turned_away = 0
+        self._bucket = Bucket(rate, clock)
+
+    def ask(self, messages: Any, sample: int, form: Any = None) -> Reply:
+        if (wait := self._bucket.wait()) is not None:
+            self.turned_away += 1
+            raise OutOfReachError("status 429", wait, overloaded=True)
+        self.let_in += 1
+        if self.let_in % 12 == 0:
+            raise OutOfReachError("hung up")
+        return Reply("A", "stop", 100, 20, counted=True)
+
+
+@pytest.mark.parametrize(("rate", "latency"), [(150.0, 0.005), (150.0, 0.02), (20.0, 0.1)])
+def test_the_rate_that_an_endpoint_allows_is_found_used_and_kept_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float, latency: float
+) -> None:
+    random.seed(0)  # of the pauses after what is no limit
+    loop = VirtualLoop(latency)
+    monkeypatch.setattr(asyncio, "run", loop.run_until_complete)
+    endpoint = LimitedEndpoint(rate, loop.time)
+    cache = JudgeCache(tmp_path / "replies.sqlite")
+    outcomes = JudgeClient(endpoint, cache, first_wait=0.01, patience=60.0, clock=loop.time).ask(questions(1000))
+    loop.close()
+    assert all(isinstance(one, Reply) for one in outcomes)
+    assert 0 < endpoint.turned_away < 0.3 * (endpoint.let_in + endpoint.turned_away)
+    # Let in were the whole bucket at the beginning and `rate` a second after that; hung up on is let in as well.
+    assert endpoint.let_in >= 0.9 * rate * (1 + loop.time())
 
 
 ASK_A_THOUSAND = """

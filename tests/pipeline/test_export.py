@@ -238,6 +238,8 @@ def test_a_weight_too_large_for_float16_is_refused() -> None:
         ("run", ExportWish(), "orpo", "no model of a stage orpo; finished stages with one: dpo, reward_model"),
         ("nowhere", ExportWish(), None, "no such folder"),
         ("base", ExportWish(adapters="keep"), None, "no adapter to keep"),
+        ("base", ExportWish(base="owner/x"), None, r"--base owner/x: .*base is a whole model.* Leave --base out\.$"),
+        ("run", ExportWish(base="owner/x"), "dpo", "whole model.* or keep the adapters apart: --adapters keep"),
         ("base", ExportWish(max_shard_size="5 apples"), None, "--max-shard-size 5 apples: expected a whole number"),
     ],
 )

@@ -66,6 +66,7 @@ def finish(process: BaseProcess) -> None:
     assert process.exitcode == 0
 
 
+@pytest.mark.slow
 def test_run_killed_in_the_middle_of_its_stages_ends_bit_equal(
     built: Path, tmp_path: Path, processes: ForkServerContext
 ) -> None:
@@ -99,6 +100,7 @@ def test_run_killed_in_the_middle_of_its_stages_ends_bit_equal(
     assert_equal_artifacts(out, built / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_run_killed_while_it_writes_ends_bit_equal(
     seed: int, built: Path, tmp_path: Path, processes: ForkServerContext
@@ -144,6 +146,7 @@ def enlarge(disk: Path, kib: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={kib}k", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_run_on_a_disk_that_fills_up_goes_on_where_there_is_room_again(built: Path, small_disk: Path) -> None:
     pipeline, out = tiny.load(built / "data"), small_disk / "run"
     refused = 0

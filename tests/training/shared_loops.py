@@ -25,6 +25,7 @@ from boresight.models.loading import scalar_head, start_reward_model
 from boresight.records import Messages
 from boresight.training.dpo import train_dpo
 from boresight.training.experience import RewardScale
+from boresight.training.kto import train_kto
 from boresight.training.orpo import train_orpo
 from boresight.training.ppo import PPORoles, train_ppo
 from boresight.training.process_group import ProcessGroup
@@ -34,9 +35,10 @@ from boresight.training.rloo import RLOORoles, train_rloo
 from boresight.training.run import Run
 from boresight.training.sft import train_sft
 from boresight.training.shares import SharedPolicy, Shares, ToldSource
+from boresight.training.simpo import train_simpo
 from tests.training import tiny_world as tiny
 
-# In each loop the last batch of an epoch has one row: a process goes without.
+# In each loop but kto's the last batch of an epoch has one row: a process goes without.
 ROWS, BATCH = 17, 8
 POLICY_SETTINGS: dict[str, Any] = {"steps": 3, "learning_rate": 3e-3, "on_finding": "note"}
 
@@ -96,6 +98,31 @@ def orpo(run: Run, folder: Path) -> torch.nn.Module:
     policy = tiny.policy_of(tiny.fresh_model())
     run.processes.shard_policy(policy.model)
     train_orpo(tiny.orpo_config(batch_size=BATCH, epochs=2), policy, tiny.pairs(ROWS), run)
+    return policy.model
+
+
+def simpo(run: Run, folder: Path) -> torch.nn.Module:
+    policy = tiny.policy_of(tiny.fresh_model())
+    run.processes.shard_policy(policy.model)
+    train_simpo(tiny.simpo_config(batch_size=BATCH, epochs=2), policy, tiny.pairs(ROWS), run)
+    return policy.model
+
+
+def kto(run: Run, folder: Path) -> torch.nn.Module:
+    model = tiny.fresh_model()
+    policy, reference = tiny.policy_of(model), tiny.reference_of(model)
+    run.processes.shard_policy(policy.model)
+    run.processes.shard_policy(reference.model)
+    config = tiny.kto_config(batch_size=BATCH, epochs=2, micro_batch_size=3)
+    train_kto(config, policy, reference, tiny.rated(ROWS + 1), run)
+    return policy.model
+
+
+def kto_adapted(run: Run, folder: Path) -> torch.nn.Module:
+    policy = tiny.adapted_policy_of(tiny.fresh_model())
+    reference = tiny.reference_under(policy)
+    run.processes.shard_policy(policy.model)
+    train_kto(tiny.kto_config(batch_size=BATCH, epochs=2), policy, reference, tiny.rated(ROWS + 1), run)
     return policy.model
 
 
@@ -187,7 +214,8 @@ def trained_by_ppo(config: PPOStage, roles: PPORoles, run: Run) -> torch.nn.Modu
 LOOPS: dict[str, Callable[[Run, Path], torch.nn.Module]] = {
     "sft": sft, "sft with adapters, recomputing": sft_sparing_memory, "reward model": reward_model,
     "reward model with adapters": reward_model_adapted, "dpo": dpo, "dpo with adapters": dpo_adapted, "orpo": orpo,
-    "ppo": ppo, "ppo on one trunk": ppo_on_one_trunk, "ppo with adapters": ppo_shared, "rloo": rloo,
+    "simpo": simpo, "kto": kto, "kto with adapters": kto_adapted, "ppo": ppo, "ppo on one trunk": ppo_on_one_trunk,
+    "ppo with adapters": ppo_shared, "rloo": rloo,
 }  # fmt: skip
 
 

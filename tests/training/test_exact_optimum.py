@@ -20,12 +20,14 @@ def test_reference_is_far_from_the_optimum() -> None:
     assert world.kl_to_optimum(start, world.reference_of(table), scores, world.BETA) > 10 * BOUND
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ppo", "rloo"])
 def test_policy_reaches_the_exact_optimum(method: world.Method, tmp_path: Path) -> None:
     """Over more seeds: experiments/exact_optimum.py."""
     assert world.distance_after(method, seed=0, folder=tmp_path) < BOUND
 
 
+@pytest.mark.slow
 def test_dpo_reaches_the_exact_optimum(tmp_path: Path) -> None:
     table, scores = world.world(0)
     generator = torch.Generator().manual_seed(1)

@@ -46,6 +46,7 @@ def train(of: PPORoles, folder: Path, **settings: Any) -> MetricTable:
     return read_metrics(folder / "metrics.jsonl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_reward_of_an_easy_rule_rises_while_everything_frozen_stays(
     layout: str, imitator: Imitator, tmp_path: Path

@@ -22,8 +22,9 @@ def agreement(
 
     Raters are columns such as annotator1, annotation_2 or rater_a, or those that --rater names. Where the file has
     final labels, its automatic labels are held against them; --verdicts holds a judge against the majority. LLMBar's
-    result files give a judge's accuracy in both orders. Of more than two raters Cohen's kappa is the mean over pairs.
-    Intervals are bootstrapped over items; the ci95 of --json is that of Krippendorff's alpha.
+    result files give a judge's accuracy in both orders. Of more than two raters Cohen's kappa is the mean over pairs,
+    weighted by the items that both rated. Intervals are bootstrapped over items; the ci95 of --json is that of
+    Krippendorff's alpha.
 
     \b
     Example:

@@ -108,7 +108,7 @@ def read_and_add(
     files: list[Path], place: str, name: str, settings: "Settings", pairs: bool, ensemble: Ensemble = NO_ENSEMBLE
 ) -> dict[str, Any]:
     """Put tasks of files into a project, made where there is none. All files are read before anything is written."""
-    from boresight.web.annotation.projects import add_tasks, make_project, project_named
+    from boresight.web.annotation.projects import add_tasks, make_project, other_content, project_named
     from boresight.web.annotation.task_files import read_tasks
 
     with_tasks = {file: read_tasks(file, pairs_only=pairs, seed=settings.seed) for file in files}
@@ -118,8 +118,10 @@ def read_and_add(
         found = project_named(store, name)
         target = found or make_project(store, name, settings)
         added = {str(file): add_tasks(store, target.id, tasks) for file, tasks in with_tasks.items()}
+        other = sum(other_content(store, target.id, tasks) for tasks in with_tasks.values())
     read = sum(map(len, with_tasks.values()))
-    return {"store": place, "project": name, "new_project": found is None, "tasks": read, "added": added}
+    told = {"store": place, "project": name, "new_project": found is None, "tasks": read, "added": added}
+    return {**told, "other_content": other}
 
 
 def _made_urgent(with_tasks: "dict[Path, list[NewTask]]", ensemble: Ensemble) -> "dict[Path, list[NewTask]]":
@@ -147,9 +149,19 @@ def _text(path: Path) -> str:
     return read_text(path)
 
 
+def other_content_told(count: int) -> str:
+    """What to do about tasks whose ids are there with other texts."""
+    return (
+        f"warning: {counted(count, 'id')} {'is' if count == 1 else 'are'} there with another prompt or other responses,"
+        " which stand. Give these rows other ids; those without any are named by file and line."
+    )
+
+
 def _told(result: dict[str, Any]) -> str:
     lines = [f"{file}: {counted(count, 'task')} added" for file, count in result["added"].items()]
     known = result["tasks"] - sum(result["added"].values())
     if known:
         lines.append(f"{counted(known, 'task')} {'was' if known == 1 else 'were'} there already")
+    if result["other_content"]:
+        lines.append(other_content_told(result["other_content"]))
     return "\n".join([*lines, f"project {result['project']} in {result['store']}"])

@@ -20,7 +20,7 @@ from boresight.cli.label_front import (
     UserHeader,
     UserNetwork,
 )
-from boresight.cli.label_import import read_and_add
+from boresight.cli.label_import import other_content_told, read_and_add
 from boresight.cli.label_live import LongestResponse, Model, Responses, Sampling, Temperature, live_maker
 from boresight.cli.labelling import need_packages, opened
 from boresight.cli.web_extra import web_packages
@@ -105,6 +105,8 @@ def _settings(overlap: str) -> "Settings":
 def _import(tasks: Path, place: str, project: str, overlap: str, pairs: bool) -> None:
     result = read_and_add([tasks], place, project, _settings(overlap), pairs)
     print(f"{counted(result['added'][str(tasks)], 'task')} added to {project} in {place}", file=sys.stderr)
+    if result["other_content"]:
+        print(other_content_told(result["other_content"]), file=sys.stderr)
 
 
 def _say(link: str, first: bool) -> None:

@@ -3,7 +3,7 @@
 from boresight.config.pipeline import Pipeline
 from boresight.errors import ConfigError
 
-SHARED_KINDS = ("sft", "reward_model", "ppo", "rloo", "dpo", "orpo")
+SHARED_KINDS = ("sft", "reward_model", "ppo", "rloo", "dpo", "orpo", "simpo", "kto")
 """Kinds of stages that several processes build together; the others the first builds, while the rest wait."""
 FOR_ONE_PROCESS = ("quantization", "gradient_noise_scale", "early_stopping_patience", "sampler", "offload")
 """Settings of those stages that several processes cannot share yet."""

@@ -9,33 +9,43 @@ from dataclasses import dataclass
 
 PROGRAM = """
 import json, torch
-gpus = []
-for number in range(torch.cuda.device_count()):
-    free, total = torch.cuda.mem_get_info(number)
-    with torch.cuda.device(number):
-        gpus.append({"name": torch.cuda.get_device_name(number), "free": free, "total": total,
-                     "capability": ".".join(map(str, torch.cuda.get_device_capability(number))),
-                     "bfloat16": torch.cuda.is_bf16_supported(including_emulation=False)})
-print(json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda, "gpus": gpus,
-                  "mps": torch.backends.mps.is_available(), "threads": torch.get_num_threads()}))
+told = {"torch": torch.__version__, "cuda": torch.version.cuda, "gpus": [],
+        "mps": torch.backends.mps.is_available(), "threads": torch.get_num_threads()}
+try:
+    for number in range(torch.cuda.device_count()):
+        has = torch.cuda.get_device_properties(number)
+        gpu = {"name": has.name, "total": has.total_memory, "capability": f"{has.major}.{has.minor}"}
+        told["gpus"].append(gpu)
+        try:
+            with torch.cuda.device(number):
+                gpu["bfloat16"] = torch.cuda.is_bf16_supported(including_emulation=False)
+                gpu["free"] = torch.cuda.mem_get_info(number)[0]
+        except RuntimeError as error:
+            gpu["fault"] = str(error).splitlines()[0]
+except RuntimeError as error:
+    told["fault"] = str(error).splitlines()[0]
+print(json.dumps(told))
 """
 LONGEST_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """Bytes free and in all; `bfloat16`: in hardware."""
+    """Bytes in all and free; `bfloat16`: in hardware. `fault` is why the GPU cannot be used just now: other processes
+    hold all of its memory, or have it for themselves."""
 
     name: str
-    free: int
     total: int
     capability: str
-    bfloat16: bool
+    free: int | None = None
+    bfloat16: bool | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """What torch says; `fault` is why it says nothing, `seconds` how long it took to load and answer."""
+    """What torch says; `fault` is why it says nothing, or where `torch` tells that it loads, nothing of its GPUs.
+    `seconds` is how long it took to load and answer."""
 
     seconds: float
     fault: str | None = None

@@ -51,5 +51,13 @@ def _problems(found: Environment) -> Iterator[str]:
     for package in lacking:
         have = "is not installed" if package.found is None else f"{package.found} is installed"
         yield f"{package.name}: {have}, expected {package.wanted}. pip install '{package.name}{package.wanted}'"
-    if found.devices is not None and found.devices.fault is not None and "torch" not in {one.name for one in lacking}:
-        yield f"torch is installed and does not load: {found.devices.fault}. Install it again, for this Python."
+    devices = found.devices
+    if devices is None or devices.fault is None or "torch" in {one.name for one in lacking}:
+        return
+    if devices.torch is None:
+        yield f"torch is installed and does not load: {devices.fault}. Install it again, for this Python."
+    else:
+        yield (
+            f"torch loads, but its GPUs do not answer: {devices.fault}. See what `nvidia-smi` says of the driver; with "
+            "CUDA_VISIBLE_DEVICES= (nothing behind it) runs take the processor."
+        )

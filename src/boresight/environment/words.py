@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from boresight.data.wording import counted
-from boresight.environment.devices import Devices
+from boresight.environment.devices import Devices, Gpu
 from boresight.environment.look import Environment
 from boresight.environment.packages import Package
 from boresight.tables import Block, Table, bytes_text
@@ -66,18 +66,23 @@ def _device_rows(devices: Devices | None) -> list[list[str]]:
     took = f"torch took {devices.seconds:.1f} s to answer"
     if devices.fault is not None:
         return [["GPU", "torch gives no answer", devices.fault]]
-    rows = [
-        [
-            "GPU",
-            f"{gpu.name} ({gpu.capability})",
-            f"{bytes_text(gpu.free)} of {bytes_text(gpu.total)} free, bfloat16 {'yes' if gpu.bfloat16 else 'no'}",
-        ]
-        for gpu in devices.gpus
-    ]
+    rows = [["GPU", f"{gpu.name} ({gpu.capability})", _state(gpu)] for gpu in devices.gpus]
     rows += (
         [["GPU", "Apple MPS", "seen by torch, not used: models run on CUDA or on the processor"]] if devices.mps else []
     )
     return [*(rows or [["GPU", "none that torch can use", f"torch {devices.torch}"]]), ["", "", took]]
+
+
+def _state(gpu: Gpu) -> str:
+    """What of a GPU there is to be had, and where that is little, who knows why."""
+    if gpu.free is None:
+        return (
+            f"{bytes_text(gpu.total)}, none to be had now: {gpu.fault}; nvidia-smi names the processes that hold it, "
+            "CUDA_VISIBLE_DEVICES takes another GPU"
+        )
+    busy = "" if gpu.free > gpu.total / 2 else " (nvidia-smi names the processes that hold the rest)"
+    free = f"{bytes_text(gpu.free)} of {bytes_text(gpu.total)} free{busy}"
+    return f"{free}, bfloat16 {'yes' if gpu.bfloat16 else 'no'}"
 
 
 def _package_row(package: Package) -> list[str]:

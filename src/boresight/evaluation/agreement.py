@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,20 +10,12 @@ import numpy as np
 
 from boresight.errors import DataError
 from boresight.evaluation.rater_files import BothOrders, Rated
-from boresight.stats.agreement import (
-    Table,
-    agreement_interval,
-    cohen_kappa,
-    fleiss_kappa,
-    krippendorff_alpha,
-    order_agreement,
-    pair_kappa,
-    percent_agreement,
-    rating_table,
-)
+from boresight.stats.agreement import cohen_kappa, order_agreement, rating_table, shared_kappa
+from boresight.stats.agreement_bootstrap import agreement_figures
 
 Result = dict[str, Any]
 UNPARSABLE = "unparsable"
+REPLICATES = 1000
 
 
 def rater_agreement(rated: Rated, *, verdicts: Sequence[str] | None = None, seed: int = 0) -> Result:
@@ -112,15 +104,9 @@ def judge_figures(verdicts: Sequence[str], right: Sequence[str]) -> Result:
 def _statistics(labels: Sequence[tuple[str | None, ...]], raters: Sequence[str], seed: int) -> Result:
     """The coefficients with bootstrap intervals over items; `ci95` is that of Krippendorff's alpha."""
     table = rating_table(labels)
-    wanted: dict[str, Callable[[Table], float]] = {
-        "percent_agreement": percent_agreement,
-        "cohen_kappa": mean_kappa,
-        "fleiss_kappa": complete_fleiss,
-        "krippendorff_alpha": krippendorff_alpha,
-    }
-    intervals = {name: agreement_interval(table, statistic, seed=seed) for name, statistic in wanted.items()}
+    intervals = agreement_figures(table, np.arange(len(table)), seed=seed, replicates=REPLICATES)
     pairs = {
-        f"{raters[i]}, {raters[j]}": _defined(mean_kappa(table[:, [i, j]]))
+        f"{raters[i]}, {raters[j]}": _defined(shared_kappa(table[:, [i, j]]))
         for i, j in combinations(range(len(raters)), 2)
     }
     alpha = intervals["krippendorff_alpha"]
@@ -130,22 +116,6 @@ def _statistics(labels: Sequence[tuple[str | None, ...]], raters: Sequence[str],
         "intervals": {name: [_defined(one.low), _defined(one.high)] for name, one in intervals.items()},
         "cohen_kappa_pairs": pairs,
     }
-
-
-def mean_kappa(table: Table) -> float:
-    """Cohen's kappa, of more than two raters the mean over pairs of them, each on the items that both rated."""
-    kappas = []
-    for i, j in combinations(range(table.shape[1]), 2):
-        both = table[:, [i, j]]
-        both = both[~np.isnan(both).any(axis=1)]
-        kappas.append(pair_kappa(both) if len(both) else math.nan)
-    return sum(kappas) / len(kappas)
-
-
-def complete_fleiss(table: Table) -> float:
-    """Fleiss' kappa on the items that all rated."""
-    complete = table[~np.isnan(table).any(axis=1)]
-    return fleiss_kappa(complete) if len(complete) else math.nan
 
 
 def _majority(row: Sequence[str | None]) -> str | None:

@@ -45,12 +45,18 @@ class ExportWish:
 def export_model(path: Path, out: Path, wish: ExportWish, *, stage: str | None = None) -> dict[str, Any]:
     """Write the model of `path` into the new folder `out`, which appears whole or not at all; what was written.
 
-    Raises ConfigError where `out` holds something, ModelError where there is no such model or adapter.
+    Raises ConfigError where `out` holds something or a base is given that nothing needs, ModelError where there is no
+    such model or adapter.
     """
     check_shard_size(wish.max_shard_size)
     if found := occupied(out):
         raise ConfigError(f"--out {out}: {found}; expected a new or empty folder, and nothing is overwritten.")
     source = find_source(path, stage, wish.base)
+    if wish.base and wish.adapters == "merge" and source.model is not None:
+        raise ConfigError(
+            f"--base {wish.base}: {source.model} is a whole model, which stands on no other; expected adapters alone. "
+            f"Leave --base out{', or keep the adapters apart: --adapters keep' * bool(source.adapter)}."
+        )
     with folder_at_once(out.absolute()) as folder:
         told = _write_adapter(source, wish, folder) if wish.adapters == "keep" else _write_whole(source, wish, folder)
         for file in source.base.licence_files:

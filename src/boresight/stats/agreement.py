@@ -4,13 +4,11 @@ Ratings are a table: one row an item, one column a rater, a label (text or numbe
 statistic is NaN where it is not defined (all ratings in one category leave no room for chance).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from boresight.stats.intervals import Interval
 
 Label = str | int | float | bool
 Table = NDArray[np.float64]
@@ -116,32 +114,43 @@ def krippendorff_alpha(ratings: Ratings, level: Literal["nominal", "ordinal", "i
     return 1 - float((coincidence * distance).sum()) / expected if expected > 0 else float("nan")
 
 
-def agreement_interval(
-    ratings: Ratings,
-    statistic: Callable[[Table], float],
-    *,
-    seed: int,
-    replicates: int = 1000,
-    confidence: float = 0.95,
-) -> Interval:
-    """Any of these statistics with a percentile bootstrap interval (Efron 1979) over items.
-
-    Replicates in which the statistic is not defined are left out. For Cohen's kappa pass `pair_kappa`.
-    """
-    table = rating_table(ratings)
-    random = np.random.default_rng(seed)
-    drawn = [statistic(table[random.integers(len(table), size=len(table))]) for _ in range(replicates)]
-    tail = (1 - confidence) / 2
-    defined = [value for value in drawn if not np.isnan(value)]
-    low, high = np.quantile(defined, [tail, 1 - tail]) if defined else (float("nan"), float("nan"))
-    return Interval(statistic(table), float(low), float(high), len(table))
-
-
 def pair_kappa(table: Table) -> float:
-    """Cohen's kappa (Cohen 1960) of a table (items, 2), for `agreement_interval`; ValueError for any other shape."""
+    """Cohen's kappa (Cohen 1960) of a table (items, 2); ValueError for any other shape."""
     if table.ndim != 2 or table.shape[1] != 2:
         raise ValueError(f"pair_kappa: table of shape {table.shape}; expected (items, 2)")
     return _cohen(table)
+
+
+def shared_ratings(table: Table) -> dict[tuple[int, int], Table]:
+    """The ratings (shared items, 2) of every two raters on what both rated, if anything."""
+    there = ~np.isnan(table)
+    shared = {}
+    for i, j in zip(*np.nonzero(np.triu(there.T.astype(int) @ there.astype(int), k=1)), strict=True):
+        shared[int(i), int(j)] = table[there[:, i] & there[:, j]][:, [i, j]]
+    return shared
+
+
+def shared_kappa(table: Table) -> float:
+    """Cohen's kappa (Cohen 1960) of every two raters on what both rated, weighted by how much that is; raters that
+    share nothing take no part."""
+    total = weight = 0.0
+    for both in shared_ratings(table).values():
+        kappa = pair_kappa(both)
+        if not np.isnan(kappa):
+            total, weight = total + kappa * len(both), weight + len(both)
+    return total / weight if weight else float("nan")
+
+
+def commonest_fleiss(table: Table) -> float:
+    """Fleiss' kappa (Fleiss 1971), which lets the raters differ from item to item but not their number: on the items
+    that have the commonest number of ratings, two or more."""
+    given = (~np.isnan(table)).sum(axis=1)
+    sizes, counts = np.unique(given[given >= 2], return_counts=True)
+    if len(sizes) == 0:
+        return float("nan")
+    size = sizes[np.argmax(counts)]
+    rows = table[given == size]
+    return fleiss_kappa(rows[~np.isnan(rows)].reshape(len(rows), size))
 
 
 def order_agreement(right: Sequence[int], given: Sequence[int | None], swapped: Sequence[int | None]) -> OrderAgreement:

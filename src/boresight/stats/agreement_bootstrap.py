@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from boresight.stats.agreement import Table
+from boresight.stats.agreement import Table, commonest_fleiss, krippendorff_alpha, percent_agreement, shared_kappa
+from boresight.stats.intervals import Interval
 
 LARGEST_BLOCK = 4_000_000
 """Of (items, replicates) weights held at once: 32 MB."""
@@ -24,6 +25,40 @@ class Replicates(NamedTuple):
     cohen_kappa: Table  # the mean over couples of raters, weighted by the items that both rated
     fleiss_kappa: Table  # on the items of the commonest number of ratings
     krippendorff_alpha: Table
+
+
+def agreement_figures(table: Table, unit: NDArray[np.intp], *, seed: int, replicates: int) -> dict[str, Interval]:
+    """The figures of a table (items, raters), NaN for missing, by the names of `Replicates`, with 95 % percentile
+    intervals of a bootstrap (Efron 1979) over units (items,).
+
+    Items that fewer than two rated are left out, and so are replicates in which a figure is not defined; NaN stands for
+    a figure that is not. `n` counts units.
+    """
+    twice = (~np.isnan(table)).sum(axis=1) >= 2
+    if not twice.any():
+        return dict.fromkeys(Replicates._fields, Interval(np.nan, np.nan, np.nan, 0))
+    table, unit = table[twice], unit[twice]
+    drawn = agreement_replicates(table, unit, seed=seed, replicates=replicates)
+    slots = _slots(table)  # who gave a rating matters to Cohen's kappa alone
+    values = (percent_agreement(slots), shared_kappa(table), commonest_fleiss(slots), krippendorff_alpha(slots))
+    units = len(np.unique(unit))
+    return {
+        name: Interval(float(value), *_middle(found), units)
+        for name, value, found in zip(Replicates._fields, values, drawn, strict=True)
+    }
+
+
+def _middle(drawn: Table) -> tuple[float, float]:
+    defined = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def _slots(table: Table) -> Table:
+    """The ratings of each item moved to the left, whoever gave them: (items, most ratings of one item)."""
+    missing = np.isnan(table)
+    order = np.argsort(missing, axis=1, kind="stable")
+    return np.take_along_axis(table, order, axis=1)[:, : int((~missing).sum(axis=1).max())]
 
 
 def agreement_replicates(table: Table, unit: NDArray[np.intp], *, seed: int, replicates: int) -> Replicates:

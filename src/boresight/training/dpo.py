@@ -7,19 +7,17 @@ import torch
 from torch import Tensor
 
 from boresight.config.sections import DPOStage
-from boresight.data.batches import BatchOrder, collate_pairs
 from boresight.data.tokenize import EncodedPair
 from boresight.errors import DataError
 from boresight.models.response_logps import ResponseLogps
-from boresight.models.roles import FrozenPolicy, Policy, pair_logps
+from boresight.models.roles import FrozenPolicy, Policy
 from boresight.objectives.dpo import DPOTerms, dpo_loss, ipo_loss, robust_dpo_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
-from boresight.training.gradient_noise import GradientNoise
-from boresight.training.micro_batches import pair_micro_batches
-from boresight.training.pair_metrics import add_logps, add_rewards
+from boresight.training.pair_loop import PairPiece, train_on_pairs
+from boresight.training.pair_metrics import add_rewards
 from boresight.training.reference_logps import reference_logp_sums, refuse_another_start
 from boresight.training.run import Run
-from boresight.training.step import MetricSums, Updater
+from boresight.training.step import MetricSums
 
 
 def train_dpo(
@@ -40,38 +38,25 @@ def train_dpo(
         _refuse_soft_labels(config.loss, pairs)
     policy.model.eval()
     reference_logps = reference_logp_sums(reference, pairs, cache, run.processes)
-    order = BatchOrder([pair.tokens for pair in pairs], config.batch_size, run.seed)
-    total = order.steps(config.epochs)
-    noise = GradientNoise() if config.gradient_noise_scale else None
-    updater = Updater([policy.model], config, total=total, noise=noise)
-    run.resume(policy=policy.model, updater=updater)
-    for step in run.steps(total):
-        rows = order.batch(step)
-        sums = MetricSums(run.processes)
-        for piece in run.processes.in_step(pair_micro_batches(config, pairs, run.processes.share(rows))):
-            batch = collate_pairs([pairs[row] for row in piece])
-            chosen, rejected = pair_logps(policy, batch)
-            reference_sums = reference_logps[piece].to(chosen.logp.device)
-            if step == 0 and config.policy == config.reference:
-                sides = [logp_sum(side.logp, side.mask) for side in (chosen, rejected)]
-                refuse_another_start(torch.stack(sides, dim=1), reference_sums)
-            terms = _preference_terms(config, chosen, rejected, reference_sums, batch.p_chosen)
-            weight = batch.weight.to(terms.loss.device)
-            losses = {"loss/preference": weight * terms.loss}
-            if config.sft_coefficient > 0:
-                nll = -logp_mean(chosen.logp, chosen.mask)
-                losses["loss/nll"] = config.sft_coefficient * weight * nll
-                sums.add("loss/nll", nll)  # logged in nats a token, without its coefficient
-            updater.accumulate(losses, count=len(rows), step=step, ids=batch.ids)
-            sums.add("loss/total", torch.stack(list(losses.values())).sum(dim=0))
-            sums.add("loss/preference", terms.loss)
-            add_rewards(sums, terms.chosen_reward, terms.rejected_reward, batch.p_chosen)
-            add_logps(sums, chosen, rejected)
-        rate = updater.learning_rate
-        norm = updater.apply(step=step, ids=[pairs[row].id for row in rows])
-        metrics = {"optim/grad_norm": norm, "optim/learning_rate": rate, "data/epoch": order.epoch(step)}
-        run.log(step, sums.means() | metrics | updater.noise_metrics())
-        run.save_if_due(step)
+
+    def losses(piece: PairPiece, sums: MetricSums) -> dict[str, Tensor]:
+        chosen, rejected, batch = piece.chosen, piece.rejected, piece.batch
+        reference_sums = reference_logps[piece.rows].to(chosen.logp.device)
+        if piece.step == 0 and config.policy == config.reference:
+            sides = [logp_sum(side.logp, side.mask) for side in (chosen, rejected)]
+            refuse_another_start(torch.stack(sides, dim=1), reference_sums)
+        terms = _preference_terms(config, chosen, rejected, reference_sums, batch.p_chosen)
+        sums.add("loss/preference", terms.loss)
+        add_rewards(sums, terms.chosen_reward, terms.rejected_reward, batch.p_chosen)
+        weight = batch.weight.to(terms.loss.device)
+        found = {"loss/preference": weight * terms.loss}
+        if config.sft_coefficient > 0:
+            nll = -logp_mean(chosen.logp, chosen.mask)
+            sums.add("loss/nll", nll)  # logged in nats a token, without its coefficient
+            found["loss/nll"] = config.sft_coefficient * weight * nll
+        return found
+
+    train_on_pairs(config, policy, pairs, run, losses)
 
 
 def _preference_terms(

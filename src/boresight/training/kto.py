@@ -13,6 +13,7 @@ from boresight.models.roles import FrozenPolicy, Policy
 from boresight.objectives.kto import kto_baseline, kto_loss
 from boresight.objectives.logprobs import logp_mean, logp_sum
 from boresight.training.micro_batches import micro_batches
+from boresight.training.processes import ALONE, Processes, even_cut
 from boresight.training.reference_logps import refuse_another_start
 from boresight.training.run import Run
 from boresight.training.step import MetricSums, Updater
@@ -24,8 +25,8 @@ def train_kto(
     """Train the policy on `responses`; the loss has no unit. Dropout is off.
 
     Batches are drawn by chance, whatever the lengths. The baseline is taken over each whole batch before any of it is
-    learnt from, so that micro-batches change nothing. Where the policy starts as the reference, the first step must
-    show log-ratios of zero, or the run is stopped.
+    learnt from, so that neither micro-batches nor processes change anything. Where the policy starts as the reference,
+    the first step must show log-ratios of zero, or the run is stopped.
     """
     policy.model.eval()
     longest = max(response.tokens for response in responses)
@@ -37,16 +38,19 @@ def train_kto(
     updater = Updater([policy.model], config, total=total)
     run.resume(policy=policy.model, updater=updater)
     for step in run.steps(total):
-        rows = order.batch(step)
-        tokens = [responses[row].tokens for row in rows]
-        baseline = mismatched_baseline(policy, reference, [responses[row] for row in rows], longest)
-        sums = MetricSums()
-        for piece in micro_batches(rows, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens):
-            members = [responses[row] for row in piece]
+        drawn = [responses[row] for row in order.batch(step)]
+        baseline = mismatched_baseline(policy, reference, drawn, longest, run.processes)
+        reference_logps = response_logp_sums(reference, drawn, run.processes)
+        sums = MetricSums(run.processes)
+        own = run.processes.share(range(len(drawn)))
+        tokens = [drawn[place].tokens for place in own]
+        pieces = micro_batches(own, size=config.micro_batch_size, tokens=tokens, budget=config.micro_batch_tokens)
+        for piece in run.processes.in_step(pieces):
+            members = [drawn[place] for place in piece]
             batch = collate_responses(members)
             logps = policy.logps(batch.input_ids, batch.response_mask)
             policy_sums = logp_sum(logps.logp, logps.mask)
-            reference_sums = response_logp_sums(reference, members)
+            reference_sums = reference_logps[piece].to(policy_sums.device)
             if step == 0 and config.policy == config.reference:
                 refuse_another_start(policy_sums, reference_sums)
             desirable = torch.tensor([response.desirable for response in members], device=policy_sums.device)
@@ -59,14 +63,14 @@ def train_kto(
                 desirable_weight=config.desirable_weight,
                 undesirable_weight=config.undesirable_weight,
             )
-            updater.accumulate({"loss/total": terms.loss}, count=len(rows), step=step, ids=[r.id for r in members])
+            updater.accumulate({"loss/total": terms.loss}, count=len(drawn), step=step, ids=[r.id for r in members])
             sums.add("loss/total", terms.loss)
             for name, side in (("chosen", desirable), ("rejected", ~desirable)):
                 sums.add(f"reward/{name}", terms.reward[side])
                 sums.add(f"policy/{name}_logp_sum", policy_sums[side])
                 sums.add(f"policy/{name}_logp_mean", logp_mean(logps.logp[side], logps.mask[side]))
         rate = updater.learning_rate
-        norm = updater.apply(step=step, ids=[responses[row].id for row in rows])
+        norm = updater.apply(step=step, ids=[response.id for response in drawn])
         means = sums.means() | {"policy/kl_baseline": float(baseline)}
         if {"reward/chosen", "reward/rejected"} <= means.keys():  # a batch may hold one kind alone
             means["reward/margin"] = means["reward/chosen"] - means["reward/rejected"]
@@ -76,7 +80,11 @@ def train_kto(
 
 
 def mismatched_baseline(
-    policy: Policy, reference: FrozenPolicy, batch: Sequence[EncodedResponse], longest: int
+    policy: Policy,
+    reference: FrozenPolicy,
+    batch: Sequence[EncodedResponse],
+    longest: int,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """The baseline from each prompt with the response of the row before it, as in the paper; those that come out longer
     than `longest` tokens, which the model may have no room for, are left out."""
@@ -85,13 +93,22 @@ def mismatched_baseline(
     if not fitting:
         return torch.zeros(())
     return kto_baseline(
-        policy_logp_sum=response_logp_sums(policy, fitting), reference_logp_sum=response_logp_sums(reference, fitting)
+        policy_logp_sum=response_logp_sums(policy, fitting, processes),
+        reference_logp_sum=response_logp_sums(reference, fitting, processes),
     )
 
 
 @torch.no_grad()
-def response_logp_sums(policy: Policy | FrozenPolicy, responses: Sequence[EncodedResponse]) -> Tensor:
-    """(responses,) log-probability sums, nats, without gradient."""
-    batch = collate_responses(responses)
-    logps = policy.logps(batch.input_ids, batch.response_mask)
-    return logp_sum(logps.logp, logps.mask)
+def response_logp_sums(
+    policy: Policy | FrozenPolicy, responses: Sequence[EncodedResponse], processes: Processes = ALONE
+) -> Tensor:
+    """(responses,) log-probability sums on the CPU, nats, without gradient. Each process computes a part of them."""
+    result = torch.zeros(len(responses))
+    parts = [part for part in even_cut(len(responses), processes.count) if part.start < part.stop]
+    for part, counts in processes.turns(parts):
+        batch = collate_responses(responses[part])
+        logps = policy.logps(batch.input_ids, batch.response_mask)
+        if counts:
+            result[part] = logp_sum(logps.logp, logps.mask).cpu()
+    processes.sum_into(result)
+    return result

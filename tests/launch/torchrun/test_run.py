@@ -72,7 +72,7 @@ def test_two_processes_make_the_same_artifacts_and_it_is_told_once(runs: Runs) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["demo", "scorer", "ppo", "rloo", "dpo", "orpo"])
+@pytest.mark.parametrize("stage", ["demo", "scorer", "ppo", "rloo", "dpo", "orpo", "simpo", "kto"])
 def test_stages_that_were_shared_log_what_one_process_does(stage: str, runs: Runs) -> None:
     one, two = (read_metrics(folder / "stages" / stage / "metrics.jsonl") for folder, _ in runs.values())
     assert one.names == two.names
@@ -85,7 +85,7 @@ def test_stages_that_were_shared_log_what_one_process_does(stage: str, runs: Run
 @pytest.mark.slow
 def test_models_are_saved_in_one_piece_with_their_adapters(runs: Runs) -> None:
     stages = runs[2][0] / "stages"
-    for stage in ("demo", "ppo", "rloo", "dpo", "orpo"):
+    for stage in ("demo", "ppo", "rloo", "dpo", "orpo", "simpo", "kto"):
         assert sum(p.numel() for p in load_causal_lm(stages / stage / "model").parameters()) > 0
     assert (stages / "dpo/adapter/adapter_model.safetensors").is_file()
     results = [read_json(folder / "stages/scorer/result.json")["certificate"] for folder, _ in runs.values()]

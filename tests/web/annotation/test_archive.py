@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from boresight.errors import StorageError
 from boresight.web.annotation.adjudication import adjudicate
@@ -16,8 +16,8 @@ from boresight.web.annotation.people import add_person, make_invite, make_token,
 from boresight.web.annotation.projects import add_tasks, make_project, progress
 from boresight.web.annotation.queue import claim, save_draft, submit
 from boresight.web.annotation.refused import RefusedError
-from boresight.web.annotation.schema import metadata
-from boresight.web.annotation.settings import parse_overlap, settings_from
+from boresight.web.annotation.schema import assignments, metadata
+from boresight.web.annotation.settings import Settings, parse_overlap, settings_from
 from boresight.web.annotation.store import Store, open_store
 from boresight.web.annotation.votes import voted_tasks
 from tests.web.annotation.made import project_with, task
@@ -98,6 +98,25 @@ def test_the_migrations_make_the_tables_of_the_schema(store: Store) -> None:
     with store.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_leases_of_the_second_revision_get_to_know_who_was_told_what_an_ai_answered(
+    place: str, open_at: Opener
+) -> None:
+    store = open_at(place)
+    annotators = [add_person(store, name).id for name in ("shown it", "told after the vote", "not told")]
+    for mode, people in (("triage", annotators[:1]), ("blind", annotators[1:])):
+        project = make_project(store, mode, Settings(mode=mode, overlap=2))  # type: ignore[arg-type]
+        add_tasks(store, project.id, [task("a", suggestion=2)])
+        held = [claim(store, project.id, person) for person in people]
+        if mode == "blind" and held[0] is not None:
+            submit(store, held[0].task_id, people[0], {"preference": 1}, key="k")
+    with store.write() as connection:
+        connection.execute(text("ALTER TABLE assignments DROP COLUMN told"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+    with open_at(place).read() as connection:
+        told = {row.person_id: row.told for row in connection.execute(select(assignments))}
+    assert [told[person] for person in annotators] == [True, True, False]
 
 
 def test_stores_of_a_newer_version_and_of_no_kind_are_refused(tmp_path: Path, sqlite_store: Store) -> None:

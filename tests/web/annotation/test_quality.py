@@ -10,9 +10,11 @@ import krippendorff
 import numpy as np
 import pytest
 
+from boresight.evaluation.agreement import rater_agreement
+from boresight.evaluation.rater_files import Rated
 from boresight.feedback.human_labels import LabelledTask, Vote
 from boresight.records import Message
-from boresight.stats.agreement import fleiss_kappa, krippendorff_alpha
+from boresight.stats.agreement import commonest_fleiss, fleiss_kappa, krippendorff_alpha
 from boresight.web.annotation.adjudication import adjudicate, disputes
 from boresight.web.annotation.bias import bias_of, biases, warnings_of
 from boresight.web.annotation.people import add_person
@@ -23,7 +25,6 @@ from boresight.web.annotation.quality import (
     pair_ratings,
     quality,
     reliability,
-    slot_fleiss,
     strengths,
 )
 from boresight.web.annotation.queue import claim, submit
@@ -101,7 +102,18 @@ def test_fleiss_kappa_lets_raters_differ_from_item_to_item() -> None:
     nan = np.nan
     table = np.array([[0, 0, nan, nan], [nan, nan, 1, 1], [0, nan, nan, 1], [nan, 1, 1, nan], [0, 1, 1, nan]])
     pairs_of_slots = np.array([[0, 0], [1, 1], [0, 1], [1, 1]], dtype=float)  # the commonest number of ratings is two
-    assert slot_fleiss(table) == pytest.approx(fleiss_kappa(pairs_of_slots))
+    assert commonest_fleiss(table) == pytest.approx(fleiss_kappa(pairs_of_slots))
+
+
+def test_a_file_of_raters_and_a_store_tell_one_agreement_where_two_share_no_item() -> None:
+    labels = [("1", "1", None), ("2", "2", None), ("1", "2", None), ("2", "2", None)]
+    labels += [(None, "1", "1"), (None, "2", "1"), (None, None, "2")]
+    of_file = rater_agreement(Rated(("a", "b", "c"), labels))
+    of_store = agreement_figures(pair_ratings(voted(labels)), seed=0)
+    for name in ("percent_agreement", "cohen_kappa", "fleiss_kappa", "krippendorff_alpha"):
+        assert of_store[name]["value"] == pytest.approx(of_file[name]), name
+    assert of_file["cohen_kappa"] == pytest.approx(1 / 3)
+    assert of_file["cohen_kappa_pairs"]["a, c"] is None
 
 
 def test_there_are_no_figures_before_two_people_rated_one_task() -> None:

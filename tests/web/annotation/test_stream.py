@@ -137,6 +137,24 @@ def test_an_answer_that_was_taken_back_and_given_anew_knows_the_suggestion(sqlit
         assert sources(store, project.id)["a"] == ("human" if key == "first" else "hybrid")
 
 
+def test_a_vote_tells_what_was_shown_whatever_the_mode_is_when_it_comes(sqlite_store: Store) -> None:
+    store = sqlite_store
+    project, (saw, not_shown, looked_again) = project_with(store, people=3, overlap=1, mode="triage")
+    add_tasks(store, project.id, [task("saw", suggestion=2)])
+    leases = [claim(store, project.id, saw.id)]
+    change_settings(store, project.id, mode="blind")
+    add_tasks(store, project.id, [task("not shown", suggestion=2), task("looked again", suggestion=2)])
+    leases += [claim(store, project.id, person.id) for person in (not_shown, looked_again)]
+    change_settings(store, project.id, mode="triage")
+    again = claim(store, project.id, looked_again.id)
+    assert again is not None and again.suggestion is not None
+    change_settings(store, project.id, mode="blind")
+    for person, held in zip((saw, not_shown, looked_again), leases, strict=True):
+        assert held is not None
+        submit(store, held.task_id, person.id, {"preference": 1}, key="k")
+    assert sources(store, project.id) == {"saw": "hybrid", "not shown": "human", "looked again": "hybrid"}
+
+
 def sources(store: Store, project_id: int) -> dict[str, str]:
     return {one.labelled.id: one.labelled.source for one in voted_tasks(store, project_id)}
 

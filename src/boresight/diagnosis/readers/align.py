@@ -8,6 +8,10 @@ from boresight.diagnosis.readers.names import STEP_NAMES, Name, preference, reas
 from boresight.diagnosis.readers.starts import Timeline, timeline
 from boresight.diagnosis.signals import COMPONENT, LoggedRun, Numbers, Series
 
+LOSSES = ("loss/total", "loss/policy")
+LOST_STEPS = 3
+"""Steps without a loss at the end of a log from which on they are no summary of the run, which has none."""
+
 
 def align(raw: RawLog, *, framework: str = "", method: str = "") -> LoggedRun:
     """The signals of a log, by step. Framework and method are those given, or told by the names."""
@@ -16,6 +20,7 @@ def align(raw: RawLog, *, framework: str = "", method: str = "") -> LoggedRun:
     line = timeline(raw)
     unknown = {raw_name: why for raw_name in raw.columns if (why := reason_unknown(raw_name, framework))}
     signals = _signals(raw, framework, line)
+    lost = _settle_losses(signals, raw, line)
     unknown |= _settle_kl(signals, framework)
     percent = _settle_accuracies(signals)
     _settle_rest(signals, line)
@@ -25,7 +30,7 @@ def align(raw: RawLog, *, framework: str = "", method: str = "") -> LoggedRun:
         first_step=float(steps[0]) if len(steps) else 0.0, last_step=float(steps[-1]) if len(steps) else 0.0,
         numbered=line.numbered,
         starts=line.starts, other_rows=line.other_rows, unknown=unknown,
-        remarks=(*raw.remarks, *_remarks(line), *percent),
+        remarks=(*raw.remarks, *_remarks(line), *lost, *percent),
     )  # fmt: skip
 
 
@@ -59,6 +64,26 @@ def _series(column: Column, name: Name, raw_name: str, line: Timeline) -> Series
     if name.convert is not None:
         values = name.convert(values)
     return Series(name.signal, line.steps[rows][kept], values, raw_name)
+
+
+def _settle_losses(signals: dict[str, Series], raw: RawLog, line: Timeline) -> list[str]:
+    """A loss that was a number in each of its rows and is null from some step to the end was NaN there, for which JSON
+    has no word; null before that may be a row that measured something else. Which were, in words."""
+    remarks = []
+    for name in LOSSES:
+        if (series := signals.get(name)) is None:
+            continue
+        empty = raw.columns[series.source].empty.astype(int)
+        lost = np.unique(line.steps[empty][line.kept[empty]])
+        if len(lost) < LOST_STEPS or lost[0] <= series.steps[-1]:
+            continue
+        steps, values = np.append(series.steps, lost), np.append(series.values, np.full(len(lost), np.nan))
+        signals[name] = Series(name, steps, values, series.source)
+        remarks.append(
+            f"{series.source} is null from step {lost[0]:g} to the end of the log, and a number in each row before: "
+            "read as NaN, for which JSON has no word"
+        )
+    return remarks
 
 
 def _settle_kl(signals: dict[str, Series], framework: str) -> dict[str, str]:

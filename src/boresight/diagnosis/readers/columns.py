@@ -1,4 +1,5 @@
-"""Rows of any keys gathered into columns: which rows have a key, and the numbers there. NaN is a value, not a gap."""
+"""Rows of any keys gathered into columns: which rows have a key, and the numbers there. NaN is a value, not a gap; null
+may be either."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -20,10 +21,11 @@ BATCH = 20_000
 
 
 class Column(NamedTuple):
-    """The rows that have the key, in order, and the value in each."""
+    """The rows that have a number under the key, in order, and the number in each; `empty` are those that have null."""
 
     rows: Numbers
     values: Numbers
+    empty: Numbers = np.empty(0)
 
 
 class RawLog(NamedTuple):
@@ -48,7 +50,8 @@ def gather(rows: Iterable[Row], hint: str = "", remarks: tuple[str, ...] = ()) -
         if count % BATCH == 0:
             _convert(shapes, parts)
     _convert(shapes, parts)
-    return RawLog({key: _joined(found) for key, found in parts.items()}, count, hint, remarks)
+    columns = {key: _joined(found) for key, found in parts.items()}
+    return RawLog({key: column for key, column in columns.items() if len(column.rows)}, count, hint, remarks)
 
 
 def _convert(
@@ -72,21 +75,22 @@ def _add(parts: dict[str, list[Column]], key: str, where: Numbers, column: tuple
     if nested:
         flat = gather([flattened(column[place]) for place in nested])
         for inner, part in flat.columns.items():
-            rows = where[nested][part.rows.astype(int)]
-            parts.setdefault(f"{key}/{inner}", []).append(Column(rows, part.values))
+            rows, gaps = (where[nested][found.astype(int)] for found in (part.rows, part.empty))
+            parts.setdefault(f"{key}/{inner}", []).append(Column(rows, part.values, gaps))
     numbers = [as_number(value) for value in column]
     keep = [place for place, value in enumerate(numbers) if value is not None]
-    if keep:
+    empty = [place for place, value in enumerate(column) if value is None]
+    if keep or empty:
         values = np.array([numbers[place] for place in keep], dtype=np.float64)
-        parts.setdefault(key, []).append(Column(where[keep], values))
+        parts.setdefault(key, []).append(Column(where[keep], values, where[empty]))
 
 
 def _joined(parts: list[Column]) -> Column:
     if len(parts) == 1:
         return parts[0]
-    rows = np.concatenate([part.rows for part in parts])
+    rows, values, empty = (np.concatenate(found) for found in zip(*parts, strict=True))
     order = np.argsort(rows, kind="stable")
-    return Column(rows[order], np.concatenate([part.values for part in parts])[order])
+    return Column(rows[order], values[order], np.sort(empty))
 
 
 def flattened(row: Row, depth: int = DEEPEST) -> dict[str, Any]:
@@ -111,7 +115,9 @@ def of_lists(lists: Mapping[str, Any]) -> RawLog:
         keep = [place for place, number in enumerate(numbers) if number is not None]
         if keep:
             columns[str(key)] = Column(
-                np.array(keep, dtype=np.float64), np.array([numbers[place] for place in keep], dtype=np.float64)
+                np.array(keep, dtype=np.float64),
+                np.array([numbers[place] for place in keep], dtype=np.float64),
+                np.array([place for place, item in enumerate(items) if item is None], dtype=np.float64),
             )
     return RawLog(columns, max((int(column.rows[-1]) + 1 for column in columns.values()), default=0))
 

@@ -95,6 +95,7 @@ WHY_NOT: Mapping[str, str] = {
     "kind_left_behind": "more prompts and pairs of this kind",
     "uncovered_prompts": "other prompts, or pairs on these",
     "zero_variance_groups": "other prompts, or a reward that tells answers apart",
+    "dpo_margin_negative": "chosen and rejected in their order on the way to the loss, or in both files of pairs",
     "rm_at_chance": "better pairs, or another start",
     "nan_inf": "a look at the batch of that step; a stage of boresight stops before it",
 }

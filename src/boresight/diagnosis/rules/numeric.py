@@ -118,9 +118,9 @@ def _diverged(run: LoggedRun) -> Finding | None:
     if trend(since).z < LIKELY:
         return None  # a batch of easy pairs is no best level: the loss has to rise from there
     if loss.late > 1.3 * best + 3 * noise and loss.late > best + 0.2 and loss.late > 0.9 * loss.early:
-        rate = run.get("optim/learning_rate")
+        how = "came down and then rose for good" if place else "rises for good from where it began"
         return _finding(
-            "error", "The training loss came down and then rose for good: the steps are too large.", loss, rate
+            "error", f"The training loss {how}: the steps are too large.", loss, run.get("optim/learning_rate")
         )
     return None
 

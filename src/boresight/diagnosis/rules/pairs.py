@@ -1,13 +1,13 @@
-"""DPO and reward models: margins that run away, rewards that both fall, accuracy that turns."""
+"""DPO and reward models: margins that run away or sink below 0, rewards that both fall, accuracy that turns."""
 
 import math
 
 import numpy as np
 
-from boresight.diagnosis.rules.movement import LIKELY, fell, moved
+from boresight.diagnosis.rules.movement import LIKELY, SURE, fell, moved
 from boresight.diagnosis.rules.rule import Finding, Rule, Severity, evidence
 from boresight.diagnosis.signals import PAIR_METHODS, LoggedRun, Series
-from boresight.stats.trends import trend
+from boresight.stats.trends import blocks, trend
 
 _DPO = "Rafailov et al. 2023 (arXiv:2305.18290)"
 
@@ -32,6 +32,64 @@ def dpo_margin_overfit(run: LoggedRun) -> Finding | None:
         "kind, smooth labels (0.1) or use IPO, and choose the checkpoint by a judge.",
         "Azar et al. 2023 (arXiv:2310.12036): with certain preferences DPO's margin has no bound",
     )
+
+
+def dpo_margin_negative(run: LoggedRun) -> Finding | None:
+    return _negative_in_training(run) or _negative_held_out(run)
+
+
+def _negative_in_training(run: LoggedRun) -> Finding | None:
+    """Chosen ends below rejected, although each step raises the margin of its pairs."""
+    margin, accuracy, loss = run.get("reward/margin"), run.get("reward/accuracy"), run.get("loss/total")
+    if margin is None or len(margin) < 8 or not _sank_below_zero(margin, accuracy):
+        return None
+    log_two = math.log(2)
+    apart = loss is not None and abs(float(loss.values[0]) - log_two) < 0.05 and loss.late < log_two - 0.01
+    return Finding(
+        "dpo_margin_negative",
+        "error" if len(margin) >= 20 else "warning",
+        f"Chosen responses end below rejected ones: the margin sinks to {margin.evidence().end:.3g}, though a step of "
+        "DPO on a pair raises that pair's margin. "
+        + (
+            f"The loss is {loss.late:.3g}, below log 2 = 0.69, which no mean margin below 0 can give: the loss and the "
+            "log take the two sides the other way round."
+            if loss is not None and apart
+            else "The update goes the wrong way."
+        ),
+        evidence(margin, loss, accuracy, run.get("reward/chosen"), run.get("reward/rejected")),
+        "See that chosen and rejected reach the loss in this order (columns, collator, even and odd rows), that the "
+        "loss is minimised, beta above 0 and label smoothing below 0.5: a small step on one batch must raise its "
+        "margin. Where it does, lower the learning rate by 3 to 10 times and warm up.",
+        f"{_DPO}, eq. 7 and its gradient: chosen is made likelier and rejected less, most where their order is wrong",
+    )
+
+
+def _negative_held_out(run: LoggedRun) -> Finding | None:
+    held, accuracy = run.get("eval/margin"), run.get("eval/accuracy")
+    if held is None or len(held) < 3 or not _sank_below_zero(held, accuracy):
+        return None
+    return Finding(
+        "dpo_margin_negative",
+        "warning",
+        f"On held-out pairs chosen responses end below rejected ones: their margin sinks to {held.evidence().end:.3g}. "
+        "What the training pairs teach is the opposite of what these prefer.",
+        evidence(held, accuracy, run.get("reward/margin"), run.get("loss/total")),
+        "Read ten pairs of both files side by side: in one the columns may be swapped, or its labels follow another "
+        "rule, such as length. `boresight data lint` on both shows what their chosen responses have in common.",
+        f"{_DPO}: the margin orders pairs as a reward model does, so it can be held against pairs not trained on",
+    )
+
+
+def _sank_below_zero(margin: Series, accuracy: Series | None) -> bool:
+    """It began near 0, ends below beyond chance, and was at no time as far above as a third of that; most pairs with
+    it, where accuracies tell."""
+    half = margin.values[len(margin) // 2 :]
+    error = float(half.std() / math.sqrt(len(half)))
+    below = bool(half.max() < 0) if len(margin) < 10 else float(half.mean()) + SURE * error < 0
+    end = margin.evidence().end
+    sank = abs(float(margin.values[0])) < -end / 2 or fell(margin, LIKELY)
+    most = accuracy is None or accuracy.evidence().end < 0.5
+    return below and sank and most and float(blocks(margin.values, 12).max()) < -end / 3
 
 
 def dpo_both_falling_ok(run: LoggedRun) -> Finding | None:
@@ -162,6 +220,14 @@ RULES = (
         "a margin above 8 with a loss below 0.02, or above 15",
         dpo_margin_overfit,
         (("reward/margin",),),
+        ("dpo",),
+    ),
+    Rule(
+        "dpo_margin_negative",
+        "a margin that sinks from 0 and ends below it beyond chance, with fewer than half of the pairs in order: in "
+        "training (error from 20 rows on), or on held-out pairs",
+        dpo_margin_negative,
+        (("reward/margin", "eval/margin"),),
         ("dpo",),
     ),
 )

@@ -130,6 +130,17 @@ def add_tasks(store: Store, project_id: int, new: Sequence[NewTask], *, by: int 
     return len(rows)
 
 
+def other_content(store: Store, project_id: int, new: Sequence[NewTask]) -> int:
+    """How many of these tasks are there under their key with another prompt or other responses, which stand."""
+    given = {task.key: _content(_messages(task.prompt), task.responses) for task in new}
+    query = select(tasks.c.key, tasks.c.prompt, tasks.c.responses).where(tasks.c.project_id == project_id)
+    with store.read() as connection:
+        return sum(
+            row.key in given and given[row.key] != _content(row.prompt, row.responses)
+            for row in connection.execute(query)
+        )
+
+
 def progress(store: Store, project_id: int) -> dict[str, Any]:
     """Tasks and answers done and wanted, and for each person answers, skips, median seconds, and gold and training
     answers that were right."""
@@ -218,7 +229,7 @@ def _row(project: Project, task: NewTask, position: int) -> dict[str, Any]:
         "key": task.key,
         "position": position,
         "purpose": task.purpose,
-        "prompt": [{"role": message.role, "content": message.content} for message in task.prompt],
+        "prompt": _messages(task.prompt),
         "responses": [dict(response) for response in task.responses],
         "gold": task.gold and dict(task.gold),
         "explanation": task.explanation,
@@ -232,6 +243,15 @@ def _row(project: Project, task: NewTask, position: int) -> dict[str, Any]:
         "open": True,
         "meta": dict(task.meta),
     }
+
+
+def _messages(prompt: Messages) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in prompt]
+
+
+def _content(prompt: Any, responses: Sequence[Mapping[str, str]]) -> tuple[Any, list[str]]:
+    """What people see of a task, in whatever order they see the responses."""
+    return prompt, sorted(response["text"] for response in responses)
 
 
 def _overlap(settings: Settings, key: str) -> int:

@@ -5,7 +5,7 @@ that the pairs of one ranking stay together.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from boresight.errors import DataError
 from boresight.feedback.human_labels import TIE, preference_label
-from boresight.stats.agreement import Table, fleiss_kappa, krippendorff_alpha, pair_kappa, percent_agreement
-from boresight.stats.agreement_bootstrap import agreement_replicates
+from boresight.stats.agreement import Table, pair_kappa, shared_ratings
+from boresight.stats.agreement_bootstrap import agreement_figures as coefficients
 from boresight.stats.dawid_skene import dawid_skene
+from boresight.stats.intervals import Interval
 from boresight.stats.ratings import fit_ratings
 from boresight.web.annotation.store import Store
 from boresight.web.annotation.votes import VotedTask, voted_tasks
@@ -69,50 +70,19 @@ def pair_ratings(voted: Sequence[VotedTask]) -> PairRatings:
 def agreement_figures(rated: PairRatings, *, seed: int) -> dict[str, Any]:
     """Percent agreement, Cohen's kappa (the mean over pairs of people, weighted by what they share), Fleiss' kappa and
     Krippendorff's alpha over pairs of responses, each {value, low, high}."""
-    statistics: dict[str, Callable[[Table], float]] = {
-        "percent_agreement": percent_agreement,
-        "cohen_kappa": shared_kappa,
-        "fleiss_kappa": slot_fleiss,
-        "krippendorff_alpha": krippendorff_alpha,
+    figures = coefficients(rated.labels, rated.task, seed=seed, replicates=REPLICATES)
+    twice = (~np.isnan(rated.labels)).sum(axis=1) >= 2
+    return {
+        "pairs": len(rated.labels),
+        "pairs_rated_twice": int(twice.sum()),
+        **{name: _with_interval(one) for name, one in figures.items()},
     }
-    twice = (~np.isnan(rated.labels)).sum(axis=1) >= 2 if len(rated.labels) else np.zeros(0, dtype=bool)
-    figures: dict[str, Any] = {"pairs": len(rated.labels), "pairs_rated_twice": int(twice.sum())}
-    if not twice.any():
-        return figures | dict.fromkeys(statistics)
-    labels, task = rated.labels[twice], rated.task[twice]
-    drawn = agreement_replicates(labels, task, seed=seed, replicates=REPLICATES)._asdict()
-    slots = _slots(labels)  # who gave a rating matters to Cohen's kappa alone
-    for name, statistic in statistics.items():
-        figures[name] = _with_interval(statistic(labels if statistic is shared_kappa else slots), drawn[name])
-    return figures
-
-
-def shared_kappa(table: Table) -> float:
-    """Cohen's kappa of every two people on what both rated, weighted by how much that is."""
-    total = weight = 0.0
-    for both in _shared(table).values():
-        kappa = pair_kappa(both)
-        if not math.isnan(kappa):
-            total, weight = total + kappa * len(both), weight + len(both)
-    return total / weight if weight else math.nan
-
-
-def slot_fleiss(table: Table) -> float:
-    """Fleiss' kappa, which lets the raters differ from item to item but not their number: on the items that have the
-    commonest number of ratings, two or more."""
-    given = (~np.isnan(table)).sum(axis=1)
-    sizes, counts = np.unique(given[given >= 2], return_counts=True)
-    if len(sizes) == 0:
-        return math.nan
-    size = sizes[np.argmax(counts)]
-    rows = table[given == size]
-    return fleiss_kappa(rows[~np.isnan(rows)].reshape(len(rows), size))
 
 
 def pair_kappas(rated: PairRatings) -> list[dict[str, Any]]:
     """Cohen's kappa of every two people who share enough."""
     found = []
-    for (i, j), both in _shared(rated.labels).items():
+    for (i, j), both in shared_ratings(rated.labels).items():
         if len(both) >= FEWEST_SHARED:
             pair = [rated.annotators[i], rated.annotators[j]]
             found.append({"annotators": pair, "kappa": _told(pair_kappa(both)), "n": len(both)})
@@ -162,29 +132,11 @@ def _verdict(label: str) -> float:
     return {"1": 1.0, "2": 0.0, TIE: 0.5}[label]
 
 
-def _shared(table: Table) -> Mapping[tuple[int, int], Table]:
-    """The ratings of every two people on what both rated, if anything."""
-    there = ~np.isnan(table)
-    shared = {}
-    for i, j in zip(*np.nonzero(np.triu(there.T.astype(int) @ there.astype(int), k=1)), strict=True):
-        shared[int(i), int(j)] = table[there[:, i] & there[:, j]][:, [i, j]]
-    return shared
-
-
-def _slots(table: Table) -> Table:
-    """The ratings of each item moved to the left, whoever gave them: (items, most ratings of one item)."""
-    missing = np.isnan(table)
-    order = np.argsort(missing, axis=1, kind="stable")
-    return np.take_along_axis(table, order, axis=1)[:, : int((~missing).sum(axis=1).max())]
-
-
-def _with_interval(value: float, drawn: NDArray[np.float64]) -> Any:
-    """A figure with its percentile interval over bootstrap replicates; None where it is not defined."""
-    if math.isnan(value):
+def _with_interval(one: Interval) -> dict[str, float | None] | None:
+    """A figure with its interval; None where it is not defined."""
+    if math.isnan(one.value):
         return None
-    defined = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(defined, [0.025, 0.975]) if len(defined) else (math.nan, math.nan)
-    return {"value": float(value), "low": _told(low), "high": _told(high)}
+    return {"value": one.value, "low": _told(one.low), "high": _told(one.high)}
 
 
 def _told(value: float) -> float | None:

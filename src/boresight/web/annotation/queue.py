@@ -120,7 +120,7 @@ def submit(store: Store, task_id: int, person_id: int, answer: Answer, *, key: s
             "sent": _without_comment(answer),
             "shown": row["shown"],
             "vote": vote,
-            "suggested": _was_suggested(connection, project, task, person_id),
+            "suggested": row["told"],
         }
         holds = row["state"] == "leased" or (row["state"] in ("expired", "released") and task["open"])
         comment = comment_of(answer)
@@ -137,7 +137,8 @@ def submit(store: Store, task_id: int, person_id: int, answer: Answer, *, key: s
         )
         if holds:
             right = is_right(vote, task["gold"]) if task["gold"] else None
-            values = {"state": "answered", "event_id": event_id, "right": right, "draft": None}
+            told = task["suggestion"] is not None  # by the receipt
+            values = {"state": "answered", "event_id": event_id, "right": right, "draft": None, "told": told}
             connection.execute(update(assignments).where(assignments.c.id == row["id"]).values(**values))
             move_counts(connection, task, taken=int(row["state"] != "leased"), answered=1)
             _route_disputes(connection, project, task)
@@ -257,8 +258,12 @@ def _last_done(
 
 
 def _claim(connection: Connection, project: Project, row: Mapping[str, Any]) -> Claim:
+    """A leased task as it is shown from now on; that its suggestion is shown stays with the lease."""
     task = task_in(connection, row["task_id"])
     triage = project.settings.mode == "triage" and task["suggestion"] is not None
+    if triage:
+        own = assignments.c.task_id == task["id"], assignments.c.person_id == row["person_id"]
+        connection.execute(update(assignments).where(*own).values(told=True))
     return Claim(
         task_id=task["id"],
         prompt=task["prompt"],
@@ -293,16 +298,6 @@ def _repeated(connection: Connection, known: Mapping[str, Any], task_id: int, an
 def _without_comment(answer: Answer) -> dict[str, Any]:
     """A comment is a private detail, which may have to be deleted; the rest of an answer stays for ever."""
     return {key: value for key, value in answer.items() if key != "comment"}
-
-
-def _was_suggested(connection: Connection, project: Project, task: Mapping[str, Any], person_id: int) -> bool:
-    """Whether the person knew what an AI had answered: by the mode, or from an answer that was taken back since."""
-    if task["suggestion"] is None or project.settings.mode == "triage":
-        return task["suggestion"] is not None
-    before = select(events.c.id).where(
-        events.c.task_id == task["id"], events.c.person_id == person_id, events.c.kind == "answer"
-    )
-    return connection.execute(before.limit(1)).first() is not None
 
 
 def _lost(state: str) -> RefusedError:

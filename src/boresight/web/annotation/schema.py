@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -121,6 +122,7 @@ assignments = Table(
     Column("draft", JSON(none_as_null=True)),
     Column("event_id", ForeignKey("events.id")),  # the answer that counts
     Column("right", Boolean),  # of gold and training
+    Column("told", Boolean, nullable=False, server_default=false()),  # the person knows what an AI answered
     UniqueConstraint("task_id", "person_id"),
     Index("ix_assignments_person", "person_id", "project_id", "state"),
     Index("ix_assignments_lease", "project_id", "state", "leased_until"),

@@ -88,6 +88,8 @@ def test_a_project_is_made_filled_changed_and_paused(team: Team) -> None:
     rows = b'{"id": "a", "prompt": "Why?", "responses": ["x", "y"]}\n'
     for told in ("1 of 1 tasks", "0 of 1 tasks"):
         assert told in upload(ada, where, "tasks.jsonl", rows).text
+    other = upload(ada, where, "tasks.jsonl", rows.replace(b"Why", b"How")).text
+    assert "0 of 1 tasks" in other and "1 of the ids is there with another prompt" in other
     bad = upload(ada, where, "tasks.jsonl", rows + b'{"id": "b", "prompt": "Why?", "responses": ["x"]}\n')
     assert bad.status_code == 400 and "/tmp" not in bad.text
     fields = {"guidelines": "Be *kind*", "overlap": "3", "mode": "triage", "deadline": "2030-05-01T12:00"}
@@ -100,6 +102,21 @@ def test_a_project_is_made_filled_changed_and_paused(team: Team) -> None:
     kinds = {line["kind"] for line in audit_log(team.store, project_id=2)}
     assert {"project_made", "tasks_added", "project_changed", "project_paused"} <= kinds
     assert "project paused" in ada.get("/admin/log").text
+
+
+def test_rows_that_a_program_sends_without_ids_are_added_once_in_whatever_batches(team: Team) -> None:
+    ada = team.client("ada")
+    rows: list[dict[str, object]] = [
+        {"prompt": "Why?", "responses": ["x", "y"]},
+        {"prompt": "How?", "responses": ["x", "y"], "id": ""},
+        {"prompt": "When?", "chosen": "x", "rejected": "y"},
+    ]
+    for batch, added in (rows[:1], 1), (rows[1:2], 1), (rows[:2], 0), (rows[2:], 1), (rows[2:], 0):
+        told = ada.call("/api/projects/1/tasks", batch)
+        assert told.json() == {"read": len(batch), "added": added, "other_content": 0}
+    for row, expected in ((rows[0], (1, 0)), ({**rows[0], "responses": ["y", "x"]}, (0, 0)), (rows[1], (0, 1))):
+        told = ada.call("/api/projects/1/tasks", [{**row, "id": "mine"}]).json()
+        assert (told["added"], told["other_content"]) == expected
 
 
 def test_criteria_and_flags_are_changed_and_asked(team: Team) -> None:

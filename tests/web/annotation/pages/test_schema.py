@@ -57,6 +57,7 @@ def _object(rng: random.Random, schema: dict[str, Any], whole: dict[str, Any]) -
     return {name: drawn(rng, schema.get("additionalProperties") or {}, whole) for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_no_request_makes_the_server_fail(
     make_team: Callable[..., Team], kind: str, request: pytest.FixtureRequest

@@ -20,7 +20,15 @@ from boresight.web.annotation.pages.uploads import (
     exported_file,
     tasks_of_upload,
 )
-from boresight.web.annotation.projects import add_tasks, all_projects, change_settings, make_project, pause, progress
+from boresight.web.annotation.projects import (
+    add_tasks,
+    all_projects,
+    change_settings,
+    make_project,
+    other_content,
+    pause,
+    progress,
+)
 from boresight.web.annotation.refused import RefusedError
 from boresight.web.annotation.settings import (
     Mode,
@@ -118,7 +126,13 @@ def upload(
     project = project_of(store, project_id)
     tasks = tasks_of_upload(file.file, file.filename or "", pairs_only=pairs, seed=project.settings.seed)
     added = add_tasks(store, project_id, tasks, by=me.person_id)
-    return _project_page(request, project_id, me, done=f"{added:,} of {len(tasks):,} tasks are new and were added.")
+    done = f"{added:,} of {len(tasks):,} tasks are new and were added."
+    if other := other_content(store, project_id, tasks):
+        done += (
+            f" {other:,} of the ids {'is' if other == 1 else 'are'} there with another prompt or other responses,"
+            " which stand: give these rows other ids, or the file another name where they have none."
+        )
+    return _project_page(request, project_id, me, done=done)
 
 
 @router.get("/admin/projects/{project_id}/export")

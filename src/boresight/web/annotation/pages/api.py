@@ -1,8 +1,6 @@
 """The JSON interface for programs, under /api: the same work as the pages, by API token. Its schema is at
 /api/openapi.json."""
 
-import io
-import json
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -15,8 +13,8 @@ from boresight.web.annotation.adjudication import adjudicate
 from boresight.web.annotation.pages.accounts import Admin, Annotator, Reviewer, store_of
 from boresight.web.annotation.pages.annotate import project_of
 from boresight.web.annotation.pages.bodies import AnswerIn, DraftIn, Id, SkipIn
-from boresight.web.annotation.pages.uploads import Wanted, exported_file, tasks_of_upload
-from boresight.web.annotation.projects import add_tasks, all_projects, progress
+from boresight.web.annotation.pages.uploads import Wanted, exported_file, tasks_of_rows
+from boresight.web.annotation.projects import add_tasks, all_projects, other_content, progress
 from boresight.web.annotation.queue import Claim, claim, save_draft, skip, submit, undo
 from boresight.web.annotation.settings import settings_json
 
@@ -61,8 +59,11 @@ class LeaseOut(BaseModel):
 
 
 class Added(BaseModel):
+    """`other_content`: tasks whose ids are there with another prompt or other responses, which stand."""
+
     read: int
     added: int
+    other_content: int
 
 
 class Decided(BaseModel):
@@ -140,12 +141,12 @@ def project_progress(request: Request, project_id: Id, me: Reviewer) -> dict[str
 
 @router.post("/projects/{project_id}/tasks")
 def import_tasks(request: Request, project_id: Id, rows: Rows, me: Admin) -> Added:
-    """Rows in any form that `label import` reads; tasks whose ids are there already are left as they are."""
+    """Rows in any form that `label import` reads; those without an id are named by their content. Tasks whose ids are
+    there already are left as they are."""
     store = store_of(request)
-    seed = project_of(store, project_id).settings.seed
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    tasks = tasks_of_upload(io.BytesIO(lines.encode()), "api.jsonl", seed=seed)
-    return Added(read=len(tasks), added=add_tasks(store, project_id, tasks, by=me.person_id))
+    tasks = tasks_of_rows(rows, seed=project_of(store, project_id).settings.seed)
+    added = add_tasks(store, project_id, tasks, by=me.person_id)
+    return Added(read=len(tasks), added=added, other_content=other_content(store, project_id, tasks))
 
 
 @router.get("/projects/{project_id}/export", response_class=FileResponse)

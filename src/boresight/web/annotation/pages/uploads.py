@@ -1,9 +1,11 @@
 """Tasks that come over HTTP, read as `label import` reads files; what is exported goes out as a file."""
 
+import io
+import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -12,8 +14,10 @@ from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
+from boresight.data.tables import Row
 from boresight.data.written_forms import PAIR_TARGETS
 from boresight.errors import DataError
+from boresight.storage import hash_text
 from boresight.web.annotation.archive import backup
 from boresight.web.annotation.export import export_demonstrations, export_pairs, export_ratings, export_votes
 from boresight.web.annotation.projects import NewTask, project_in
@@ -56,6 +60,22 @@ def tasks_of_upload(stream: BinaryIO, name: str, *, pairs_only: bool = False, se
             return read_tasks(path, pairs_only=pairs_only, seed=seed)
         except DataError as error:
             raise DataError(str(error).replace(f"{folder}/", "")) from error
+
+
+def tasks_of_rows(rows: Sequence[Row], *, seed: int = 0) -> list[NewTask]:
+    """The tasks of rows that a program sent. Where a row gives no id, its content names it: every request counts its
+    rows from one, so that by their lines those of the next would pass for these.
+
+    Raises DataError, naming the row as a line of `api.jsonl`, for what makes no task.
+    """
+    lines = "".join(json.dumps(_named(row)) + "\n" for row in rows)
+    return tasks_of_upload(io.BytesIO(lines.encode()), "api.jsonl", seed=seed)
+
+
+def _named(row: Row) -> Row:
+    if row.get("id") not in (None, ""):
+        return row
+    return {**row, "id": f"api:{hash_text(json.dumps(row, sort_keys=True))[:16]}"}
 
 
 def exported_file(store: Store, project_id: int, wanted: Export, *, by: int) -> FileResponse:
