@@ -80,18 +80,20 @@ bench: setup
 	@set -e; if ! test -d $(PEER_PPO)/trl; then \
 	  $(PEER)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(PEER_PPO) $(PEER_PPO_PACKAGE); \
 	fi
-	$(BIN)/python bench/same_losses.py --peer $(PEER)/bin/python --json docs/figures/same_losses.json
-	$(BIN)/python bench/versus_trl.py --peer $(PEER)/bin/python --json docs/figures/versus_trl.json
-	$(BIN)/python bench/versus_trl_ppo.py --peer $(PEER)/bin/python --trl-path $(PEER_PPO) --json docs/figures/versus_trl_ppo.json
-	$(BIN)/python bench/scaling.py --peer $(PEER)/bin/python --json docs/figures/scaling.json --plot docs/figures/scaling.svg
-	$(BIN)/python bench/memory.py --json docs/figures/memory.json
-	$(BIN)/python bench/traps.py --json docs/figures/traps.json
-	$(BIN)/python bench/time_shares.py --json docs/figures/time_shares.json
-	$(BIN)/python bench/spared_memory.py --json docs/figures/spared_memory.json
-	$(BIN)/python bench/judge_endpoint.py --json docs/figures/judge_endpoint.json
-	$(BIN)/python bench/report.py --json docs/figures/report.json
-	$(BIN)/python bench/rollout.py --json docs/figures/rollout.json --plot docs/figures/rollout.svg
-	$(BIN)/python docs/generate.py
+	@status=0; \
+	$(BIN)/python bench/same_losses.py --peer $(PEER)/bin/python --json docs/figures/same_losses.json || status=$$?; \
+	$(BIN)/python bench/versus_trl.py --peer $(PEER)/bin/python --json docs/figures/versus_trl.json || status=$$?; \
+	$(BIN)/python bench/versus_trl.py --peer $(PEER)/bin/python --setting default --models tiny --json docs/figures/versus_trl.json || status=$$?; \
+	$(BIN)/python bench/versus_trl_ppo.py --peer $(PEER)/bin/python --trl-path $(PEER_PPO) --json docs/figures/versus_trl_ppo.json || status=$$?; \
+	$(BIN)/python bench/scaling.py --peer $(PEER)/bin/python --json docs/figures/scaling.json --plot docs/figures/scaling.svg || status=$$?; \
+	$(BIN)/python bench/memory.py --json docs/figures/memory.json || status=$$?; \
+	$(BIN)/python bench/traps.py --json docs/figures/traps.json || status=$$?; \
+	$(BIN)/python bench/time_shares.py --json docs/figures/time_shares.json || status=$$?; \
+	$(BIN)/python bench/spared_memory.py --json docs/figures/spared_memory.json || status=$$?; \
+	$(BIN)/python bench/judge_endpoint.py --json docs/figures/judge_endpoint.json || status=$$?; \
+	$(BIN)/python bench/report.py --json docs/figures/report.json || status=$$?; \
+	$(BIN)/python bench/rollout.py --json docs/figures/rollout.json --plot docs/figures/rollout.svg || status=$$?; \
+	$(BIN)/python docs/generate.py; exit $$status
 
 experiments: setup
 	@status=0; \
