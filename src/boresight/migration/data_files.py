@@ -41,6 +41,26 @@ def data_file(
     return DataFile(place, f"python -c 'from datasets import load_dataset; {call}'", None)
 
 
+def distinct(files: list[DataFile], assumed: list[str]) -> list[DataFile]:
+    """Each data set once, and each in a place of its own: splits and owners of one name are numbered.
+
+    Data listed twice are told in `assumed`.
+    """
+    once = list(dict.fromkeys(files))
+    for file in once:
+        if files.count(file) > 1:
+            assumed.append(f"{file.place} is listed {files.count(file)} times there; here each row is taken once")
+    found: list[DataFile] = []
+    for file in once:
+        place, number = Path(file.place), 2
+        while str(place) in {other.place for other in found}:
+            place, number = Path(file.place).with_stem(f"{Path(file.place).stem}-{number}"), number + 1
+        before, _, after = (file.fetch or "").rpartition(file.place)
+        fetch = f"{before}{place}{after}" if file.fetch else None
+        found.append(file._replace(place=str(place), fetch=fetch))
+    return found
+
+
 def count_rows(path: Path) -> int | None:
     """Records of a JSON or JSON Lines file; None where that would take a reader."""
     if path.suffix == ".jsonl":

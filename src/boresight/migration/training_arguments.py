@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from boresight.config.section_bases import TRACKERS
@@ -17,6 +17,8 @@ SCHEDULES = {
 }
 EXACT_ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw", "adamw_apex_fused")
 DIFFERS = "the run differs"
+PATTERN_SIGNS = frozenset("\\[](){}|*+?^$")
+"""A name of layers that holds one of these is a regular expression."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,9 @@ class Names:
     warmup_default: float = 0.0
     recomputes: bool = False
     bf16: bool = False
+    targets: str = "lora_target_modules"
+    rslora: str = "use_rslora"
+    dora: str = "use_dora"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,18 @@ def run_length(settings: Settings, names: Names, batch: Batches) -> tuple[float 
     if names.epochs in settings.keys:
         settings.name(names.epochs, "max_steps decides, there as here")
     return None, int(steps)
+
+
+def unjoined(settings: Settings, keys: tuple[str, ...], batch: Batches, limit: int) -> Batches:
+    """The batch where rows are joined there up to `limit` tokens (packing): the rows of a step are not known then."""
+    joined = [key for key in keys if settings.flag(key)]
+    for key in joined:
+        settings.name(
+            key,
+            f"rows are not joined here: a step there takes the rows that fill {batch.size} x {limit} tokens, here "
+            f"batch_size rows. Set batch_size to {batch.size * limit} / mean tokens of a row, or {DIFFERS}",
+        )
+    return replace(batch, rows=None) if joined else batch
 
 
 def passes(settings: Settings, kind: str, epochs: float | None, steps: int | None, batch: Batches) -> dict[str, Any]:
@@ -157,19 +174,32 @@ def _reported(settings: Settings) -> dict[str, Any]:
 
 
 def low_rank(
-    settings: Settings, *, kind: str, rank: int, alpha: int, dropout: float, targets: Any, assumed: list[str]
+    settings: Settings,
+    names: Names,
+    *,
+    kind: str,
+    rank: int,
+    alpha: int,
+    dropout: float,
+    targets: Any,
+    assumed: list[str],
 ) -> dict[str, Any]:
     """`lora` of a stage. Rank-stabilised scaling is alpha / sqrt(rank): told by another alpha, where it is whole."""
-    if settings.flag("use_rslora"):
+    if settings.flag(names.rslora):
         scaled = alpha * rank**0.5
         if scaled == int(scaled):
             alpha = int(scaled)
         else:
             settings.name(
-                "use_rslora", f"updates are scaled by alpha / rank; no whole alpha gives the same ({DIFFERS})"
+                names.rslora, f"updates are scaled by alpha / rank; no whole alpha gives the same ({DIFFERS})"
             )
-    if settings.flag("use_dora"):
-        settings.name("use_dora", f"adapters are plain LoRA here; {DIFFERS}")
+    if settings.flag(names.dora):
+        settings.name(names.dora, f"adapters are plain LoRA here; {DIFFERS}")
+    if any(PATTERN_SIGNS & set(target) for target in targets):
+        settings.name(
+            names.targets, f"layers are named here, not matched by a pattern; all-linear is nearest ({DIFFERS})"
+        )
+        targets = "all-linear"
     if dropout and kind not in ("sft", "orpo"):
         why = f"a {kind} stage trains without dropout, so that rewards are no noise; {DIFFERS}"
         settings.name("lora_dropout", why)

@@ -1,0 +1,108 @@
+"""The data of a TRL config: `dataset_name`, TRL's mixture, or the Alignment Handbook's, in two forms."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from boresight.config.yaml_text import KeyPath
+from boresight.migration.data_files import WHOLE_FILE, DataFile, data_file
+from boresight.migration.settings import Settings
+
+FORMS = ("dataset_name", "datasets", "dataset_mixture", "dataset_mixer")
+BY_FORM = "rows are read whole, by their form; cut the file itself"
+HELD_OUT = "rows are not held out of a mixture here; cut the file itself: `boresight data split`"
+
+
+class Part(NamedTuple):
+    """An entry of a mixture; `keys` says where it stands and what its split and subset are called there."""
+
+    keys: KeyPath
+    values: Mapping[str, Any]
+    place: str
+    split: str
+    subset: str
+
+
+def data_files(settings: Settings, folder: Path) -> list[DataFile]:
+    """All files of the config, in its order; a fault where there are none."""
+    split = settings.word("dataset_train_split", "train")
+    found = []
+    if name := settings.word("dataset_name"):
+        found.append(data_file(name, folder, split=split, subset=settings.word("dataset_config")))
+        if found[0].is_whole:
+            settings.name("dataset_train_split", WHOLE_FILE)
+            settings.name("dataset_config", WHOLE_FILE)
+    found += [_part_file(settings, folder, part) for part in (*_mixture(settings), *_handbook_mixture(settings))]
+    found += _mixer(settings, folder)
+    if not found and not settings.keys & set(FORMS[1:]):
+        settings.fault(("dataset_name",), None, f"the name or path of the data, or {', '.join(FORMS[1:])}")
+    return found or [DataFile("data/missing.jsonl", None, None)]
+
+
+def _mixture(settings: Settings) -> Iterator[Part]:
+    """TRL's `datasets`."""
+    for keys, part in _entries(settings, ("datasets",)):
+        files = part.get("data_files")
+        if not isinstance(files, str):
+            settings.name((*keys, "data_files"), "give the files by name, one entry each")
+        for key in ("columns", "fraction", "data_dir", "streaming"):
+            settings.name((*keys, key), BY_FORM)
+        yield Part(keys, part, "data_files" if isinstance(files, str) else "path", "split", "name")
+
+
+def _handbook_mixture(settings: Settings) -> Iterator[Part]:
+    """`dataset_mixture` of the Alignment Handbook."""
+    for keys, part in _entries(settings, ("dataset_mixture", "datasets")):
+        settings.name((*keys, "columns"), BY_FORM)
+        if part.get("weight") != 1:
+            settings.name((*keys, "weight"), f"a share of the rows; {BY_FORM}")
+        yield Part(keys, part, "id", "split", "config")
+    settings.name(("dataset_mixture", "test_split_size"), HELD_OUT)
+    settings.name(("dataset_mixture", "seed"), "rows are shuffled by run.seed")
+
+
+def _entries(settings: Settings, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    entries = settings.raw(*path)
+    if entries is None:
+        return
+    if not isinstance(entries, list) or not entries or not all(isinstance(part, Mapping) for part in entries):
+        settings.fault(path, entries, "a list of mappings, one for each data set")
+        return
+    yield from (((*path, index), part) for index, part in enumerate(entries))
+
+
+def _part_file(settings: Settings, folder: Path, part: Part) -> DataFile:
+    place = part.values.get(part.place)
+    if not isinstance(place, str):
+        settings.fault((*part.keys, part.place), place, "the path or name of a data set")
+        place = "missing"
+    split = str(part.values.get(part.split) or "train")
+    file = data_file(place, folder, split=split, subset=part.values.get(part.subset))
+    for key in (part.split, part.subset) if file.is_whole else ():
+        settings.name((*part.keys, key), WHOLE_FILE)
+    return file
+
+
+def _mixer(settings: Settings, folder: Path) -> list[DataFile]:
+    """`dataset_mixer` of older recipes: shares by name, whose splits with `train` in their names are trained on."""
+    shares = settings.raw("dataset_mixer")
+    if shares is None:
+        return []
+    if not isinstance(shares, Mapping) or not shares:
+        settings.fault(("dataset_mixer",), shares, "shares by the name of a data set")
+        return []
+    splits = [split for split in settings.words("dataset_splits", ["train"]) if "train" in split]
+    if not splits:
+        settings.fault(("dataset_splits",), settings.raw("dataset_splits"), "a split with `train` in its name")
+    subsets: list[str | None] = [*settings.words("dataset_configs")] or [None] * len(shares)
+    if len(subsets) != len(shares):
+        settings.fault(("dataset_configs",), subsets, f"{len(shares)} names, one for each data set")
+        return []
+    for name, share in shares.items():
+        if share != 1:
+            settings.name(("dataset_mixer", name), f"a share of the rows; {BY_FORM}")
+    return [
+        data_file(str(name), folder, split=split, subset=subset)
+        for name, subset in zip(shares, subsets, strict=True)
+        for split in splits
+    ]
