@@ -180,3 +180,22 @@ def test_data_with_pictures_are_refused_by_the_table_of_data(tmp_path: Path) -> 
 def test_rows_of_plain_text_are_named_as_what_no_sft_stage_reads(tmp_path: Path) -> None:
     found = translated("axolotl", AXOLOTL.replace("rows}", "rows, type: completion}"), tmp_path)
     assert "plain text" in reasons(found)["datasets[0].type"]
+
+
+def test_no_warm_up_is_none_and_not_the_default(tmp_path: Path) -> None:
+    assert at(translated("axolotl", AXOLOTL, tmp_path).sections, "stages.sft.warmup_fraction") == 0.03
+    none = translated("axolotl", f"{AXOLOTL}warmup_steps: 0\n", tmp_path)
+    assert at(none.sections, "stages.sft.warmup_fraction") == 0.0 and not any("warmup" in line for line in none.assumed)
+
+
+def test_the_least_rate_of_cosine_belongs_to_cosine_alone(tmp_path: Path) -> None:
+    found = translated("axolotl", f"{AXOLOTL}lr_scheduler: linear\ncosine_min_lr_ratio: 0.1\n", tmp_path)
+    assert at(found.sections, "stages.sft.final_rate_fraction") == 0.0 and "cosine_min_lr_ratio" in reasons(found)
+
+
+@pytest.mark.parametrize("line", ["fp8: true", "load_best_model_at_end: true", "train_on_inputs: true"])
+def test_what_changes_the_result_is_not_told_as_a_matter_of_the_machine(line: str, tmp_path: Path) -> None:
+    (reason,) = reasons(translated("axolotl", f"{AXOLOTL}{line}\n", tmp_path)).values()
+    assert "the run differs" in reason
+    off = translated("axolotl", f"{AXOLOTL}{line.replace('true', 'false')}\n", tmp_path)
+    assert list(reasons(off).values()) == ["off, there as here"]

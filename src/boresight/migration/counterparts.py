@@ -20,6 +20,8 @@ REMOTE = "no code from a model's folder is run here"
 GENERATION = "about chatting with the model; `boresight chat` asks for it"
 
 NO_SWANLAB = "no such tracker; run.report_to takes others (docs/trackers.md)"
+ONLY_ANSWERS = "only the assistant's tokens are trained here"
+COARSE = "matrix products are in float32 or bfloat16 here; the run differs"
 UNJOINED = "rows are never joined here, so that none sees another"
 ONLY_TEXTS = "a run on pictures, videos or sound has no counterpart; only texts are read here"
 ELSEWHERE = "belongs to another method than the file's, so nothing reads it, there as here"
@@ -44,7 +46,7 @@ HUGGING_FACE: dict[str, str] = {
     ),
     **dict.fromkeys(
         ("eval_*", "evaluation_strategy", "do_eval", "do_predict", "per_device_eval_batch_size", "metric_for_*",
-         "load_best_model_at_end", "greater_is_better", "prediction_loss_only", "bf16_full_eval", "fp16_full_eval",
+         "greater_is_better", "prediction_loss_only", "bf16_full_eval", "fp16_full_eval",
          "batch_eval_metrics", "include_for_metrics", "label_names", "predict_with_generate"),
         EVALUATION,
     ),
@@ -57,11 +59,12 @@ HUGGING_FACE: dict[str, str] = {
         READING,
     ),
     **dict.fromkeys(("model_init_kwargs", "cache_dir", "use_fast_tokenizer"), LOADING),
+    "load_best_model_at_end": "the result is the last model, not that of the best evaluation; the run differs",
     "trust_remote_code": REMOTE,
     "do_train": "a pipeline trains",
-    "neftune_noise_alpha": "no noise is added to embeddings here",
-    "label_smoothing_factor": "no smoothing of token targets here; preference losses have label_smoothing of their own",
-    "router_aux_loss_coef": "no auxiliary loss of experts here",
+    "neftune_noise_alpha": "no noise is added to embeddings here; the run differs",
+    "label_smoothing_factor": "no smoothing of token targets here, but in preference losses; the run differs",
+    "router_aux_loss_coef": "no auxiliary loss of experts here; the run differs",
     "env": "variables of the environment are set where the command is started",
     "optim_args": "AdamW takes adam_beta1, adam_beta2 and adam_epsilon here",
     "optim_target_modules": "AdamW updates all weights that are trained",
@@ -87,8 +90,8 @@ TRL: dict[str, str] = HUGGING_FACE | {
     ),
     "disable_dropout": "preference and reward stages train without dropout; sft as the model's config says",
     "truncation_mode": "nothing is ever truncated; rows over max_length are left out and counted",
-    "assistant_only_loss": "only the assistant's tokens are trained here, in any case",
-    "completion_only_loss": "only the assistant's tokens are trained here, in any case",
+    "assistant_only_loss": f"{ONLY_ANSWERS}, in any case",
+    "completion_only_loss": f"{ONLY_ANSWERS}, in any case",
     "dataset_text_field": "rows are conversations here; plain text is for a `pretrain` stage",
     "dataset_kwargs": "rows are read by their form (docs/data.md)",
     "chat_template": "give the tokenizer that template, or set model.chat_template to chatml or llama3",
@@ -102,6 +105,10 @@ TRL: dict[str, str] = HUGGING_FACE | {
     "f_alpha_divergence_coef": "the divergence is the reverse KL here",
     "discopop_tau": "no such loss here",
     "shuffle_dataset": "the order of the rows is drawn anew for each epoch, by the seed",
+    **dict.fromkeys(
+        ("gamma_beta_ratio", "simpo_gamma", "cpo_alpha"),
+        "SimPO's, which is no command of TRL; write a `simpo` stage here: its gamma is gamma_beta_ratio x beta",
+    ),
     "max_prompt_length": "the limit is on the whole conversation: max_length",
     "max_completion_length": "the limit is on the whole conversation: max_length",
     "generate_during_eval": GENERATION,
@@ -125,7 +132,7 @@ LLAMA_FACTORY: dict[str, str] = HUGGING_FACE | {
     **dict.fromkeys(("packing", "neat_packing"), UNJOINED),
     **dict.fromkeys(
         ("ray_*", "master_*", "use_reentrant_gc", "upcast_*", "offload_folder", "quantization_device_map", "use_mca",
-         "use_megatron_bridge", "megatron_*", "use_hyper_parallel", "hyper_parallel_*", "fp8*",
+         "use_megatron_bridge", "megatron_*", "use_hyper_parallel", "hyper_parallel_*",
          "enable_torch_profiler", "profiler_*", "profile_modules", "use_kt", "kt_*", "data_shared_file_system",
          "print_param_status"),
         MACHINE,
@@ -174,9 +181,10 @@ LLAMA_FACTORY: dict[str, str] = HUGGING_FACE | {
          "max_new_tokens", "temperature"),
         ELSEWHERE,
     ),
+    "fp8*": COARSE,
     "max_length": GENERATION,
-    "train_on_prompt": "only the assistant's tokens are trained here",
-    "mask_history": "all of the assistant's turns are trained here, not the last one alone",
+    "train_on_prompt": f"{ONLY_ANSWERS}; the run differs",
+    "mask_history": "all of the assistant's turns are trained here, not the last one alone; the run differs",
     "ignore_pad_token_for_loss": "padding is never trained",
     "tool_format": "tool calls have no form of their own here",
     "default_system": "put a system message into the data",
@@ -190,7 +198,7 @@ LLAMA_FACTORY: dict[str, str] = HUGGING_FACE | {
     "model_revision": "give the revision's folder in model.path",
     "rope_scaling": "set it in the model's config.json",
     "model_max_length": "the limit is max_length of the stage",
-    "moe_aux_loss_coef": "no auxiliary loss of experts here",
+    "moe_aux_loss_coef": "no auxiliary loss of experts here; the run differs",
     "quantization_method": "4-bit weights are those of bitsandbytes here",
     "double_quantization": "4-bit weights are kept with double quantisation here, in any case",
     "train_from_scratch": "a `pretrain` stage trains from nothing",
@@ -212,12 +220,13 @@ AXOLOTL: dict[str, str] = HUGGING_FACE | {
     **dict.fromkeys(
         ("lisa_*", "use_eaft", "eaft_*", "diffusion", "qat"), "no such training here; the run differs"
     ),
+    "fp8*": COARSE,
     "plugins": "parts of Axolotl: liger and cut_cross_entropy change the speed alone, others have no counterpart",
     **dict.fromkeys(
         ("deepcompile", "dp_*", "sequence_parallel_degree", "context_parallel_size", "tensor_parallel_size",
          "heads_k_stride", "ring_attn_func", "layer_offloading", "selective_checkpointing", "gc_*", "max_memory",
-         "gpu_memory_limit", "ddp", "device", "world_size", "profiler_*", "lora_on_cpu", "qlora_sharded_*", "float16",
-         "bfloat16", "float32", "fp8*", "is_falcon_derived_model",
+         "gpu_memory_limit", "ddp", "device", "world_size", "profiler_*", "lora_on_cpu", "qlora_sharded_*", "float32",
+         "is_falcon_derived_model",
          "is_llama_derived_model", "is_mistral_derived_model", "is_qwen_derived_model"),
         MACHINE,
     ),
@@ -258,7 +267,7 @@ AXOLOTL: dict[str, str] = HUGGING_FACE | {
     **dict.fromkeys(("trl", "vllm", "ebft", "quantization"), "belongs to methods that are not here"),
     **dict.fromkeys(("orpo_alpha", "simpo_gamma", "kto_*", "dpo_*", "center_rewards_coefficient"), ELSEWHERE),
     "strict": "unknown settings are always refused here",
-    "train_on_inputs": "only the assistant's tokens are trained here",
+    "train_on_inputs": f"{ONLY_ANSWERS}; the run differs",
     "dpo_use_weighting": "no weighting by probability (WPO) here; the run differs",
     "precompute_ref_log_probs": TRL["precompute_ref_log_probs"],
     "cpo_alpha": ELSEWHERE,

@@ -115,7 +115,7 @@ def optimizer_fields(
         "learning_rate": learning_rate,
         "schedule": schedule,
         "warmup_fraction": _warmup(settings, names, total, assumed),
-        "final_rate_fraction": _final_rate(settings, learning_rate),
+        "final_rate_fraction": _final_rate(settings, learning_rate, schedule),
         "weight_decay": settings.number("weight_decay", 0.0),
         "adam_beta1": settings.number("adam_beta1", 0.9),
         "adam_beta2": settings.number("adam_beta2", 0.999),
@@ -238,13 +238,18 @@ def _warmup(settings: Settings, names: Names, total: int | None, assumed: list[s
         return 0.0
     if found == "constant":
         return 0.0
-    if ratio is None and names.warmup_default:
+    if ratio is not None or steps is not None:
+        return ratio or 0.0
+    if names.warmup_default:
         assumed.append(f"warmup_fraction is {names.warmup_default:g}: the tool's default, there at most 100 steps")
-    return names.warmup_default if ratio is None else ratio
+    return names.warmup_default
 
 
-def _final_rate(settings: Settings, rate: float) -> float:
+def _final_rate(settings: Settings, rate: float, schedule: str) -> float:
     ratio = settings.number("cosine_min_lr_ratio", None)
+    if ratio and schedule != "cosine":
+        settings.name("cosine_min_lr_ratio", f"with a {schedule} schedule nothing reads it, there as here")
+        ratio = None
     more = settings.raw("lr_scheduler_kwargs")
     if isinstance(more, Mapping):
         for key, value in more.items():
