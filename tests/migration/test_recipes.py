@@ -199,3 +199,20 @@ def test_what_changes_the_result_is_not_told_as_a_matter_of_the_machine(line: st
     assert "the run differs" in reason
     off = translated("axolotl", f"{AXOLOTL}{line.replace('true', 'false')}\n", tmp_path)
     assert list(reasons(off).values()) == ["off, there as here"]
+
+
+@pytest.mark.parametrize("tool", ["trl", "axolotl"])
+def test_every_file_that_an_entry_names_is_taken_from_where_it_lies(tool: str, tmp_path: Path) -> None:
+    (tmp_path / "here.jsonl").write_text("{}\n")
+    text = """\
+datasets:
+  - {path: owner/rows, data_files: [sub/one.jsonl.zst, two.json]}
+  - {path: json, data_files: [here.jsonl, there.jsonl]}
+"""
+    head = {"trl": "model_name_or_path: a/b\n", "axolotl": "base_model: a/b\nlearning_rate: 1e-4\n"}[tool]
+    found = translated(tool, head + text, tmp_path, **({"method": "sft"} if tool == "trl" else {}))
+    places = ["data/one.jsonl", "data/two.jsonl", "../here.jsonl", "data/there.jsonl"]
+    assert at(found.sections, "stages.sft.data") == places
+    assert 'load_dataset("owner/rows", data_files="sub/one.jsonl.zst", split="train")' in found.missing[0]
+    assert found.missing[2] == f"copy there.jsonl to {tmp_path / 'ours/data/there.jsonl'}"
+    assert unaccounted(found, leaves(yaml.safe_load(head + text))) == []

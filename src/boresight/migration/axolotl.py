@@ -6,7 +6,7 @@ from typing import Any
 
 from boresight.errors import ConfigError
 from boresight.migration.counterparts import AXOLOTL, ONLY_TEXTS
-from boresight.migration.data_files import WHOLE_FILE, DataFile, all_rows, data_file, distinct, model_place
+from boresight.migration.data_files import WHOLE_FILE, DataFile, all_rows, data_file, distinct, model_place, parts
 from boresight.migration.preference_losses import dpo_loss
 from boresight.migration.settings import Settings, read_settings
 from boresight.migration.training_arguments import (
@@ -114,18 +114,14 @@ def _files(settings: Settings, folder: Path) -> list[DataFile]:
         return [DataFile("data/missing.jsonl", None, None)]
     found = []
     for index, entry in enumerate(entries):
-        files = entry.get("data_files")
-        place = (
-            files if isinstance(files, str) else files[0] if isinstance(files, list) and files else entry.get("path")
-        )
-        if not isinstance(place, str):
-            settings.fault(("datasets", index, "path"), place, "the path or name of a data set")
+        named = parts(entry.get("path"), entry.get("data_files"))
+        if not named:
+            settings.fault(("datasets", index, "path"), entry.get("path"), "the path or name of a data set")
             continue
-        found.append(data_file(place, folder, split=str(entry.get("split") or "train"), subset=entry.get("name")))
+        split, subset = str(entry.get("split") or "train"), entry.get("name")
+        found += [data_file(text, folder, split=split, subset=subset, member=member) for text, member in named]
         for key in ("split", "name") if found[-1].is_whole else ():
             settings.name(("datasets", index, key), WHOLE_FILE)
-        if isinstance(files, list) and len(files) > 1:
-            settings.name(("datasets", index, "data_files"), "the first of them is taken; add the others to the stage")
         for key in entry:
             if key == "type":
                 settings.name(("datasets", index, key), _form(entry[key]))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from boresight.config.yaml_text import KeyPath
-from boresight.migration.data_files import WHOLE_FILE, DataFile, data_file
+from boresight.migration.data_files import WHOLE_FILE, DataFile, data_file, parts
 from boresight.migration.settings import Settings
 
 FORMS = ("dataset_name", "datasets", "dataset_mixture", "dataset_mixer")
@@ -14,7 +14,7 @@ HELD_OUT = "rows are not held out of a mixture here; cut the file itself: `bores
 
 
 class Part(NamedTuple):
-    """An entry of a mixture; `keys` says where it stands and what its split and subset are called there."""
+    """An entry of a mixture; the texts are what its path, its split and its subset are called there."""
 
     keys: KeyPath
     values: Mapping[str, Any]
@@ -32,7 +32,8 @@ def data_files(settings: Settings, folder: Path) -> list[DataFile]:
         if found[0].is_whole:
             settings.name("dataset_train_split", WHOLE_FILE)
             settings.name("dataset_config", WHOLE_FILE)
-    found += [_part_file(settings, folder, part) for part in (*_mixture(settings), *_handbook_mixture(settings))]
+    for part in (*_mixture(settings), *_handbook_mixture(settings)):
+        found += _part_files(settings, folder, part)
     found += _mixer(settings, folder)
     if not found and not settings.keys & set(FORMS[1:]):
         settings.fault(("dataset_name",), None, f"the name or path of the data, or {', '.join(FORMS[1:])}")
@@ -42,12 +43,11 @@ def data_files(settings: Settings, folder: Path) -> list[DataFile]:
 def _mixture(settings: Settings) -> Iterator[Part]:
     """TRL's `datasets`."""
     for keys, part in _entries(settings, ("datasets",)):
-        files = part.get("data_files")
-        if not isinstance(files, str):
-            settings.name((*keys, "data_files"), "give the files by name, one entry each")
+        if isinstance(part.get("data_files"), Mapping):
+            settings.name((*keys, "data_files"), "give the files as a list")
         for key in ("columns", "fraction", "data_dir", "streaming"):
             settings.name((*keys, key), BY_FORM)
-        yield Part(keys, part, "data_files" if isinstance(files, str) else "path", "split", "name")
+        yield Part(keys, part, "path", "split", "name")
 
 
 def _handbook_mixture(settings: Settings) -> Iterator[Part]:
@@ -71,16 +71,16 @@ def _entries(settings: Settings, path: KeyPath) -> Iterator[tuple[KeyPath, Mappi
     yield from (((*path, index), part) for index, part in enumerate(entries))
 
 
-def _part_file(settings: Settings, folder: Path, part: Part) -> DataFile:
-    place = part.values.get(part.place)
-    if not isinstance(place, str):
-        settings.fault((*part.keys, part.place), place, "the path or name of a data set")
-        place = "missing"
-    split = str(part.values.get(part.split) or "train")
-    file = data_file(place, folder, split=split, subset=part.values.get(part.subset))
-    for key in (part.split, part.subset) if file.is_whole else ():
+def _part_files(settings: Settings, folder: Path, part: Part) -> list[DataFile]:
+    named = parts(part.values.get(part.place), part.values.get("data_files"))
+    if not named:
+        settings.fault((*part.keys, part.place), part.values.get(part.place), "the path or name of a data set")
+        return []
+    split, subset = str(part.values.get(part.split) or "train"), part.values.get(part.subset)
+    files = [data_file(text, folder, split=split, subset=subset, member=member) for text, member in named]
+    for key in (part.split, part.subset) if files[-1].is_whole else ():
         settings.name((*part.keys, key), WHOLE_FILE)
-    return file
+    return files
 
 
 def _mixer(settings: Settings, folder: Path) -> list[DataFile]:
