@@ -74,6 +74,8 @@ def test_data_listed_twice_are_taken_once_and_told(tmp_path: Path) -> None:
     [
         ("dataset_mixture: {datasets: []}", "dataset_mixture.datasets: found"),
         ("dataset_mixture: {datasets: [{split: train}]}", "dataset_mixture.datasets[0].id: found nothing"),
+        ("dataset_mixture: {seed: 1}", "dataset_mixture.datasets: found nothing"),
+        ("dataset_mixture: owner/rows", "dataset_mixture.datasets: found nothing"),
         ("dataset_mixer: owner/rows", "dataset_mixer: found"),
         ("dataset_mixer: {owner/rows: 1.0}\ndataset_splits: [test]", "dataset_splits: found a list"),
         ("dataset_mixer: {owner/rows: 1.0}\ndataset_configs: [a, b]", "dataset_configs: found a list"),
@@ -216,3 +218,10 @@ datasets:
     assert 'load_dataset("owner/rows", data_files="sub/one.jsonl.zst", split="train")' in found.missing[0]
     assert found.missing[2] == f"copy there.jsonl to {tmp_path / 'ours/data/there.jsonl'}"
     assert unaccounted(found, leaves(yaml.safe_load(head + text))) == []
+
+
+def test_a_mixture_goes_before_the_name_of_one_data_set(tmp_path: Path) -> None:
+    text = "model_name_or_path: a/b\ndataset_name: c/one\ndataset_train_split: half\ndatasets: [{path: c/two}]\n"
+    found = translated("trl", text, tmp_path, method="sft")
+    assert at(found.sections, "stages.sft.data") == "data/two.jsonl"
+    assert reasons(found).keys() == {"dataset_name", "dataset_train_split"}

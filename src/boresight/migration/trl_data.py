@@ -8,7 +8,7 @@ from boresight.config.yaml_text import KeyPath
 from boresight.migration.data_files import WHOLE_FILE, DataFile, data_file, parts
 from boresight.migration.settings import Settings
 
-FORMS = ("dataset_name", "datasets", "dataset_mixture", "dataset_mixer")
+MIXTURES = ("datasets", "dataset_mixture", "dataset_mixer")
 BY_FORM = "rows are read whole, by their form; cut the file itself"
 HELD_OUT = "rows are not held out of a mixture here; cut the file itself: `boresight data split`"
 
@@ -25,19 +25,27 @@ class Part(NamedTuple):
 
 def data_files(settings: Settings, folder: Path) -> list[DataFile]:
     """All files of the config, in its order; a fault where there are none."""
-    split = settings.word("dataset_train_split", "train")
-    found = []
-    if name := settings.word("dataset_name"):
-        found.append(data_file(name, folder, split=split, subset=settings.word("dataset_config")))
-        if found[0].is_whole:
-            settings.name("dataset_train_split", WHOLE_FILE)
-            settings.name("dataset_config", WHOLE_FILE)
+    mixtures = [key for key in MIXTURES if key in settings.keys]
+    found = [] if mixtures else _one(settings, folder)
+    for key in ("dataset_name", "dataset_config", "dataset_train_split") if mixtures else ():
+        settings.name(key, f"{mixtures[0]} decides, there as here")
     for part in (*_mixture(settings), *_handbook_mixture(settings)):
         found += _part_files(settings, folder, part)
     found += _mixer(settings, folder)
-    if not found and not settings.keys & set(FORMS[1:]):
-        settings.fault(("dataset_name",), None, f"the name or path of the data, or {', '.join(FORMS[1:])}")
     return found or [DataFile("data/missing.jsonl", None, None)]
+
+
+def _one(settings: Settings, folder: Path) -> list[DataFile]:
+    """`dataset_name`."""
+    name = settings.word("dataset_name")
+    if name is None:
+        settings.fault(("dataset_name",), None, f"the name or path of the data, or {', '.join(MIXTURES)}")
+        return []
+    split = settings.word("dataset_train_split", "train")
+    file = data_file(name, folder, split=split, subset=settings.word("dataset_config"))
+    for key in ("dataset_train_split", "dataset_config") if file.is_whole else ():
+        settings.name(key, WHOLE_FILE)
+    return [file]
 
 
 def _mixture(settings: Settings) -> Iterator[Part]:
@@ -62,9 +70,9 @@ def _handbook_mixture(settings: Settings) -> Iterator[Part]:
 
 
 def _entries(settings: Settings, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    entries = settings.raw(*path)
-    if entries is None:
+    if path[0] not in settings.keys:
         return
+    entries = settings.raw(*path)
     if not isinstance(entries, list) or not entries or not all(isinstance(part, Mapping) for part in entries):
         settings.fault(path, entries, "a list of mappings, one for each data set")
         return
