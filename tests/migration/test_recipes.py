@@ -225,3 +225,10 @@ def test_a_mixture_goes_before_the_name_of_one_data_set(tmp_path: Path) -> None:
     found = translated("trl", text, tmp_path, method="sft")
     assert at(found.sections, "stages.sft.data") == "data/two.jsonl"
     assert reasons(found).keys() == {"dataset_name", "dataset_train_split"}
+
+
+def test_a_limit_of_null_is_no_limit(tmp_path: Path) -> None:
+    text = "model_name_or_path: a/b\ndataset_name: c/d\npacking: true\nmax_length: null\n"
+    found = translated("trl", text, tmp_path)
+    assert at(found.sections, "stages.sft.max_length") is None and "max_length" in found.translated
+    assert reasons(found).keys() == {"packing"}

@@ -50,6 +50,13 @@ class Settings:
         self._take(path)
         return self._at(path)
 
+    def is_null(self, key: str) -> bool:
+        """Whether a key stands there without a value, for the settings where that says something, such as no limit."""
+        found = key in self._values and self._values[key] is None
+        if found and self._open.pop((key,), found) is None:
+            self.translated.append(key)
+        return found
+
     def number(
         self, key: str | KeyPath, default: float | None = None, *, least: float = 0.0, above: bool = False
     ) -> Any:

@@ -52,7 +52,7 @@ def from_trl(path: Path, folder: Path, method: str | None = None) -> Translation
     files = distinct(data_files(settings, folder), assumed)
     batch = batches(settings, NAMES, all_rows(files))
     limit = _limit(settings, assumed)
-    if kind == "sft":
+    if kind == "sft" and limit["max_length"]:
         batch = unjoined(settings, ("packing",), batch, limit["max_length"])
     epochs, steps = run_length(settings, NAMES, batch)
     fields = passes(settings, kind, epochs, steps, batch)
@@ -99,6 +99,8 @@ def _model(settings: Settings, folder: Path) -> str:
 
 
 def _limit(settings: Settings, assumed: list[str]) -> dict[str, Any]:
+    if settings.is_null("max_length"):
+        return {"max_length": None}
     older = settings.whole("max_seq_length", 1024)
     limit = settings.whole("max_length", older)
     if "max_length" in settings.keys:
