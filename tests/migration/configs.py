@@ -307,7 +307,7 @@ bf16: auto
         "dpo.label_smoothing": 0.1, "dpo.on_too_long": "error", "dpo.schedule": "cosine",
         "dpo.final_rate_fraction": 0.1, "dpo.warmup_fraction": 0.03, "dpo.max_grad_norm": 0.5, "dpo.batch_size": 16,
     },  # Axolotl: cosine, a warm-up of 3 %
-    {"model.chat_template": "chatml"},
+    {"model.chat_template": "chatml", "model.dtype": "bfloat16"},  # auto: on where there is a GPU for it
     {"datasets[0].type"},
 )  # fmt: skip
 AXOLOTL_KTO = Case(
@@ -327,6 +327,7 @@ micro_batch_size: 4
 num_epochs: 1
 learning_rate: 0.00002
 tf32: true
+bf16: false
 """,
     {
         "kto.beta": 0.5, "kto.desirable_weight": 0.2, "kto.undesirable_weight": 1.0, "kto.batch_size": 4,
@@ -348,7 +349,7 @@ micro_batch_size: 1
 batch_size: 16
 """,
     {"orpo.odds_ratio_coefficient": 0.2, "orpo.start": "base_model", "orpo.max_length": 512, "orpo.batch_size": 16},
-    {},
+    {"model.dtype": "bfloat16"},  # Axolotl: auto
     {"datasets[0].type"},
 )
 CASES = {

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from boresight.errors import ConfigError
-from boresight.migration.counterparts import AXOLOTL
-from boresight.migration.data_files import WHOLE_FILE, DataFile, all_rows, data_file, model_place
+from boresight.migration.counterparts import AXOLOTL, ONLY_TEXTS
+from boresight.migration.data_files import WHOLE_FILE, DataFile, all_rows, data_file, distinct, model_place, parts
 from boresight.migration.preference_losses import dpo_loss
 from boresight.migration.settings import Settings, read_settings
 from boresight.migration.training_arguments import (
@@ -21,6 +21,7 @@ from boresight.migration.training_arguments import (
     passes,
     run_length,
     run_section,
+    unjoined,
 )
 from boresight.migration.translation import NEVER_TRUNCATED, Translation, stages_of, translation
 
@@ -35,11 +36,16 @@ NAMES = Names(
     schedule_default="cosine",
     optimizer="optimizer",
     warmup_default=0.03,
+    bf16=True,
+    rslora="peft_use_rslora",
+    dora="peft_use_dora",
 )
 TEMPLATES = {"tokenizer_default": "tokenizer", "chatml": "chatml", "llama3": "llama3"}
+NO_LIKELIHOOD = f"SimPO has no likelihood term here; {DIFFERS}"
 NO_STAGE = {
     "pretraining_dataset": "training on plain text goes on from no model here (a `pretrain` stage begins from nothing)",
     "process_reward_model": "a reward model here scores whole responses, not steps",
+    "processor_type": f"{ONLY_TEXTS}. For texts alone take the setting out",
 }
 
 
@@ -48,14 +54,17 @@ def from_axolotl(path: Path, folder: Path) -> Translation:
     settings = read_settings(path)
     kind = _kind(settings)
     assumed: list[str] = []
-    files = _files(settings, folder)
+    files = distinct(_files(settings, folder), assumed)
     batch = _batches(settings, all_rows(files))
+    limit = _limit(settings)
+    if kind == "sft":
+        batch = unjoined(settings, ("sample_packing",), batch, limit["max_length"])
     epochs, steps = run_length(settings, NAMES, batch)
     fields = passes(settings, kind, epochs, steps, batch)
-    fields |= _limit(settings, assumed)
+    fields |= limit
     fields |= optimizer_fields(settings, NAMES, rate=None, total=batch.total(epochs, steps), assumed=assumed)
     fields |= batch_fields(batch, assumed)
-    fields |= _objective(settings, kind)
+    fields |= _objective(settings, kind, assumed)
     fields |= _adapters(settings, kind, assumed)
     held_out = settings.number("val_set_size", 0.0)
     if held_out and (held_out >= 1 or kind in ("sft", "kto")):
@@ -66,7 +75,7 @@ def from_axolotl(path: Path, folder: Path) -> Translation:
     template = _template(settings)
     sections = {
         "run": run_section(settings, f"{kind}-from-axolotl"),
-        "model": {"path": _model(settings, folder), "dtype": arithmetic(settings, NAMES), "chat_template": template},
+        "model": {"path": _model(settings, folder), "dtype": _dtype(settings), "chat_template": template},
         "stages": stages_of(kind, files, fields, held_out, assumed),
     }
     settings.finish(AXOLOTL, TOOL)
@@ -105,18 +114,14 @@ def _files(settings: Settings, folder: Path) -> list[DataFile]:
         return [DataFile("data/missing.jsonl", None, None)]
     found = []
     for index, entry in enumerate(entries):
-        files = entry.get("data_files")
-        place = (
-            files if isinstance(files, str) else files[0] if isinstance(files, list) and files else entry.get("path")
-        )
-        if not isinstance(place, str):
-            settings.fault(("datasets", index, "path"), place, "the path or name of a data set")
+        named = parts(entry.get("path"), entry.get("data_files"))
+        if not named:
+            settings.fault(("datasets", index, "path"), entry.get("path"), "the path or name of a data set")
             continue
-        found.append(data_file(place, folder, split=str(entry.get("split") or "train"), subset=entry.get("name")))
+        split, subset = str(entry.get("split") or "train"), entry.get("name")
+        found += [data_file(text, folder, split=split, subset=subset, member=member) for text, member in named]
         for key in ("split", "name") if found[-1].is_whole else ():
             settings.name(("datasets", index, key), WHOLE_FILE)
-        if isinstance(files, list) and len(files) > 1:
-            settings.name(("datasets", index, "data_files"), "the first of them is taken; add the others to the stage")
         for key in entry:
             if key == "type":
                 settings.name(("datasets", index, key), _form(entry[key]))
@@ -128,6 +133,8 @@ def _files(settings: Settings, folder: Path) -> list[DataFile]:
 
 
 def _form(told: Any) -> str:
+    if isinstance(told, str) and told.startswith(("completion", "pretrain")):
+        return f"rows of plain text, which no sft stage reads; write them as a prompt and a response ({DIFFERS})"
     if isinstance(told, str) and told.startswith("alpaca"):
         return "Alpaca's rows are read, and written by the chat template in place of Alpaca's own text; the run differs"
     return "the form of rows is found by itself (docs/data.md); `boresight data inspect FILE` shows which"
@@ -145,7 +152,7 @@ def _batches(settings: Settings, rows: int | None) -> Batches:
     return Batches(max(total // batch.micro, 1) * batch.micro, batch.micro, rows)
 
 
-def _limit(settings: Settings, assumed: list[str]) -> dict[str, Any]:
+def _limit(settings: Settings) -> dict[str, Any]:
     what = settings.word("excess_length_strategy", "drop", ("drop", "truncate", "raise"))
     if what == "truncate":
         settings.name("excess_length_strategy", NEVER_TRUNCATED)
@@ -155,8 +162,9 @@ def _limit(settings: Settings, assumed: list[str]) -> dict[str, Any]:
     }
 
 
-def _objective(settings: Settings, kind: str) -> dict[str, Any]:
+def _objective(settings: Settings, kind: str, assumed: list[str]) -> dict[str, Any]:
     beta = settings.number("rl_beta", None, above=True)
+    beta = settings.number(("trl", "beta"), beta, above=True)
     if kind == "orpo":
         alpha = settings.number("orpo_alpha", None)
         return {"odds_ratio_coefficient": beta or alpha or 0.1}
@@ -169,11 +177,16 @@ def _objective(settings: Settings, kind: str) -> dict[str, Any]:
             "undesirable_weight": settings.number("kto_undesirable_weight", 1.0, above=True),
         }
     if kind == "simpo":
+        if settings.number("cpo_alpha", 1.0):
+            settings.name("cpo_alpha", NO_LIKELIHOOD)
+            if "cpo_alpha" not in settings.keys:
+                assumed.append(f"cpo_alpha 1 is the tool's default: {NO_LIKELIHOOD}")
         return {"beta": beta or 0.1, "gamma": settings.number("simpo_gamma", 0.5)}
     if kind == "dpo":
         return {"beta": beta or 0.1, **_dpo(settings)}
     if beta is not None:
-        settings.name("rl_beta", "there is no rl in the file, so nothing reads it, there as here")
+        for key in (("rl_beta",), ("trl", "beta")):
+            settings.name(key, "there is no rl in the file, so nothing reads it, there as here")
     return {}
 
 
@@ -188,6 +201,16 @@ def _dpo(settings: Settings) -> dict[str, Any]:
         for key in ("dpo_loss_type", "dpo_loss_weights"):
             settings.name(key, "rl: ipo decides")
     return loss | {"label_smoothing": smoothing}
+
+
+def _dtype(settings: Settings) -> str:
+    """`model.dtype`: bf16 is `auto` unless it is told, which is on for every GPU of the last years."""
+    found = arithmetic(settings, NAMES)
+    for key in ("bfloat16", "float16"):
+        if settings.flag(key):
+            settings.name(key, "weights stay in float32 here, and matrix products are in bfloat16")
+            found = "bfloat16"
+    return found
 
 
 def _template(settings: Settings) -> str:
@@ -217,6 +240,7 @@ def _adapters(settings: Settings, kind: str, assumed: list[str]) -> dict[str, An
         targets = "all-linear"
     lora = low_rank(
         settings,
+        NAMES,
         kind=kind,
         rank=settings.whole("lora_r", 8),
         alpha=settings.whole("lora_alpha", 8),

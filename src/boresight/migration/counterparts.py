@@ -19,6 +19,11 @@ LOADING = "about loading a model; here transformers loads it from model.path"
 REMOTE = "no code from a model's folder is run here"
 GENERATION = "about chatting with the model; `boresight chat` asks for it"
 
+NO_SWANLAB = "no such tracker; run.report_to takes others (docs/trackers.md)"
+ONLY_ANSWERS = "only the assistant's tokens are trained here"
+COARSE = "matrix products are in float32 or bfloat16 here; the run differs"
+UNJOINED = "rows are never joined here, so that none sees another"
+ONLY_TEXTS = "a run on pictures, videos or sound has no counterpart; only texts are read here"
 ELSEWHERE = "belongs to another method than the file's, so nothing reads it, there as here"
 
 HUGGING_FACE: dict[str, str] = {
@@ -41,7 +46,7 @@ HUGGING_FACE: dict[str, str] = {
     ),
     **dict.fromkeys(
         ("eval_*", "evaluation_strategy", "do_eval", "do_predict", "per_device_eval_batch_size", "metric_for_*",
-         "load_best_model_at_end", "greater_is_better", "prediction_loss_only", "bf16_full_eval", "fp16_full_eval",
+         "greater_is_better", "prediction_loss_only", "bf16_full_eval", "fp16_full_eval",
          "batch_eval_metrics", "include_for_metrics", "label_names", "predict_with_generate"),
         EVALUATION,
     ),
@@ -54,11 +59,12 @@ HUGGING_FACE: dict[str, str] = {
         READING,
     ),
     **dict.fromkeys(("model_init_kwargs", "cache_dir", "use_fast_tokenizer"), LOADING),
+    "load_best_model_at_end": "the result is the last model, not that of the best evaluation; the run differs",
     "trust_remote_code": REMOTE,
     "do_train": "a pipeline trains",
-    "neftune_noise_alpha": "no noise is added to embeddings here",
-    "label_smoothing_factor": "no smoothing of token targets here; preference losses have label_smoothing of their own",
-    "router_aux_loss_coef": "no auxiliary loss of experts here",
+    "neftune_noise_alpha": "no noise is added to embeddings here; the run differs",
+    "label_smoothing_factor": "no smoothing of token targets here, but in preference losses; the run differs",
+    "router_aux_loss_coef": "no auxiliary loss of experts here; the run differs",
     "env": "variables of the environment are set where the command is started",
     "optim_args": "AdamW takes adam_beta1, adam_beta2 and adam_epsilon here",
     "optim_target_modules": "AdamW updates all weights that are trained",
@@ -74,7 +80,9 @@ TRL: dict[str, str] = HUGGING_FACE | {
         ("precompute_ref_log_probs", "precompute_ref_batch_size"),
         "log-probabilities of the reference are computed once before the first update wherever that is possible",
     ),
-    **dict.fromkeys(("packing*", "eval_packing"), "rows are never joined here, so that none sees another"),
+    **dict.fromkeys(("packing*", "eval_packing"), UNJOINED),
+    **dict.fromkeys(("accelerate_config", "num_processes", "num_machines"), MACHINE),
+    **dict.fromkeys(("dataset_splits", "dataset_configs"), "belongs to dataset_mixer, which is not there"),
     **dict.fromkeys(
         ("beta", "loss_type", "loss_weights", "label_smoothing", "desirable_weight", "undesirable_weight",
          "center_rewards_coefficient"),
@@ -82,10 +90,11 @@ TRL: dict[str, str] = HUGGING_FACE | {
     ),
     "disable_dropout": "preference and reward stages train without dropout; sft as the model's config says",
     "truncation_mode": "nothing is ever truncated; rows over max_length are left out and counted",
-    "assistant_only_loss": "only the assistant's tokens are trained here, in any case",
-    "completion_only_loss": "only the assistant's tokens are trained here, in any case",
+    "assistant_only_loss": f"{ONLY_ANSWERS}, in any case",
+    "completion_only_loss": f"{ONLY_ANSWERS}, in any case",
     "dataset_text_field": "rows are conversations here; plain text is for a `pretrain` stage",
     "dataset_kwargs": "rows are read by their form (docs/data.md)",
+    "chat_template": "give the tokenizer that template, or set model.chat_template to chatml or llama3",
     "chat_template_path": "give the tokenizer that template, or set model.chat_template to chatml or llama3",
     "eos_token": "the stop token is the one that the chat template writes",
     "pad_token": "padding is never computed here",
@@ -96,6 +105,11 @@ TRL: dict[str, str] = HUGGING_FACE | {
     "f_alpha_divergence_coef": "the divergence is the reverse KL here",
     "discopop_tau": "no such loss here",
     "shuffle_dataset": "the order of the rows is drawn anew for each epoch, by the seed",
+    **dict.fromkeys(
+        ("gamma_beta_ratio", "simpo_gamma", "cpo_alpha"),
+        "SimPO's, which is no command of TRL; write a `simpo` stage here: its gamma is gamma_beta_ratio x beta",
+    ),
+    "max_prompt_length": "the limit is on the whole conversation: max_length",
     "max_completion_length": "the limit is on the whole conversation: max_length",
     "generate_during_eval": GENERATION,
     "is_encoder_decoder": "causal language models only",
@@ -111,20 +125,21 @@ TRL: dict[str, str] = HUGGING_FACE | {
 
 LLAMA_FACTORY: dict[str, str] = HUGGING_FACE | {
     **dict.fromkeys(
-        ("flash_attn", "use_unsloth*", "enable_liger_kernel", "use_v1_kernels", "shift_attn", "neat_packing", "packing",
-         "use_kv_cache", "block_diag_attn"),
+        ("flash_attn", "use_unsloth*", "enable_liger_kernel", "use_v1_kernels", "shift_attn", "use_kv_cache",
+         "block_diag_attn"),
         KERNEL,
     ),
+    **dict.fromkeys(("packing", "neat_packing"), UNJOINED),
     **dict.fromkeys(
         ("ray_*", "master_*", "use_reentrant_gc", "upcast_*", "offload_folder", "quantization_device_map", "use_mca",
-         "use_megatron_bridge", "megatron_*", "use_hyper_parallel", "hyper_parallel_*", "fp8*",
+         "use_megatron_bridge", "megatron_*", "use_hyper_parallel", "hyper_parallel_*",
          "enable_torch_profiler", "profiler_*", "profile_modules", "use_kt", "kt_*", "data_shared_file_system",
          "print_param_status"),
         MACHINE,
     ),
     **dict.fromkeys(("export_*",), "about exporting; `boresight export` does it"),
     **dict.fromkeys(("infer_*", "vllm_*", "sglang_*", "do_sample", "num_beams", "skip_special_tokens"), GENERATION),
-    **dict.fromkeys(("swanlab_*", "use_swanlab"), "no such tracker; run.report_to takes others (docs/trackers.md)"),
+    **dict.fromkeys(("swanlab_*", "use_swanlab"), NO_SWANLAB),
     **dict.fromkeys(
         ("galore_*", "use_galore", "apollo_*", "use_apollo", "badam_*", "use_badam", "use_adam_mini", "use_muon"),
         "AdamW is the only optimizer here; the run differs",
@@ -149,7 +164,7 @@ LLAMA_FACTORY: dict[str, str] = HUGGING_FACE | {
     **dict.fromkeys(
         ("image_*", "video_*", "use_audio_in_video", "audio_*", "media_dir", "freeze_vision_tower",
          "freeze_multi_modal_projector", "freeze_language_model", "crop_to_patches"),
-        "only texts are read here",
+        ONLY_TEXTS,
     ),
     **dict.fromkeys(
         ("resize_vocab", "add_tokens", "add_special_tokens", "new_special_tokens_config", "init_special_tokens",
@@ -166,9 +181,10 @@ LLAMA_FACTORY: dict[str, str] = HUGGING_FACE | {
          "max_new_tokens", "temperature"),
         ELSEWHERE,
     ),
+    "fp8*": COARSE,
     "max_length": GENERATION,
-    "train_on_prompt": "only the assistant's tokens are trained here",
-    "mask_history": "all of the assistant's turns are trained here, not the last one alone",
+    "train_on_prompt": f"{ONLY_ANSWERS}; the run differs",
+    "mask_history": "all of the assistant's turns are trained here, not the last one alone; the run differs",
     "ignore_pad_token_for_loss": "padding is never trained",
     "tool_format": "tool calls have no form of their own here",
     "default_system": "put a system message into the data",
@@ -182,7 +198,7 @@ LLAMA_FACTORY: dict[str, str] = HUGGING_FACE | {
     "model_revision": "give the revision's folder in model.path",
     "rope_scaling": "set it in the model's config.json",
     "model_max_length": "the limit is max_length of the stage",
-    "moe_aux_loss_coef": "no auxiliary loss of experts here",
+    "moe_aux_loss_coef": "no auxiliary loss of experts here; the run differs",
     "quantization_method": "4-bit weights are those of bitsandbytes here",
     "double_quantization": "4-bit weights are kept with double quantisation here, in any case",
     "train_from_scratch": "a `pretrain` stage trains from nothing",
@@ -193,16 +209,24 @@ AXOLOTL: dict[str, str] = HUGGING_FACE | {
     **dict.fromkeys(
         ("flash_attn*", "flash_attention", "flash_optimum", "sdp_attention", "xformers_attention", "eager_attention",
          "flex_att*", "sage_attention", "lora_mlp_kernel", "lora_qkv_kernel",
-         "lora_o_kernel", "lora_embedding_kernel", "use_kernels", "sample_packing*", "pad_to_sequence_len",
-         "batch_flattening", "multipack_real_batches", "chunked_cross_entropy*", "tiled_mlp*", "fused_attn_kernel",
-         "sdpa_varlen", "eval_sample_packing", "dpo_padding_free", "dpo_use_liger_kernel", "liger_*", "cut_cross_*"),
+         "lora_o_kernel", "lora_embedding_kernel", "use_kernels", "pad_to_sequence_len", "batch_flattening",
+         "use_scattermoe", "use_sonicmoe", "multipack_real_batches", "chunked_cross_entropy*", "tiled_mlp*",
+         "fused_attn_kernel", "sdpa_varlen", "eval_sample_packing", "dpo_padding_free", "dpo_use_liger_kernel",
+         "liger_*", "cut_cross_*"),
         KERNEL,
     ),
+    **dict.fromkeys(("sample_packing*", "max_packed_sequence_len"), UNJOINED),
+    **dict.fromkeys(("swanlab_*", "use_swanlab"), NO_SWANLAB),
+    **dict.fromkeys(
+        ("lisa_*", "use_eaft", "eaft_*", "diffusion", "qat"), "no such training here; the run differs"
+    ),
+    "fp8*": COARSE,
+    "plugins": "parts of Axolotl: liger and cut_cross_entropy change the speed alone, others have no counterpart",
     **dict.fromkeys(
         ("deepcompile", "dp_*", "sequence_parallel_degree", "context_parallel_size", "tensor_parallel_size",
          "heads_k_stride", "ring_attn_func", "layer_offloading", "selective_checkpointing", "gc_*", "max_memory",
-         "gpu_memory_limit", "ddp", "device", "world_size", "profiler_*", "lora_on_cpu", "qlora_sharded_*", "float16",
-         "bfloat16", "float32", "fp8*", "is_falcon_derived_model",
+         "gpu_memory_limit", "ddp", "device", "world_size", "profiler_*", "lora_on_cpu", "qlora_sharded_*", "float32",
+         "is_falcon_derived_model",
          "is_llama_derived_model", "is_mistral_derived_model", "is_qwen_derived_model"),
         MACHINE,
     ),
@@ -240,13 +264,13 @@ AXOLOTL: dict[str, str] = HUGGING_FACE | {
         "one rate, AdamW and the schedules cosine, linear and constant are what there is; the run differs",
     ),
     **dict.fromkeys(("generate_samples", "generation_*", "num_generation_samples"), GENERATION),
-    **dict.fromkeys(("trl", "vllm", "plugins", "ebft", "qat", "quantization"), "belongs to methods that are not here"),
+    **dict.fromkeys(("trl", "vllm", "ebft", "quantization"), "belongs to methods that are not here"),
     **dict.fromkeys(("orpo_alpha", "simpo_gamma", "kto_*", "dpo_*", "center_rewards_coefficient"), ELSEWHERE),
     "strict": "unknown settings are always refused here",
-    "train_on_inputs": "only the assistant's tokens are trained here",
+    "train_on_inputs": f"{ONLY_ANSWERS}; the run differs",
     "dpo_use_weighting": "no weighting by probability (WPO) here; the run differs",
     "precompute_ref_log_probs": TRL["precompute_ref_log_probs"],
-    "cpo_alpha": "SimPO has no likelihood term here; the run differs",
+    "cpo_alpha": ELSEWHERE,
     "chat_template_jinja": "give the tokenizer that template, or set model.chat_template to chatml or llama3",
     "chat_template_kwargs": "the tokenizer's chat template decides",
     "default_system_message": "put a system message into the data",

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from boresight.errors import ConfigError
-from boresight.migration.counterparts import LLAMA_FACTORY
-from boresight.migration.data_files import DataFile, all_rows, data_file, model_place
+from boresight.migration.counterparts import LLAMA_FACTORY, ONLY_TEXTS
+from boresight.migration.data_files import DataFile, all_rows, data_file, distinct, model_place
 from boresight.migration.llama_factory_ppo import ppo_fields
 from boresight.migration.settings import Settings, read_settings
 from boresight.migration.training_arguments import (
@@ -20,6 +20,7 @@ from boresight.migration.training_arguments import (
     passes,
     run_length,
     run_section,
+    unjoined,
 )
 from boresight.migration.translation import NEVER_TRUNCATED, Translation, stages_of, translation
 from boresight.storage import read_json
@@ -28,13 +29,19 @@ TOOL = "LLaMA-Factory"
 STAGES = ("pt", "sft", "rm", "ppo", "dpo", "kto")
 DPO_LOSSES = ("sigmoid", "hinge", "ipo", "kto_pair", "orpo", "simpo")
 TEMPLATES = {"chatml": "chatml", "llama3": "llama3"}
-NAMES = Names()
+NAMES = Names(targets="lora_target")
+PICTURES = (
+    "image_max_pixels", "image_min_pixels", "video_max_pixels", "video_min_pixels", "video_fps", "video_maxlen",
+    "audio_sampling_rate", "freeze_vision_tower", "freeze_multi_modal_projector",
+)  # fmt: skip
+COLUMNS_OF_PICTURES = ("images", "videos", "audios")
 INFO = "dataset_info.json"
 
 
 def from_llama_factory(path: Path, folder: Path) -> Translation:
     """Translate a config of LLaMA-Factory for a pipeline file in `folder`; ConfigError for bad values, with lines."""
     settings = read_settings(path)
+    _refuse_others(settings)
     stage = settings.word("stage", "sft", STAGES)
     if stage == "pt":
         raise ConfigError(
@@ -43,8 +50,11 @@ def from_llama_factory(path: Path, folder: Path) -> Translation:
         )
     kind, objective = _objective(settings, stage)
     assumed: list[str] = []
-    files = _files(settings, folder)
+    files = distinct(_files(settings, folder, assumed), assumed)
     batch = batches(settings, NAMES, all_rows(files))
+    limit = settings.whole("cutoff_len", 2048)
+    if kind == "sft":
+        batch = unjoined(settings, ("packing", "neat_packing"), batch, limit)
     epochs, steps = run_length(settings, NAMES, batch)
     moved = optimizer_fields(settings, NAMES, rate=5e-5, total=batch.total(epochs, steps), assumed=assumed)
     fields = moved | objective | _adapters(settings, kind, assumed)
@@ -56,8 +66,12 @@ def from_llama_factory(path: Path, folder: Path) -> Translation:
         settings.name("cutoff_len", "a prompt that leaves no room for its response in the model's context is refused")
     else:
         fields |= passes(settings, kind, epochs, steps, batch) | batch_fields(batch, assumed)
-        fields |= {"max_length": settings.whole("cutoff_len", 2048), "on_too_long": "drop"}
+        fields |= {"max_length": limit, "on_too_long": "drop"}
         assumed.append(NEVER_TRUNCATED)
+        if kind == "kto":
+            assumed.append(
+                "a kto stage reads rows of prompt, completion and label; write rows of messages and label so"
+            )
         stages = stages_of(kind, files, fields, held_out, assumed)
     sections = {
         "run": run_section(settings, f"{stage}-from-llama-factory"),
@@ -66,6 +80,18 @@ def from_llama_factory(path: Path, folder: Path) -> Translation:
     }
     settings.finish(LLAMA_FACTORY, TOOL)
     return translation(settings, TOOL, sections, assumed, files)
+
+
+def _refuse_others(settings: Settings) -> None:
+    """Raise ConfigError for configs of the v1 trainer, which are others, and of runs on pictures or sound."""
+    if {"model", "train_dataset"} <= settings.keys:
+        raise ConfigError(
+            f"{settings.path}: model, train_dataset: settings of LLaMA-Factory's v1 trainer; those of the trainer that "
+            "has `model_name_or_path`, `stage` and `dataset` are translated. Write them in its terms."
+        )
+    for key in PICTURES:
+        if key in settings.keys:
+            raise ConfigError(f"{settings.path}: {key}: {ONLY_TEXTS}; for texts alone take the setting out")
 
 
 def _objective(settings: Settings, stage: str) -> tuple[str, dict[str, Any]]:
@@ -134,7 +160,7 @@ def _model(settings: Settings, folder: Path, assumed: list[str]) -> dict[str, An
     }
 
 
-def _files(settings: Settings, folder: Path) -> list[DataFile]:
+def _files(settings: Settings, folder: Path, assumed: list[str]) -> list[DataFile]:
     """Names of `dataset`, looked up in dataset_info.json where that is at hand."""
     place = Path(settings.word("dataset_dir", "data"))
     names = settings.words("dataset")
@@ -145,24 +171,34 @@ def _files(settings: Settings, folder: Path) -> list[DataFile]:
     found = []
     for name in names:
         entry = known.get(name) if isinstance(known, Mapping) else None
-        file = str(entry["file_name"]) if isinstance(entry, Mapping) and "file_name" in entry else None
-        if file is not None:
-            found.append(data_file(file, folder, beside=place))
-        elif isinstance(entry, Mapping) and "hf_hub_url" in entry:
-            subset = entry.get("subset")
-            found.append(
-                data_file(str(entry["hf_hub_url"]), folder, split=str(entry.get("split", "train")), subset=subset)
-            )
-        else:
-            target = f"data/{name}.jsonl"
-            found.append(
-                DataFile(target, f"put the rows of `{name}` ({place / INFO} names them) at {folder / target}", None)
-            )
+        entry = entry if isinstance(entry, Mapping) else {}
+        _tell_entry(settings, place, name, entry, assumed)
+        found.append(_entry_file(folder, place, name, entry))
     if settings.raw("max_samples") is not None:
         settings.name("max_samples", "all rows are used; cut the file itself, or take `limit` where a stage has it")
     if "eval_dataset" in settings.keys:
         settings.name("eval_dataset", "held-out pairs stand under held_out of a `reward_model` stage")
     return found
+
+
+def _tell_entry(settings: Settings, place: Path, name: str, entry: Mapping[str, Any], assumed: list[str]) -> None:
+    """Raise ConfigError for an entry with pictures; say what of it is not done here."""
+    for column in COLUMNS_OF_PICTURES:
+        if column in (entry.get("columns") or {}):
+            raise ConfigError(f"{settings.path}: dataset: {name} has {column} ({place / INFO}): {ONLY_TEXTS}")
+    for key in ("num_samples", "folder"):
+        if key in entry:
+            assumed.append(f"{INFO} wants {key} {entry[key]} of {name}; the data set is read whole here ({DIFFERS})")
+
+
+def _entry_file(folder: Path, place: Path, name: str, entry: Mapping[str, Any]) -> DataFile:
+    if "file_name" in entry:
+        return data_file(str(entry["file_name"]), folder, beside=place)
+    if "hf_hub_url" in entry:
+        split = str(entry.get("split", "train"))
+        return data_file(str(entry["hf_hub_url"]), folder, split=split, subset=entry.get("subset"))
+    target = f"data/{name}.jsonl"
+    return DataFile(target, f"put the rows of `{name}` ({place / INFO} names them) at {folder / target}", None)
 
 
 def _known_data(path: Path) -> Any:
@@ -199,6 +235,7 @@ def _adapters(settings: Settings, kind: str, assumed: list[str]) -> dict[str, An
     targets = settings.words("lora_target", ["all"])
     lora = low_rank(
         settings,
+        NAMES,
         kind=kind,
         rank=rank,
         alpha=settings.whole("lora_alpha", 2 * rank),

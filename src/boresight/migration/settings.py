@@ -50,15 +50,25 @@ class Settings:
         self._take(path)
         return self._at(path)
 
-    def number(self, key: str, default: float | None = None, *, least: float = 0.0, above: bool = False) -> Any:
+    def is_null(self, key: str) -> bool:
+        """Whether a key stands there without a value, for the settings where that says something, such as no limit."""
+        found = key in self._values and self._values[key] is None
+        if found and self._open.pop((key,), found) is None:
+            self.translated.append(key)
+        return found
+
+    def number(
+        self, key: str | KeyPath, default: float | None = None, *, least: float = 0.0, above: bool = False
+    ) -> Any:
         """A number of at least `least`, or `above` it. Text such as 2e-5 is a number too: other readers make text of
         it."""
-        value = self.raw(key)
+        path = (key,) if isinstance(key, str) else key
+        value = self.raw(*path)
         if value is None:
             return default
         number = _as_number(value)
         if number is None or number < least or (above and number <= least):
-            self.fault((key,), value, f"a number {'above' if above else 'of at least'} {least:g}")
+            self.fault(path, value, f"a number {'above' if above else 'of at least'} {least:g}")
             return default
         return number
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from boresight.config.section_bases import TRACKERS
@@ -17,6 +17,8 @@ SCHEDULES = {
 }
 EXACT_ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw", "adamw_apex_fused")
 DIFFERS = "the run differs"
+PATTERN_SIGNS = frozenset("\\[](){}|*+?^$")
+"""A name of layers that holds one of these is a regular expression."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,9 @@ class Names:
     warmup_default: float = 0.0
     recomputes: bool = False
     bf16: bool = False
+    targets: str = "lora_target_modules"
+    rslora: str = "use_rslora"
+    dora: str = "use_dora"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,18 @@ def run_length(settings: Settings, names: Names, batch: Batches) -> tuple[float 
     return None, int(steps)
 
 
+def unjoined(settings: Settings, keys: tuple[str, ...], batch: Batches, limit: int) -> Batches:
+    """The batch where rows are joined there up to `limit` tokens (packing): the rows of a step are not known then."""
+    joined = [key for key in keys if settings.flag(key)]
+    for key in joined:
+        settings.name(
+            key,
+            f"rows are not joined here: a step there takes the rows that fill {batch.size} x {limit} tokens, here "
+            f"batch_size rows. Set batch_size to {batch.size * limit} / mean tokens of a row, or {DIFFERS}",
+        )
+    return replace(batch, rows=None) if joined else batch
+
+
 def passes(settings: Settings, kind: str, epochs: float | None, steps: int | None, batch: Batches) -> dict[str, Any]:
     """`steps` is known to sft alone; other stages count passes."""
     if steps is None:
@@ -98,7 +115,7 @@ def optimizer_fields(
         "learning_rate": learning_rate,
         "schedule": schedule,
         "warmup_fraction": _warmup(settings, names, total, assumed),
-        "final_rate_fraction": _final_rate(settings, learning_rate),
+        "final_rate_fraction": _final_rate(settings, learning_rate, schedule),
         "weight_decay": settings.number("weight_decay", 0.0),
         "adam_beta1": settings.number("adam_beta1", 0.9),
         "adam_beta2": settings.number("adam_beta2", 0.999),
@@ -157,19 +174,32 @@ def _reported(settings: Settings) -> dict[str, Any]:
 
 
 def low_rank(
-    settings: Settings, *, kind: str, rank: int, alpha: int, dropout: float, targets: Any, assumed: list[str]
+    settings: Settings,
+    names: Names,
+    *,
+    kind: str,
+    rank: int,
+    alpha: int,
+    dropout: float,
+    targets: Any,
+    assumed: list[str],
 ) -> dict[str, Any]:
     """`lora` of a stage. Rank-stabilised scaling is alpha / sqrt(rank): told by another alpha, where it is whole."""
-    if settings.flag("use_rslora"):
+    if settings.flag(names.rslora):
         scaled = alpha * rank**0.5
         if scaled == int(scaled):
             alpha = int(scaled)
         else:
             settings.name(
-                "use_rslora", f"updates are scaled by alpha / rank; no whole alpha gives the same ({DIFFERS})"
+                names.rslora, f"updates are scaled by alpha / rank; no whole alpha gives the same ({DIFFERS})"
             )
-    if settings.flag("use_dora"):
-        settings.name("use_dora", f"adapters are plain LoRA here; {DIFFERS}")
+    if settings.flag(names.dora):
+        settings.name(names.dora, f"adapters are plain LoRA here; {DIFFERS}")
+    if any(PATTERN_SIGNS & set(target) for target in targets):
+        settings.name(
+            names.targets, f"layers are named here, not matched by a pattern; all-linear is nearest ({DIFFERS})"
+        )
+        targets = "all-linear"
     if dropout and kind not in ("sft", "orpo"):
         why = f"a {kind} stage trains without dropout, so that rewards are no noise; {DIFFERS}"
         settings.name("lora_dropout", why)
@@ -208,13 +238,18 @@ def _warmup(settings: Settings, names: Names, total: int | None, assumed: list[s
         return 0.0
     if found == "constant":
         return 0.0
-    if ratio is None and names.warmup_default:
+    if ratio is not None or steps is not None:
+        return ratio or 0.0
+    if names.warmup_default:
         assumed.append(f"warmup_fraction is {names.warmup_default:g}: the tool's default, there at most 100 steps")
-    return names.warmup_default if ratio is None else ratio
+    return names.warmup_default
 
 
-def _final_rate(settings: Settings, rate: float) -> float:
+def _final_rate(settings: Settings, rate: float, schedule: str) -> float:
     ratio = settings.number("cosine_min_lr_ratio", None)
+    if ratio and schedule != "cosine":
+        settings.name("cosine_min_lr_ratio", f"with a {schedule} schedule nothing reads it, there as here")
+        ratio = None
     more = settings.raw("lr_scheduler_kwargs")
     if isinstance(more, Mapping):
         for key, value in more.items():

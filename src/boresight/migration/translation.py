@@ -71,6 +71,8 @@ def stages_of(kind: str, files: list[DataFile], fields: dict[str, Any], held_out
     start = {"policy": "base_model", "reference": "base_model"} if kind in ("dpo", "kto") else {"start": "base_model"}
     name = "scorer" if kind == "reward_model" else kind
     if kind not in PAIRED:
+        if kind == "kto" and len(places) > 1:
+            assumed.append(f"a kto stage reads one file, and {places[0]} is taken alone; join it with {places[1:]}")
         data = places if len(places) > 1 and kind != "kto" else places[0]
         return {name: {"kind": kind, **start, "data": data, **fields}}
     pairs = {

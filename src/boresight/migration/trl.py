@@ -6,7 +6,7 @@ from typing import Any
 
 from boresight.errors import ConfigError
 from boresight.migration.counterparts import TRL
-from boresight.migration.data_files import WHOLE_FILE, DataFile, all_rows, data_file, model_place
+from boresight.migration.data_files import all_rows, distinct, model_place
 from boresight.migration.preference_losses import dpo_loss
 from boresight.migration.settings import Settings, read_settings
 from boresight.migration.training_arguments import (
@@ -20,8 +20,10 @@ from boresight.migration.training_arguments import (
     passes,
     run_length,
     run_section,
+    unjoined,
 )
 from boresight.migration.translation import NEVER_TRUNCATED, PAIRED, Translation, stages_of, translation
+from boresight.migration.trl_data import data_files
 
 TOOL = "TRL"
 METHODS = {"sft": "sft", "reward": "reward_model", "dpo": "dpo", "orpo": "orpo", "kto": "kto"}
@@ -31,7 +33,8 @@ TELLING: Mapping[str, tuple[str, ...]] = {
     "reward": ("center_rewards_coefficient",),
     "dpo": ("loss_weights", "label_smoothing", "precompute_ref_log_probs", "f_divergence_type", "ld_alpha",
             "use_weighting", "discopop_tau"),
-    "sft": ("packing", "assistant_only_loss", "completion_only_loss", "dataset_text_field", "eval_packing"),
+    "sft": ("packing", "assistant_only_loss", "completion_only_loss", "dataset_text_field", "eval_packing",
+            "max_seq_length", "packing_strategy"),
 }  # fmt: skip
 """Settings that one of the trainers alone has."""
 NAMES = Names(recomputes=True, bf16=True)
@@ -46,11 +49,14 @@ def from_trl(path: Path, folder: Path, method: str | None = None) -> Translation
     method = method or _method(settings)
     kind = METHODS[method]
     assumed: list[str] = []
-    files = _files(settings, folder)
+    files = distinct(data_files(settings, folder), assumed)
     batch = batches(settings, NAMES, all_rows(files))
+    limit = _limit(settings, assumed)
+    if kind == "sft" and limit["max_length"]:
+        batch = unjoined(settings, ("packing",), batch, limit["max_length"])
     epochs, steps = run_length(settings, NAMES, batch)
     fields = passes(settings, kind, epochs, steps, batch)
-    fields |= _limit(settings, assumed)
+    fields |= limit
     fields |= optimizer_fields(settings, NAMES, rate=RATES[method], total=batch.total(epochs, steps), assumed=assumed)
     fields |= batch_fields(batch, assumed)
     fields |= _objective(settings, kind)
@@ -76,7 +82,8 @@ def _method(settings: Settings) -> str:
         return found[0]
     why = f"settings of {' and '.join(found)} stand in it" if found else "no setting in it tells"
     raise ConfigError(
-        f"{settings.path}: for which of TRL's commands is it? {why}. Give --method {', --method '.join(METHODS)}."
+        f"{settings.path}: for which of TRL's commands is it? {why}. Give --method {', --method '.join(METHODS)}; "
+        "configs of grpo and rloo are not translated: write a `ppo` or `rloo` stage (docs/ppo.md)."
     )
 
 
@@ -91,39 +98,13 @@ def _model(settings: Settings, folder: Path) -> str:
     return model_place(found, folder)
 
 
-def _files(settings: Settings, folder: Path) -> list[DataFile]:
-    """`dataset_name`, or the mixture under `datasets`."""
-    split = settings.word("dataset_train_split", "train")
-    found = []
-    if name := settings.word("dataset_name"):
-        found.append(data_file(name, folder, split=split, subset=settings.word("dataset_config")))
-        if found[0].is_whole:
-            settings.name("dataset_train_split", WHOLE_FILE)
-            settings.name("dataset_config", WHOLE_FILE)
-    mixture = settings.raw("datasets") or []
-    if not isinstance(mixture, list) or not all(isinstance(part, Mapping) for part in mixture):
-        settings.fault(("datasets",), mixture, "a list of mappings, each with a path")
-        mixture = []
-    for index, part in enumerate(mixture):
-        files = part.get("data_files")
-        place = files if isinstance(files, str) else part.get("path")
-        if not isinstance(place, str):
-            settings.fault(("datasets", index, "path"), place, "the path or name of a data set")
-            continue
-        found.append(data_file(place, folder, split=str(part.get("split", "train")), subset=part.get("name")))
-        for key in ("split", "name") if found[-1].is_whole else ():
-            settings.name(("datasets", index, key), WHOLE_FILE)
-        for key in ("columns", "fraction", "data_dir", "streaming"):
-            settings.name(("datasets", index, key), "rows are read whole, by their form; cut the file itself")
-        if not isinstance(files, str):
-            settings.name(("datasets", index, "data_files"), "give the files by name, one entry each")
-    if not found and mixture == []:
-        settings.fault(("dataset_name",), None, "the name or path of the data")
-    return found or [DataFile("data/missing.jsonl", None, None)]
-
-
 def _limit(settings: Settings, assumed: list[str]) -> dict[str, Any]:
-    limit = settings.whole("max_length", 1024)
+    if settings.is_null("max_length"):
+        return {"max_length": None}
+    older = settings.whole("max_seq_length", 1024)
+    limit = settings.whole("max_length", older)
+    if "max_length" in settings.keys:
+        settings.name("max_seq_length", "the older name of max_length, which decides")
     assumed.append(NEVER_TRUNCATED)
     return {"max_length": limit, "on_too_long": "drop"}
 
@@ -172,6 +153,7 @@ def _adapters(settings: Settings, kind: str, assumed: list[str]) -> dict[str, An
         )
     lora = low_rank(
         settings,
+        NAMES,
         kind=kind,
         rank=settings.whole("lora_r", 16),
         alpha=settings.whole("lora_alpha", 32),
