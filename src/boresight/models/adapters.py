@@ -274,5 +274,6 @@ def _peft_warnings_aside() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
+        warnings.filterwarnings("ignore", message=".*_pattern keys did not match")  # its own, of experts; they do apply
         warnings.filterwarnings("ignore", message=".*`tie_word_embeddings=True`")  # refused where it does harm
         yield
