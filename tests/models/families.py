@@ -3,15 +3,26 @@
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    BloomConfig,
     Gemma2Config,
+    Gemma3Config,
     GPT2Config,
     GPTNeoXConfig,
+    GptOssConfig,
+    GraniteConfig,
+    GraniteMoeHybridConfig,
+    Lfm2Config,
     LlamaConfig,
+    MambaConfig,
     MistralConfig,
+    OPTConfig,
+    PhimoeConfig,
     PretrainedConfig,
     PreTrainedModel,
     Qwen2Config,
+    Qwen2MoeConfig,
     Qwen3Config,
+    RwkvConfig,
 )
 
 SMALL = {
@@ -39,7 +50,49 @@ CONFIGS: dict[str, PretrainedConfig] = {
     ),
 }
 
+WIDE = {"initializer_range": 0.3}  # weights so large that whatever a model is told wrongly shows
+EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+MAMBA = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "time_step_rank": 4}
+
+OTHERS: dict[str, PretrainedConfig] = {
+    "bloom": BloomConfig(vocab_size=97, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1),
+    "gpt_oss with attention sinks": GptOssConfig(**GROUPED, **WIDE, **EXPERTS, head_dim=8, sliding_window=4),
+    "mamba": MambaConfig(**MAMBA, **WIDE),
+    "lfm2 with convolutions": Lfm2Config(**GROUPED, **WIDE, layer_types=["conv", "full_attention"]),
+    "granite hybrid": GraniteMoeHybridConfig(
+        **GROUPED | WIDE | EXPERTS,
+        layer_types=["mamba", "attention"],
+        mamba_n_heads=8,
+        mamba_d_head=8,
+        mamba_d_state=8,
+        shared_intermediate_size=16,
+    ),
+    "rwkv": RwkvConfig(vocab_size=97, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32, context_length=64),
+    "phimoe": PhimoeConfig(**GROUPED, **EXPERTS),
+    "qwen2_moe": Qwen2MoeConfig(
+        **GROUPED, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, shared_expert_intermediate_size=16
+    ),
+    "granite": GraniteConfig(**GROUPED),
+    "opt with projected states": OPTConfig(
+        vocab_size=97, hidden_size=32, word_embed_proj_dim=16, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4
+    ),
+    "gemma3 with eyes": Gemma3Config(
+        text_config=GROUPED
+        | {"head_dim": 8, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]},
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "patch_size": 14,
+        },
+        mm_tokens_per_image=4,
+    ),
+}
+"""Families that are not driven in packed rows, or are built otherwise than most."""
+
 
 def build(name: str) -> PreTrainedModel:
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
+    return AutoModelForCausalLM.from_config((CONFIGS | OTHERS)[name]).eval()

@@ -99,3 +99,15 @@ def test_no_lowered_copy_of_the_frozen_weights_is_kept_for_the_backward_pass() -
     model = build("llama")
     add_adapter(model, LORA, task="CAUSAL_LM", seed=0)
     assert kept(as_peft_has_it(model)) > 10 > kept(model)
+
+
+def test_a_model_may_write_into_what_the_layer_gives() -> None:
+    """As Gemma 3n does."""
+    x, weight, bias, down, up = layer_parts()
+    out = _AdaptedLinear.apply(x, weight, bias, down, up, 0.7)
+    out[1:] += 2.0 * out[:1]
+    (expected,) = torch.autograd.grad(
+        (x @ weight.T + 0.7 * (x @ down.T) @ up.T).sum(dim=(1, 2)) @ x.new_tensor([3, 1]), x
+    )
+    (found,) = torch.autograd.grad(out.sum(), x)
+    torch.testing.assert_close(found, expected)

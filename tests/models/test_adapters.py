@@ -218,3 +218,12 @@ def test_quantization_without_a_cuda_device_says_what_is_missing_and_what_to_do(
     assert quantized_loading(None) == {}
     with pytest.raises(ModelError, match=r"quantization: 4bit: there is no CUDA device here\. .* lora alone runs any"):
         quantized_loading("4bit")
+
+
+def test_router_that_gives_more_than_one_tensor_gets_no_adapter() -> None:
+    model = build("phimoe")
+    before = logps(model)
+    adapter = add_adapter(model, LORA, task="CAUSAL_LM", seed=0)
+    assert torch.equal(logps(model), before)
+    adapted = {name.split("/")[-2] for name, _ in adapter.weights("default").named_parameters()}
+    assert adapted == {"q_proj", "k_proj", "v_proj", "o_proj"}

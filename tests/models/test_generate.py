@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from transformers import BloomConfig, BloomForCausalLM, GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from boresight.errors import DataError
 from boresight.models.decoder import decodes
@@ -16,12 +16,6 @@ from .families import CONFIGS, build
 
 PROMPTS = [[5, 6, 7], [9, 10, 11, 12, 13, 14], [7], [20, 21], [9, 10, 11, 12, 13, 14], [5, 6, 7], [5, 6, 8]]
 STOPS = [2, 30, 31, 32, 33]
-
-
-def bloom() -> PreTrainedModel:
-    """Its attention (ALiBi) does not go through the interface, so the decoder cannot drive it."""
-    torch.manual_seed(0)
-    return BloomForCausalLM(BloomConfig(vocab_size=97, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1)).eval()
 
 
 def sample(
@@ -65,7 +59,7 @@ def test_every_family_is_driven_and_its_logps_are_those_of_a_full_forward(family
 
 
 def test_model_that_cannot_be_driven_falls_back_with_a_note(caplog: pytest.LogCaptureFixture) -> None:
-    model = bloom()
+    model = build("bloom")
     with caplog.at_level(logging.WARNING):
         done = sample(model, temperatures=0.8)
     assert not decodes(model) and "BloomForCausalLM cannot be driven" in caplog.text
@@ -73,9 +67,32 @@ def test_model_that_cannot_be_driven_falls_back_with_a_note(caplog: pytest.LogCa
     assert [len(g.token_ids) for g in sample(model, limit=[1, 2, 3, 4, 5, 6, 7], stops=[])] == [1, 2, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.parametrize(
+    ("family", "note"),
+    [
+        ("gpt_oss with attention sinks", None),
+        ("lfm2 with convolutions", None),
+        ("granite hybrid", None),
+        ("gemma3 with eyes", None),
+        ("mamba", "prompts of one length are written together"),
+        ("rwkv", "all tokens are computed anew"),
+    ],
+)
+def test_every_model_writes_by_its_own_distribution(
+    family: str, note: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rows of several lengths, some of which leave the batch long before the others."""
+    model = build(family)
+    with caplog.at_level(logging.WARNING):
+        done = sample(model, limit=[12, 3, 7, 2, 12, 3, 1], stops=[], slots=7)
+    check_logps(model, PROMPTS, done, 1.0)
+    assert ("takes no padding" in caplog.text) == (note is not None)
+    assert note is None or note in caplog.text
+
+
 @pytest.mark.parametrize("family", [*CONFIGS, "bloom"])
 def test_greedy_tokens_are_those_of_transformers(family: str) -> None:
-    model = bloom() if family == "bloom" else build(family)
+    model = build(family)
     config = GenerationConfig(max_new_tokens=12, do_sample=False, eos_token_id=STOPS, pad_token_id=0)
     for prompt, generation in zip(PROMPTS, sample(model, temperatures=0.0), strict=True):
         ids = torch.tensor([prompt])

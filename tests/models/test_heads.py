@@ -5,6 +5,8 @@ from torch import nn
 from boresight.models.heads import ScalarHeadModel
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
 
+from .families import build
+
 IDS = torch.tensor([[10, 11, 12, 13], [20, 21, 22, 0]])
 EVERYWHERE = torch.ones(IDS.shape, dtype=torch.bool)
 
@@ -46,3 +48,9 @@ def test_values_are_float32_and_see_only_what_came_before() -> None:
         assert value(IDS, before).dtype == torch.float32
         torch.testing.assert_close(value(other, before), value(IDS, before))
         assert not torch.equal(value(other, after), value(IDS, after))
+
+
+@pytest.mark.parametrize("family", ["opt with projected states", "gemma3 with eyes"])
+def test_head_of_a_language_model_is_as_wide_as_the_states_that_its_own_head_reads(family: str) -> None:
+    values = ScalarHeadModel.from_language_model(build(family))(IDS, EVERYWHERE)
+    assert values.shape == (8,) and not values.any()

@@ -141,3 +141,14 @@ def test_checkpointed_blocks_with_lean_modules_give_the_same_gradients() -> None
     checkpoint_activations(again)
     (_, own), (_, other) = gradients(lean), gradients(again)
     assert all(torch.equal(own[name], other[name]) for name in own)
+
+
+def test_norm_that_is_told_a_gate_stays_as_it_is() -> None:
+    plain = build("granite hybrid")
+    lean = copy.deepcopy(plain)
+    make_lean(lean.base_model)
+    with torch.no_grad():
+        states, expected = (model(input_ids=IDS, use_cache=False).logits for model in (lean, plain))
+    torch.testing.assert_close(states, expected)
+    kinds = [type(module) for module in lean.modules()]
+    assert kinds.count(LeanRMSNorm) == 5 and "GraniteMoeHybridRMSNormGated" in {kind.__name__ for kind in kinds}

@@ -103,6 +103,17 @@ def test_model_without_a_scalar_head_is_refused() -> None:
         scalar_head(tiny_llama(tiny_tokenizer()))
 
 
+def test_gates_of_one_output_in_the_body_are_not_taken_for_the_scalar_head(tmp_path: Path) -> None:
+    build("qwen2_moe").save_pretrained(tmp_path)
+    assert scalar_head(model := start_reward_model(tmp_path, seed=0)) is model.score
+
+
+def test_family_without_a_classifier_is_told_from_a_broken_folder(tmp_path: Path) -> None:
+    build("granite").save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"cannot make a body for a reward model of this family.*Llama, Qwen or Gemma"):
+        start_reward_model(tmp_path, seed=0)
+
+
 @pytest.mark.parametrize("damage", ["no folder", "no weights", "no json"])
 def test_folder_that_cannot_be_loaded_is_named_with_what_was_expected(damage: str, saved: Path, tmp_path: Path) -> None:
     folder = tmp_path / "broken"

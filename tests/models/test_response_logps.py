@@ -5,7 +5,7 @@ from transformers import PreTrainedModel
 
 from boresight.models.response_logps import has_plain_head, response_logps
 
-from .families import CONFIGS, build
+from .families import CONFIGS, OTHERS, build
 
 ROWS = [[5, 9, 11, 40, 41, 2], [7, 8, 50, 2], [3, 4, 6, 10, 12, 60, 61, 62, 2]]
 RESPONSES = [3, 2, 4]  # tokens at the end of each row
@@ -29,7 +29,7 @@ def one_by_one(model: PreTrainedModel, row: list[int], tokens: int) -> Tensor:
     return torch.stack([logps[t - 1, row[t]] for t in range(len(row) - tokens, len(row))])
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", [*CONFIGS, *OTHERS])
 @torch.no_grad()
 def test_batch_equals_rows_alone(family: str) -> None:
     model = build(family)

@@ -8,6 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from boresight.config.sections import LoRASection
+from boresight.models.adapters import add_adapter
 from boresight.planning.families import config_shape
 from boresight.planning.known_models import known_configs
 
@@ -57,6 +59,19 @@ def test_small_models_have_the_parameters_that_are_counted(config: dict[str, Any
     shape = config_shape(made.to_dict())
     assert shape is not None
     assert shape.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["qwen3_moe", "mixtral", "olmoe"])
+def test_adapters_of_a_mixture_reach_its_experts_and_are_counted_so(kind: str) -> None:
+    made = AutoConfig.for_model(
+        **SMALL, model_type=kind, num_key_value_heads=2, num_experts=4, num_local_experts=4, num_experts_per_tok=2
+    )
+    shape = config_shape(made.to_dict())
+    assert shape is not None
+    lora = LoRASection(rank=4)
+    adapter = add_adapter(AutoModelForCausalLM.from_config(made), lora, task="CAUSAL_LM", seed=0)
+    counted = sum(parameter.numel() for parameter in adapter.weights("default").parameters())
+    assert shape.adapter_parameters(lora.rank) == counted
 
 
 def test_of_a_mixture_a_token_passes_the_chosen_experts_alone() -> None:

@@ -68,7 +68,9 @@ class _AdaptedLinear(torch.autograd.Function):
             out.addmm_(inner, up.to(dtype).T)
         ctx.save_for_backward(rows, weight, down, up, inner)
         ctx.scale, ctx.shape, ctx.input_dtype = scale, x.shape, x.dtype
-        return out.view(*x.shape[:-1], out.shape[-1])
+        # Autograd forbids to write into a view that was made in here, and some families write into what a layer gives.
+        shaped: Tensor = torch.ops.aten._unsafe_view(out, [*x.shape[:-1], out.shape[-1]])
+        return shaped
 
     @staticmethod
     @once_differentiable

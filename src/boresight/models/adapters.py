@@ -195,6 +195,8 @@ def add_adapter(model: PreTrainedModel, settings: LoRASection, *, task: Task, se
     from peft import get_peft_model
 
     config = _config(settings, task)
+    if settings.target_modules == "all-linear":
+        config.exclude_modules = _routers(model) or None
     with torch.random.fork_rng(devices=[]), _peft_warnings_aside():
         torch.manual_seed(seed)
         try:
@@ -207,6 +209,17 @@ def add_adapter(model: PreTrainedModel, settings: LoRASection, *, task: Task, se
     _refuse_half_of_a_tied_table(model, settings)
     use_one_step(model)
     return adapter
+
+
+@torch.no_grad()
+def _routers(model: PreTrainedModel) -> list[str]:
+    """Names of the linear layers of a family's own that give more than one tensor, which peft cannot add to."""
+    own = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and type(module).__module__.startswith("transformers.models.")
+    }
+    return [name for name, layer in own.items() if not isinstance(layer(layer.weight[:1]), Tensor)]
 
 
 def _refuse_half_of_a_tied_table(model: PreTrainedModel, settings: LoRASection) -> None:
@@ -261,5 +274,6 @@ def _peft_warnings_aside() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
+        warnings.filterwarnings("ignore", message=".*_pattern keys did not match")  # its own, of experts; they do apply
         warnings.filterwarnings("ignore", message=".*`tie_word_embeddings=True`")  # refused where it does harm
         yield

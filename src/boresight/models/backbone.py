@@ -23,7 +23,7 @@ from boresight.data.chat_template import ChatFormat
 from boresight.errors import ModelError
 from boresight.models.adapters import OWN, Adapter, add_adapter
 from boresight.models.generate import Generation
-from boresight.models.heads import ScalarHeadModel, normalised_head, scalars, zero_head
+from boresight.models.heads import ScalarHeadModel, normalised_head, scalars, states_size, zero_head
 from boresight.models.hidden_states import hidden_states, slices_at_once
 from boresight.models.response_logps import ResponseLogps, left_edge_mask, predicting, to_left_edge
 from boresight.models.roles import FrozenPolicy, Policy, RewardModel, UnadaptedPolicy, ValueModel, digest, freeze
@@ -101,7 +101,7 @@ class TrunkValue:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.trained = zero_head(policy.model.config.get_text_config().hidden_size).to(_device(policy))
+        self.trained = zero_head(states_size(policy.model)).to(_device(policy))
 
     @property
     def computing(self) -> tuple[nn.Module, ...]:
@@ -173,7 +173,7 @@ def value_model_on(reward: AdaptedRewardModel, *, mean: float, deviation: float)
 def fresh_value_model(policy: Policy, adapter: Adapter, settings: LoRASection, seed: int) -> AdaptedValueModel:
     """A value model that starts from the policy's base and a head of zeros."""
     adapter.add(VALUE, settings, seed=seed)
-    head = zero_head(policy.model.config.get_text_config().hidden_size).to(_device(policy))
+    head = zero_head(states_size(policy.model)).to(_device(policy))
     return AdaptedValueModel(policy.model.base_model, head, adapter, VALUE)
 
 

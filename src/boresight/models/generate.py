@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from boresight.errors import DataError
-from boresight.models.cached_decoding import decode_with_model_cache
+from boresight.models.cached_decoding import way_of_decoding
 from boresight.models.decoder import Decoder, decodes
 from boresight.models.decoding_weights import decoding_weights
 from boresight.models.loading import context_length
@@ -62,17 +62,17 @@ def generate(
     first_met = {request.prompt: number for number, request in reversed(list(enumerate(requests)))}
     order = sorted(requests, key=lambda request: (len(request.prompt), first_met[request.prompt]))
     ends = ends_at(stop_token_ids, stop_strings, tokenizer)
-    driven = decodes(model)
+    write = None if decodes(model) else way_of_decoding(model)
     was_training = model.training
     model.eval()
     try:
         with decoding_weights(model):
-            if driven:
+            if write is None:
                 Decoder(model, min(batch_size, len(order))).run(order, ends, on_finished)
             else:
                 for start in range(0, len(order), batch_size):
                     batch = order[start : start + batch_size]
-                    decode_with_model_cache(model, batch, ends)
+                    write(model, batch, ends)
                     on_finished(len(batch))
     finally:
         model.train(was_training)

@@ -25,7 +25,7 @@ class ScalarHeadModel(nn.Module):
     @classmethod
     def from_language_model(cls, model: PreTrainedModel) -> Any:
         """Body of a language model and a head of zeros: every value starts at 0 (Ziegler et al. 2019)."""
-        return cls(model.base_model, zero_head(model.config.hidden_size, model.dtype))
+        return cls(model.base_model, zero_head(states_size(model), model.dtype))
 
     def forward(self, input_ids: Tensor, wanted: Tensor) -> Tensor:
         """Right-padded token ids and bool places, both (rows, tokens) -> (wanted places in row order,) float32."""
@@ -38,6 +38,12 @@ def scalars(head: nn.Linear, states: Tensor) -> Tensor:
     with torch.autocast(states.device.type, enabled=False):
         read: Tensor = head(states.to(head.weight.dtype)).squeeze(-1)
     return read.float()
+
+
+def states_size(model: PreTrainedModel) -> int:
+    """Width of the states that a language model's head reads: some are projected to another than the body's own."""
+    head = model.get_output_embeddings()
+    return int(model.config.get_text_config().hidden_size if head is None else head.weight.shape[1])
 
 
 def zero_head(hidden_size: int, dtype: torch.dtype = torch.float32) -> nn.Linear:

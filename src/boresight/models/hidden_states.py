@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from boresight.models.packed_attention import NAME, Spans
 from boresight.models.precision import QUANTUM, is_lowered
@@ -150,34 +150,59 @@ def unpacked(body: PreTrainedModel) -> None:
 def _probe(body: PreTrainedModel) -> bool:
     if not isinstance(body, PreTrainedModel) or not body._can_set_attn_implementation():
         return False
-    before, was_training = body.config._attn_implementation, body.training
+    before, was_training = _attention_by_config(body), body.training
     device = _device(body)
     body.eval()
     try:
         with torch.autocast(device.type, enabled=False):
+            plain = _padded_states(body, device)
             body.set_attn_implementation(NAME)
-            same = _compare(body, device)
+            same = _gives(body, plain, device)
     except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):  # it takes no such keyword or row
         same = False
     finally:
         body.train(was_training)
     if not same:
-        body.set_attn_implementation(before)
+        for config, implementation in before:
+            config._attn_implementation_internal = implementation
     return same
 
 
-def _compare(body: PreTrainedModel, device: torch.device) -> bool:
+def _attention_by_config(body: PreTrainedModel) -> list[tuple[PreTrainedConfig, str]]:
+    """The attention implementation of a model and of its parts, some of which may take no other."""
+    configs = {id(config): config for part in body.modules() if (config := getattr(part, "config", None)) is not None}
+    return [(c, c._attn_implementation) for c in configs.values() if isinstance(c, PreTrainedConfig)]
+
+
+def _probe_rows(body: PreTrainedModel) -> list[list[int]]:
     vocabulary = body.get_input_embeddings().weight.shape[0]
-    rows = [[token % vocabulary for token in row] for row in PROBE]
+    return [[token % vocabulary for token in row] for row in PROBE]
+
+
+def _padded_states(body: PreTrainedModel, device: torch.device) -> Tensor:
+    """(tokens of the probe, hidden size) states of the padded rows."""
+    rows = _probe_rows(body)
     width = max(len(row) for row in rows)
     padded = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=device)
-    present = torch.arange(width)[None] < torch.tensor([len(row) for row in rows])[:, None]
-    plain = body(input_ids=padded, use_cache=False).last_hidden_state[present.to(device)]
-    row = pack(rows, PROBE_PROMPTS, width=width, quantum=QUANTUM)
+    states: Tensor = body(input_ids=padded, use_cache=False).last_hidden_state[_present(rows).to(device)]
+    return states
+
+
+def _present(rows: Sequence[Sequence[int]]) -> Tensor:
+    """(rows, longest) bool, True where a row has a token."""
+    return torch.arange(max(map(len, rows)))[None] < torch.tensor([len(row) for row in rows])[:, None]
+
+
+def _gives(body: PreTrainedModel, plain: Tensor, device: torch.device) -> bool:
+    """Whether the states of the probe, padded and packed, are those that the model's own attention gave."""
+    rows = _probe_rows(body)
+    present = _present(rows)
+    row = pack(rows, PROBE_PROMPTS, width=present.shape[1], quantum=QUANTUM)
     arguments = packed_arguments(row, device)
-    states = body(**arguments).last_hidden_state[0][row.places[present].to(device)]
-    everywhere = arguments["spans"].layers == body.config.num_hidden_layers
-    return bool(everywhere and (states - plain).abs().max() <= PROBE_TOLERANCE * plain.abs().max())
+    packed = body(**arguments).last_hidden_state[0][row.places[present].to(device)]
+    everywhere = arguments["spans"].layers == body.config.get_text_config().num_hidden_layers
+    found = packed, _padded_states(body, device)
+    return bool(everywhere and all((s - plain).abs().max() <= PROBE_TOLERANCE * plain.abs().max() for s in found))
 
 
 def _packed(input_ids: Tensor, wanted: Tensor, prompt_lengths: Sequence[int] | None, lowered: bool) -> PackedRow:

@@ -9,6 +9,7 @@ A module is exchanged only where both compute the same on a probe, never because
 objects under the same names, so what trains, saves or adapts the model need not know.
 """
 
+import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -154,6 +155,8 @@ def _lean_norm(module: nn.Module) -> LeanRMSNorm | None:
     parameters = dict(module.named_parameters())
     epsilon = next((value for name in EPSILON_NAMES if (value := getattr(module, name, None)) is not None), None)
     if parameters.keys() != {"weight"} or parameters["weight"].dim() != 1 or not isinstance(epsilon, float):
+        return None
+    if len(inspect.signature(module.forward).parameters) != 1:  # a gated one is told its gate as well
         return None
     weight = parameters["weight"]
     candidates = (LeanRMSNorm(weight, epsilon, shifted=shifted) for shifted in (False, True))

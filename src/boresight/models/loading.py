@@ -28,6 +28,7 @@ from boresight.errors import ModelError
 from boresight.storage import folder_at_once, write_text
 
 HEAD_PARTS = ("weight", "bias")
+NO_CLASS = "Unrecognized configuration class"  # how transformers begins to say so
 
 
 def default_device() -> str:
@@ -86,12 +87,14 @@ def start_reward_model(path: str | Path, seed: int, **options: Any) -> PreTraine
 
 def scalar_head(model: PreTrainedModel) -> nn.Linear:
     """The one-output head of a sequence classifier, whatever its family calls it; with adapters, the trained copy.
-    ModelError unless there is exactly one."""
+    ModelError unless there is exactly one outside of its body, whose mixtures may have gates of one output."""
+    body = set() if model.base_model is model else set(model.base_model.modules())
     heads = [
         module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
         and module.out_features == 1
+        and module not in body
         and not name.endswith(".original_module")  # peft keeps the head as it was beside the one that is trained
         and ".lora_" not in name  # of rank 1
     ]
@@ -205,11 +208,17 @@ def _whole_model(
     return loaded
 
 
-def _from_pretrained(load: Callable[..., Any], path: str | Path, wanted: str, **options: Any) -> Any:
+def _from_pretrained(load: Any, path: str | Path, wanted: str, **options: Any) -> Any:
     transformers_logging.disable_progress_bar()
     try:
         return load(str(path), **options)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
+        if str(error).startswith(NO_CLASS):
+            raise ModelError(
+                f"{path}: transformers cannot make {wanted} of this family of models: {load.__self__.__name__} does "
+                "not know it. Name a model of another family, such as Llama, Qwen or Gemma; a reward model may be of "
+                "another family than the policy."
+            ) from error
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"{path}: cannot load {wanted} from here ({first_line}). Expected a folder with config.json, weights in "

@@ -110,7 +110,7 @@ def _compare_head(model: PreTrainedModel) -> bool:
     model.eval()
     try:
         device = next(model.parameters()).device
-        probe = torch.arange(1, 5, device=device)[None] % model.config.vocab_size
+        probe = torch.arange(1, 5, device=device)[None] % model.get_input_embeddings().weight.shape[0]
         whole = model(input_ids=probe, use_cache=False).logits
         apart = head(model.base_model(input_ids=probe, use_cache=False).last_hidden_state)
         return torch.equal(whole, apart)

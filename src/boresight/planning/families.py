@@ -50,6 +50,22 @@ FAMILIES = {
     "phi": Family(gated=False, biases="all", norms=1, head_bias=True),
 }
 
+ADAPTED_EXPERTS = {
+    *(
+        "mixtral",
+        "olmoe",
+        "flex_olmo",
+        "qwen3_moe",
+        "qwen3_next",
+        "deepseek_v2",
+        "deepseek_v3",
+        "dots1",
+        "ernie4_5_moe",
+    ),
+    *("glm4_moe", "minimax_m2", "hunyuan_v1_moe"),
+}
+"""Families whose experts, one tensor each in transformers 5, adapters of all linear layers reach from peft 0.21 on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experts:
@@ -104,6 +120,7 @@ def config_shape(config: Mapping[str, Any]) -> ModelShape | None:
         context_length=context,
         gated=family.gated,
         tied=tied,
+        adapted_experts=0 if experts is None else _adapted(experts, hidden, str(config.get("model_type"))),
     )
 
 
@@ -126,6 +143,16 @@ def _experts(config: Mapping[str, Any], intermediate: int) -> Experts | None:
         size=first_number(config, ("moe_intermediate_size",)) or intermediate,
         shared=first_number(config, ("shared_expert_intermediate_size",)) or 0,
     )
+
+
+def _adapted(experts: Experts, hidden: int, kind: str) -> int:
+    """Parameters of an adapter of rank 1 in the feed-forward part of a block: one of each expert's output, one of twice
+    the rank of its two inputs, which are one tensor, and one of the router."""
+    shared = 3 * (hidden + experts.shared) if experts.shared else 0
+    if kind not in ADAPTED_EXPERTS:
+        return shared
+    each = experts.size + hidden + 2 * (hidden + 2 * experts.size)
+    return shared + experts.count * each + hidden + experts.count
 
 
 def _norm(family: Family, width: int) -> int:

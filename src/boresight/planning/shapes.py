@@ -25,6 +25,8 @@ class ModelShape:
     tied: bool = True
     active_parameters: int
     """Those that one token passes; fewer than `parameters` for a mixture of experts alone."""
+    adapted_experts: int = 0
+    """What an adapter of rank 1 has in a block of a mixture beside attention's."""
 
     @property
     def is_mixture(self) -> bool:
@@ -51,13 +53,10 @@ class ModelShape:
 
     @property
     def adapted_width(self) -> int:
-        """Inputs and outputs of all linear layers of a block: an adapter of rank r has r times so many parameters.
-
-        The experts of a mixture are one tensor each in transformers, which adapters of linear layers do not reach.
-        """
+        """Inputs and outputs of all linear layers of a block: an adapter of rank r has r times so many parameters."""
         attention = 3 * self.hidden_size + 2 * self.query_size + 2 * self.key_value_size + self.hidden_size
         if self.is_mixture:
-            return attention
+            return attention + self.adapted_experts
         return attention + (3 if self.gated else 2) * (self.hidden_size + self.intermediate_size)
 
     def adapter_parameters(self, rank: int) -> int:
