@@ -22,6 +22,7 @@ from transformers import (
     Qwen2Config,
     Qwen2MoeConfig,
     Qwen3Config,
+    RecurrentGemmaConfig,
     RwkvConfig,
 )
 
@@ -66,6 +67,15 @@ OTHERS: dict[str, PretrainedConfig] = {
         mamba_d_head=8,
         mamba_d_state=8,
         shared_intermediate_size=16,
+    ),
+    "recurrent gemma, with states in its modules": RecurrentGemmaConfig(
+        vocab_size=97,
+        hidden_size=32,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        lru_width=32,
+        attention_window_size=64,
     ),
     "rwkv": RwkvConfig(vocab_size=97, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32, context_length=64),
     "phimoe": PhimoeConfig(**GROUPED, **EXPERTS),

@@ -76,6 +76,7 @@ def test_model_that_cannot_be_driven_falls_back_with_a_note(caplog: pytest.LogCa
         ("gemma3 with eyes", None),
         ("mamba", "prompts of one length are written together"),
         ("rwkv", "all tokens are computed anew"),
+        ("recurrent gemma, with states in its modules", "all tokens are computed anew"),
     ],
 )
 def test_every_model_writes_by_its_own_distribution(

@@ -18,8 +18,8 @@ from transformers import DynamicCache, PreTrainedModel
 from boresight.data.batches import collate_prompts, pad_rows
 from boresight.models.sampling import Ends, Request, take_tokens
 
-PROBE = ((3, 7, 5, 1, 6, 2, 4), (8, 2), (9, 5, 7, 1))
-PROBE_LIMITS = (5, 2, 3)  # so that rows leave the batch on the way
+PROBE = ((3, 7, 5, 1, 6, 2, 4), (8, 2), (9, 5, 7, 1), (6, 9))
+PROBE_LIMITS = (5, 2, 3, 4)  # so that rows leave the batch on the way, also of two that are of one length
 PROBE_TOLERANCE = 1e-3  # of the largest logit
 QUANTIZED_TOLERANCE = 1e-1  # their arithmetic is bfloat16
 
