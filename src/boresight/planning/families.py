@@ -50,20 +50,10 @@ FAMILIES = {
     "phi": Family(gated=False, biases="all", norms=1, head_bias=True),
 }
 
-ADAPTED_EXPERTS = {
-    *(
-        "mixtral",
-        "olmoe",
-        "flex_olmo",
-        "qwen3_moe",
-        "qwen3_next",
-        "deepseek_v2",
-        "deepseek_v3",
-        "dots1",
-        "ernie4_5_moe",
-    ),
-    *("glm4_moe", "minimax_m2", "hunyuan_v1_moe"),
-}
+ADAPTED_EXPERTS = (
+    "mixtral", "olmoe", "flex_olmo", "qwen3_moe", "qwen3_next", "deepseek_v2", "deepseek_v3", "dots1", "ernie4_5_moe",
+    "glm4_moe", "minimax_m2", "hunyuan_v1_moe",
+)  # fmt: skip
 """Families whose experts, one tensor each in transformers 5, adapters of all linear layers reach from peft 0.21 on."""
 
 
