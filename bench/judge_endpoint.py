@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def killed_in_the_middle(folder: Path, url: str, channel: Connection, questions:
 
 
 def kept_replies(folder: Path) -> int:
-    with sqlite3.connect(folder / "pairs.jsonl.replies.sqlite") as connection:
+    with closing(sqlite3.connect(folder / "pairs.jsonl.replies.sqlite")) as connection:
         return int(connection.execute("select count(*) from replies").fetchone()[0])
 
 

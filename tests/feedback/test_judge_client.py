@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,8 @@ def test_after_a_kill_nothing_that_was_kept_is_asked_again(tmp_path: Path) -> No
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        kept = {row[0] for row in sqlite3.connect(path).execute("select key from replies")}
+        with closing(sqlite3.connect(path)) as replies:
+            kept = {row[0] for row in replies.execute("select key from replies")}
         asking = client(server, tmp_path)
         outcomes = asking.ask(questions(1000))
     assert 300 - 32 <= len(kept) < 1000 and asking.ledger.known == len(kept)

@@ -162,9 +162,9 @@ def test_a_stage_that_fits_no_gpu_is_refused_with_what_is_missing(tmp_path: Path
     work = tmp_path / "work"
     pipeline(work)
     text = (work / "pipeline.yaml").read_text()
-    (work / "pipeline.yaml").write_text(text.replace("hidden_size: 16", "hidden_size: 32768"))
+    (work / "pipeline.yaml").write_text(text.replace("hidden_size: 16", "hidden_size: 40960"))
     with pytest.raises(
-        PlanError, match=r"stage kto: .* need [\d.]+ GiB on one GPU, which has 80: [\d.]+ GiB are missing"
+        PlanError, match=r"stage base: .* need [\d.]+ GiB on one GPU, which has 80: [\d.]+ GiB are missing"
     ):
         sizes(load_pipeline(work / "pipeline.yaml"), cluster(gpus=8))
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def tensorboard(folder: Path) -> tuple[Points, dict[str, Any]]:
 
 def mlflow(folder: Path) -> tuple[Points, dict[str, Any]]:
     points: Points = defaultdict(list)
-    with sqlite3.connect(folder / "mlflow.db") as database:
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         for name, step, value in database.execute("SELECT key, step, value FROM metrics ORDER BY step"):
             points[name].append((step, value))
         settings = dict(database.execute("SELECT key, value FROM params").fetchall())
@@ -42,7 +43,7 @@ def mlflow(folder: Path) -> tuple[Points, dict[str, Any]]:
 
 def trackio(folder: Path) -> tuple[Points, dict[str, Any]]:
     points: Points = defaultdict(list)
-    with sqlite3.connect(folder / "boresight.db") as database:
+    with closing(sqlite3.connect(folder / "boresight.db")) as database:
         for step, metrics in database.execute("SELECT step, metrics FROM metrics ORDER BY step"):
             for name, value in json.loads(metrics).items():
                 points[name].append((step, value))

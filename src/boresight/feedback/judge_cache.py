@@ -1,6 +1,7 @@
 """What a judge said, kept in SQLite by the hash of what it was asked: nothing is asked or paid for twice."""
 
 import sqlite3
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,14 +24,16 @@ _SINCE = ("expected", "mass")
 class JudgeCache:
     """A file that outlives a kill: each reply is on the disk before the next request is sent in its place.
 
-    Keys are hashes, so that a file holds what judges said, and neither prompts nor responses nor any secret.
+    Keys are hashes, so that a file holds what judges said, and neither prompts nor responses nor any secret. Who is
+    done with it may `close` it; else it is closed, in whatever thread, when nothing refers to it any more.
     """
 
     def __init__(self, path: Path) -> None:
         """Raises JudgeError for a file that cannot be written or is none of this form."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+            weakref.finalize(self, self._connection.close)
             self._connection.execute("pragma journal_mode=wal")
             self._connection.execute("pragma synchronous=normal")
             self._connection.execute(_TABLE)
