@@ -127,7 +127,7 @@ def _prompt_length(request: Request) -> int:
 @torch.no_grad()
 def _is_right(model: PreTrainedModel, way: Way) -> bool:
     """Whether the log-probabilities of what is written in this way are those of plain forward passes."""
-    vocabulary = model.get_input_embeddings().weight.shape[0]
+    vocabulary = model.config.get_text_config().vocab_size
     generator = torch.Generator().manual_seed(0)
     requests = [
         Request(tuple(token % vocabulary for token in prompt), 1.0, torch.rand(limit, generator=generator), limit)
