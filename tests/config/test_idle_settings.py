@@ -7,6 +7,7 @@ import pytest
 
 from boresight.config.idle_settings import IDLE_SETTINGS
 from boresight.config.load import load_pipeline
+from boresight.config.sections import RewardModelStage
 
 Write = Callable[[str], Path]
 Problems = Callable[..., list[str]]
@@ -165,4 +166,7 @@ def test_a_named_set_is_enough_for_looks_at_held_out_pairs(write: Write) -> None
     named = ["data=data/pairs.csv", "held_out={people: data/pairs.csv}", "early_stopping_on=people"]
     looks = ["early_stopping_patience=2", "evaluate_every=10"]
 
-    load_pipeline(write(FILE), [f"stages.scorer.{change}" for change in (*named, *looks)])
+    pipeline = load_pipeline(write(FILE), [f"stages.scorer.{change}" for change in (*named, *looks)])
+    scorer = pipeline.stages["scorer"]
+    assert isinstance(scorer, RewardModelStage)
+    assert (scorer.early_stopping_on, scorer.early_stopping_patience, scorer.evaluate_every) == ("people", 2, 10)

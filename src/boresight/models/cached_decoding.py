@@ -17,6 +17,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from boresight.data.batches import collate_prompts, pad_rows
 from boresight.models.sampling import Ends, Request, take_tokens
+from boresight.objectives.logprobs import token_logps
 
 PROBE = ((3, 7, 5, 1, 6, 2, 4), (8, 2), (9, 5, 7, 1), (6, 9))
 PROBE_LIMITS = (5, 2, 3, 4)  # so that rows leave the batch on the way, also of two that are of one length
@@ -148,7 +149,6 @@ def _is_right(model: PreTrainedModel, way: Way) -> bool:
 def _is_its_own(model: PreTrainedModel, request: Request) -> bool:
     row = torch.tensor([[*request.prompt, *request.token_ids]], device=next(model.parameters()).device)
     logits = model(input_ids=row, use_cache=False).logits[0, len(request.prompt) - 1 : -1].float()
-    chosen = row[0, len(request.prompt) :, None]
-    logps = logits.log_softmax(dim=-1).gather(1, chosen).squeeze(1).cpu()
+    logps = token_logps(logits, row[0, len(request.prompt) :]).cpu()
     tolerance = QUANTIZED_TOLERANCE if getattr(model, "is_quantized", False) else PROBE_TOLERANCE
     return bool((logps - torch.tensor(request.logps)).abs().max() <= tolerance * float(logits.abs().max()))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from boresight.data.batches import pad_rows
 from boresight.models.packed_attention import NAME, Spans
 from boresight.models.precision import QUANTUM, is_lowered
 from boresight.models.shared_prompt import PackedRow, pack
@@ -181,22 +182,15 @@ def _probe_rows(body: PreTrainedModel) -> list[list[int]]:
 
 def _padded_states(body: PreTrainedModel, device: torch.device) -> Tensor:
     """(tokens of the probe, hidden size) states of the padded rows."""
-    rows = _probe_rows(body)
-    width = max(len(row) for row in rows)
-    padded = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=device)
-    states: Tensor = body(input_ids=padded, use_cache=False).last_hidden_state[_present(rows).to(device)]
+    padded, present = pad_rows(_probe_rows(body))
+    states: Tensor = body(input_ids=padded.to(device), use_cache=False).last_hidden_state[present.to(device)]
     return states
-
-
-def _present(rows: Sequence[Sequence[int]]) -> Tensor:
-    """(rows, longest) bool, True where a row has a token."""
-    return torch.arange(max(map(len, rows)))[None] < torch.tensor([len(row) for row in rows])[:, None]
 
 
 def _gives(body: PreTrainedModel, plain: Tensor, device: torch.device) -> bool:
     """Whether the states of the probe, padded and packed, are those that the model's own attention gave."""
     rows = _probe_rows(body)
-    present = _present(rows)
+    _, present = pad_rows(rows)
     row = pack(rows, PROBE_PROMPTS, width=present.shape[1], quantum=QUANTUM)
     arguments = packed_arguments(row, device)
     packed = body(**arguments).last_hidden_state[0][row.places[present].to(device)]
