@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import train
 from torch.profiler import ProfilerActivity, profile
+from versus_trl import PASS_TOKENS
 
 from boresight.models.precision import arithmetic
 
@@ -40,7 +41,8 @@ OUTSIDE = "outside of operators (Python, allocation)"
 def shares(method: str, work: Path) -> dict[str, float]:
     """Shares of the time of one run."""
     same = ["--method", method, "--make-model", "small", "--tokenizer", str(work / "tokenizer")]
-    options = train.read_options([*same, "--data", str(work / "pairs.jsonl"), "--examples", str(EXAMPLES)])
+    same += ["--data", str(work / "pairs.jsonl"), "--micro-batch-tokens", str(PASS_TOKENS["small"])]
+    options = train.read_options([*same, "--examples", str(EXAMPLES)])
     with tempfile.TemporaryDirectory() as folder:
         prepared = train.prepare(options, Path(folder))
         started = time.perf_counter()

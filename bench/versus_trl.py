@@ -24,6 +24,10 @@ from typing import Any
 
 HERE = Path(__file__).parent
 EXAMPLES = {"tiny": 128, "small": 32}
+PASS_TOKENS = {
+    "tiny": 768,
+    "small": 1024,
+}  # of one pass of ours: what each pass costs for itself grows with the weights
 METHODS = ("sft", "reward_model", "orpo", "dpo")
 COMPARED = {"cpu_s": "speed", "peak_rss_mb": "peak memory", "train_delta_mb": "memory above the model's"}
 
@@ -43,7 +47,8 @@ def commands(options: argparse.Namespace, method: str, model: str, work: Path) -
     same += ["--data", str(work / "pairs.jsonl"), "--examples", str(options.examples or EXAMPLES[model])]
     same += ["--dtype", options.dtype]
     peer = [options.peer, str(HERE / "peer_trl.py"), *same, "--setting", options.setting]
-    return [options.peer, str(HERE / "train.py"), *same], peer
+    ours = [options.peer, str(HERE / "train.py"), *same, "--micro-batch-tokens", str(PASS_TOKENS[model])]
+    return ours, peer
 
 
 def compare(ours: Callable[[], dict[str, Any]], peer: Callable[[], dict[str, Any]], rounds: int) -> dict[str, Any]:

@@ -9,8 +9,18 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import AutoModel, BloomConfig, PreTrainedModel
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BloomConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    XLNetConfig,
+)
 
+from boresight.errors import ModelError
 from boresight.models import hidden_states as module
 from boresight.models.hidden_states import hidden_states, packs, slices_at_once, unpacked, whole_logits
 from boresight.models.loading import load_causal_lm, save_model
@@ -231,3 +241,26 @@ def test_the_attention_of_packed_rows_is_not_written_into_saved_models(tmp_path:
     save_model(Path(str(tmp_path)) / "model", model, tokenizer, "card")
     assert NAME not in (Path(str(tmp_path)) / "model" / "config.json").read_text(encoding="utf-8")
     assert load_causal_lm(Path(str(tmp_path)) / "model").config._attn_implementation != NAME
+
+
+@pytest.mark.parametrize(
+    ("auto", "config"),
+    [
+        (AutoModelForCausalLM, BertConfig(**SMALL)),
+        (AutoModelForCausalLM, XLNetConfig(vocab_size=97, d_model=32, n_layer=2, n_head=4, d_inner=48)),
+        (AutoModelForSequenceClassification, BertConfig(**SMALL, num_labels=1)),
+    ],
+    ids=["a masked language model", "xlnet", "a classifier that reads both ways"],
+)
+def test_a_model_whose_tokens_see_those_behind_them_is_refused(auto: type, config: PretrainedConfig) -> None:
+    model = auto.from_config(config)  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match="depends on the tokens behind it; expected a causal language model"):
+        packs(model.base_model)
+
+
+def test_bert_as_a_decoder_is_taken() -> None:
+    model = AutoModelForCausalLM.from_config(BertConfig(**SMALL, is_decoder=True))
+    input_ids, wanted = rows_of(5, prompts=2, responses=2)
+    states = hidden_states(model.eval().base_model, input_ids, wanted).detach()
+    plain = hidden_states(plain_twin(model).base_model, input_ids, wanted)
+    assert relative_difference([states], [plain.detach()]) < 1e-5

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from boresight.data.batches import pad_rows
+from boresight.errors import ModelError
 from boresight.models.packed_attention import NAME, Spans
 from boresight.models.precision import QUANTUM, is_lowered
 from boresight.models.shared_prompt import PackedRow, pack
@@ -25,6 +26,7 @@ WORTH_PACKING = 0.9  # of the padded tokens; where less is saved one plain batch
 PROBE = ((3, 7, 5, 1, 6, 2), (3, 7, 5, 4, 1), (8, 2, 9, 5, 7, 1, 3))  # two of one prompt, and a stranger
 PROBE_PROMPTS = (3, 3, 2)
 PROBE_TOLERANCE = 1e-3  # of the largest state; a wrong mask or position changes states by their own size
+LOOKING_AHEAD = 1e-4  # of the largest state; equal but for rounding where no token behind is seen
 
 
 def hidden_states(
@@ -133,7 +135,8 @@ def _is_worth_it(row: PackedRow, input_ids: Tensor, device: torch.device) -> boo
 def packs(body: PreTrainedModel) -> bool:
     """Whether this model gives the same states for packed rows; found out once, on the first use.
 
-    A model that does keeps the attention implementation that can be told of spans; any other keeps its own.
+    Raises ModelError for a model whose tokens see those behind them: neither way of computing its rows would be right.
+    A model that packs keeps the attention implementation that can be told of spans; any other keeps its own.
     """
     known = getattr(body, "_boresight_packs", None)
     if known is None:
@@ -149,7 +152,7 @@ def unpacked(body: PreTrainedModel) -> None:
 
 @torch.no_grad()
 def _probe(body: PreTrainedModel) -> bool:
-    if not isinstance(body, PreTrainedModel) or not body._can_set_attn_implementation():
+    if not isinstance(body, PreTrainedModel):
         return False
     before, was_training = _attention_by_config(body), body.training
     device = _device(body)
@@ -157,9 +160,19 @@ def _probe(body: PreTrainedModel) -> bool:
     try:
         with torch.autocast(device.type, enabled=False):
             plain = _padded_states(body, device)
-            body.set_attn_implementation(NAME)
-            same = _gives(body, plain, device)
-    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError):  # it takes no such keyword or row
+            _refuse_looking_ahead(body, plain)
+            same = body._can_set_attn_implementation()
+            if same:
+                body.set_attn_implementation(NAME)
+                same = _gives(body, plain, device)
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        AttributeError,
+        IndexError,
+    ):  # it takes no such keyword or row
         same = False
     finally:
         body.train(was_training)
@@ -185,6 +198,19 @@ def _padded_states(body: PreTrainedModel, device: torch.device) -> Tensor:
     padded, present = pad_rows(_probe_rows(body))
     states: Tensor = body(input_ids=padded.to(device), use_cache=False).last_hidden_state[present.to(device)]
     return states
+
+
+def _refuse_looking_ahead(body: PreTrainedModel, plain: Tensor) -> None:
+    """Raise ModelError where what two rows of the probe begin with has other states in the one than in the other."""
+    common, first = PROBE_PROMPTS[0], len(PROBE[0])
+    ahead = (plain[:common] - plain[first : first + common]).abs().max()
+    if ahead > LOOKING_AHEAD * plain.abs().max() and not getattr(body, "is_quantized", False):
+        raise ModelError(
+            f"{type(body).__name__}: what this model makes of a token depends on the tokens behind it; expected a "
+            "causal language model, whose log-probabilities and scores follow from what stands before. Name a model of "
+            "a causal family, such as Llama, Qwen or Gemma; in the config.json of one of BERT's kind that was trained "
+            "as a decoder, set is_decoder to true."
+        )
 
 
 def _gives(body: PreTrainedModel, plain: Tensor, device: torch.device) -> bool:
