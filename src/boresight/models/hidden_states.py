@@ -161,7 +161,7 @@ def _probe(body: PreTrainedModel) -> bool:
         with torch.autocast(device.type, enabled=False):
             plain = _padded_states(body, device)
             _refuse_looking_ahead(body, plain)
-            same = body._can_set_attn_implementation()
+            same = bool(body._can_set_attn_implementation())
             if same:
                 body.set_attn_implementation(NAME)
                 same = _gives(body, plain, device)
