@@ -55,9 +55,10 @@ WIDE = {"initializer_range": 0.3}  # weights so large that whatever a model is t
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 MAMBA = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "time_step_rank": 4}
 
+SINKS = "gpt_oss with attention sinks"
 OTHERS: dict[str, PretrainedConfig] = {
     "bloom": BloomConfig(vocab_size=97, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1),
-    "gpt_oss with attention sinks": GptOssConfig(**GROUPED, **WIDE, **EXPERTS, head_dim=8, sliding_window=4),
+    SINKS: GptOssConfig(**GROUPED, **WIDE, **EXPERTS, head_dim=8, sliding_window=4),
     "mamba": MambaConfig(**MAMBA, **WIDE),
     "lfm2 with convolutions": Lfm2Config(**GROUPED, **WIDE, layer_types=["conv", "full_attention"]),
     "granite hybrid": GraniteMoeHybridConfig(

@@ -12,7 +12,7 @@ from boresight.models.precision import arithmetic
 from boresight.models.response_logps import response_logps
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
 
-from .families import CONFIGS, build
+from .families import CONFIGS, SINKS, build
 
 PROMPTS = [[5, 6, 7], [9, 10, 11, 12, 13, 14], [7], [20, 21], [9, 10, 11, 12, 13, 14], [5, 6, 7], [5, 6, 8]]
 STOPS = [2, 30, 31, 32, 33]
@@ -51,7 +51,7 @@ def check_logps(
         assert float((torch.tensor(generation.logps) - full[:, 0]).abs().max()) < 1e-5
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", [*CONFIGS, SINKS])
 def test_every_family_is_driven_and_its_logps_are_those_of_a_full_forward(family: str) -> None:
     model = build(family)
     assert decodes(model)
@@ -70,7 +70,6 @@ def test_model_that_cannot_be_driven_falls_back_with_a_note(caplog: pytest.LogCa
 @pytest.mark.parametrize(
     ("family", "note"),
     [
-        ("gpt_oss with attention sinks", None),
         ("lfm2 with convolutions", None),
         ("granite hybrid", None),
         ("gemma3 with eyes", None),
@@ -91,7 +90,7 @@ def test_every_model_writes_by_its_own_distribution(
     assert note is None or note in caplog.text
 
 
-@pytest.mark.parametrize("family", [*CONFIGS, "bloom"])
+@pytest.mark.parametrize("family", [*CONFIGS, SINKS, "bloom"])
 def test_greedy_tokens_are_those_of_transformers(family: str) -> None:
     model = build(family)
     config = GenerationConfig(max_new_tokens=12, do_sample=False, eos_token_id=STOPS, pad_token_id=0)

@@ -27,7 +27,7 @@ from boresight.models.loading import load_causal_lm, save_model
 from boresight.models.packed_attention import NAME
 from boresight.models.tiny import tiny_llama, tiny_tokenizer
 
-from .families import CONFIGS, SMALL, build
+from .families import CONFIGS, SINKS, SMALL, build
 
 
 def rows_of(seed: int, prompts: int, responses: int, longest: int = 10) -> tuple[Tensor, Tensor]:
@@ -66,7 +66,7 @@ def relative_difference(a: list[Tensor], b: list[Tensor]) -> float:
     return float((difference / sum(float(y.double().square().sum()) for y in b)) ** 0.5)
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", [*CONFIGS, SINKS])
 def test_states_and_gradients_equal_the_padded_ones(family: str) -> None:
     model = build(family)
     plain = plain_twin(model)
@@ -95,7 +95,7 @@ def test_in_float64_nothing_is_left_but_its_own_rounding(family: str) -> None:
     assert relative_difference([a for a, _ in given], [b for _, b in given if b is not None]) < 1e-10
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", [*CONFIGS, SINKS])
 @torch.no_grad()
 def test_logits_equal_the_padded_ones_soft_caps_included(family: str) -> None:
     model = build(family)

@@ -99,9 +99,17 @@ class Step:
         self._biases: dict[tuple[int, int | None], Tensor | None] = {}
 
     def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None, softcap: float | None
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        scale: float,
+        window: int | None,
+        softcap: float | None,
+        sinks: Tensor | None = None,
     ) -> Tensor:
-        """(slots, heads, 1, head size) in, (slots, 1, heads, head size) out; the layers come in their order."""
+        """(slots, heads, 1, head size) in, (slots, 1, heads, head size) out; the layers come in their order. `sinks`
+        are (heads,)."""
         keys, values = self._cache.keys[self.layers], self._cache.values[self.layers]
         self.layers += 1
         with torch.autocast(query.device.type, enabled=False):
@@ -118,7 +126,9 @@ class Step:
                 bias = self._bias(number, window, scores)
                 if bias is not None:
                     scores.view(end - start, heads, tokens).add_(bias)
-                torch.bmm(softmax(scores, dim=-1), values[start:end, :, :tokens].flatten(0, 1), out=out[part])
+                sink = None if sinks is None else sinks.view(kv_heads, -1, 1).repeat(end - start, 1, 1)
+                weights = weights_beside(scores, sink).to(scores.dtype)
+                torch.bmm(weights, values[start:end, :, :tokens].flatten(0, 1), out=out[part])
         return out.to(query.dtype).view(rows, 1, heads, -1)
 
     def _store(self, store: Tensor, new: Tensor) -> None:
@@ -145,6 +155,16 @@ class Step:
                 bias = torch.zeros(seen.shape, dtype=like.dtype).masked_fill_(~seen, -torch.inf)
                 self._biases[number, window] = bias.to(like.device)
         return self._biases[number, window]
+
+
+def weights_beside(scores: Tensor, sink: Tensor | None) -> Tensor:
+    """Softmax over the keys of scores (..., queries, keys), float32 at least; a sink takes its part of the whole and
+    gives nothing for it: one more score a query, of a shape that broadcasts to (..., queries, 1)."""
+    dtype = torch.promote_types(scores.dtype, torch.float32)
+    if sink is None:
+        return softmax(scores, dim=-1, dtype=dtype)
+    beside = sink.to(dtype).expand(*scores.shape[:-1], 1)
+    return softmax(torch.cat([scores.to(dtype), beside], dim=-1), dim=-1)[..., :-1]
 
 
 def _chunks(lengths: Sequence[int], keys: Tensor) -> list[tuple[int, int, int]]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, softmax
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from boresight.models.block_attention import attend_in_blocks
-from boresight.models.kv_cache import Step
+from boresight.models.kv_cache import Step, weights_beside
 from boresight.models.shared_prompt import Span
 
 NAME = "boresight_packed"
@@ -69,15 +69,20 @@ def attend(
     decoding: Step | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Attention function of transformers: (1, heads, tokens, head size) in, (1, tokens, heads, head size) out."""
+    """Attention function of transformers: (1, heads, tokens, head size) in, (1, tokens, heads, head size) out.
+
+    `s_aux` are attention sinks, (heads,): a score of each head for a key that has no value (gpt-oss).
+    """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if decoding is not None:
-        return decoding.attend(query, key, value, scale, sliding_window, softcap), None
+        return decoding.attend(query, key, value, scale, sliding_window, softcap, s_aux), None
     if spans is not None and spans.keep is not None:
         spans.keep(key, value)
-    if spans is None and softcap is None:
+    fused = softcap is None and s_aux is None
+    if spans is None and fused:
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
@@ -86,13 +91,12 @@ def attend(
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     if spans is None:
-        assert softcap is not None
         bias = _whole_bias(query, attention_mask, module)
-        return _capped(query, key, value, bias, scale, softcap, dropout).transpose(1, 2), None
+        return _by_hand(query, key, value, bias, scale, softcap, s_aux, dropout).transpose(1, 2), None
     spans.layers += 1
-    if softcap is None and dropout == 0.0 and query.device.type == "cpu":
+    if fused and dropout == 0.0 and query.device.type == "cpu":
         return attend_in_blocks(query, key, value, spans.spans, scale, sliding_window, spans.kept), None
-    return _span_by_span(query, key, value, spans, scale, dropout, sliding_window, softcap), None
+    return _span_by_span(query, key, value, spans, scale, dropout, sliding_window, softcap, s_aux), None
 
 
 def _span_by_span(
@@ -104,16 +108,18 @@ def _span_by_span(
     dropout: float,
     window: int | None,
     softcap: float | None,
+    sinks: Tensor | None,
 ) -> Tensor:
-    """The same by public functions: for GPUs, dropout and soft caps."""
+    """The same by public functions: for GPUs, dropout, soft caps and sinks."""
     pieces = []
     for span in spans.spans:
         bias = spans.mask(span, window, query)
         q, k, v = query[:, :, span.start : span.end], _seen(key, span), _seen(value, span)
-        if softcap is not None:
-            pieces.append(_capped(q, k, v, _causal(q) if bias is None else bias, scale, softcap, dropout))
-        else:
+        if softcap is None and sinks is None:
             pieces.append(scaled_dot_product_attention(q, k, v, bias, dropout, bias is None, scale=scale))
+        else:
+            bias = _causal(q) if bias is None else bias
+            pieces.append(_by_hand(q, k, v, bias, scale, softcap, sinks, dropout))
     out = torch.cat(pieces, dim=2).transpose(1, 2)  # spans stand in order and without gaps
     return nn.functional.pad(out, (0, 0, 0, 0, 0, query.shape[2] - out.shape[1]))
 
@@ -126,14 +132,23 @@ def _seen(tokens: Tensor, span: Span) -> Tensor:
     return torch.cat([tokens[:, :, span.stem_start : span.stem_end], own], dim=2)
 
 
-def _capped(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float, softcap: float, dropout: float
+def _by_hand(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    scale: float,
+    softcap: float | None,
+    sinks: Tensor | None,
+    dropout: float,
 ) -> Tensor:
-    """Attention with scores bent to at most `softcap` (Gemma 2), which no fused kernel knows."""
-    scores = softcap * torch.tanh(query @ key.transpose(2, 3) * scale / softcap)
+    """Attention with scores bent to at most `softcap` (Gemma 2) or with sinks, of which no fused kernel knows."""
+    scores = query @ key.transpose(2, 3) * scale
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
     if bias is not None:
         scores = scores + bias
-    weights = softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = weights_beside(scores, None if sinks is None else sinks[:, None, None]).to(query.dtype)
     return nn.functional.dropout(weights, dropout) @ value
 
 
