@@ -1,10 +1,10 @@
-"""Where the time of a training step goes, and what rows of other sizes cost.
+"""Where the time of a training step goes, why it is not all arithmetic, and what rows of other sizes cost.
 
     python bench/time_shares.py [--json FILE]
 
 Shares: SFT, reward model, ORPO and DPO of `small` in bfloat16 on one thread under torch's profiler, the time of each
-operator by itself, by what it is for. Rows: DPO of `tiny` with other `micro_batch_tokens`, each in a
-process of its own: seconds and peak memory.
+operator by itself, by what it is for; and how fast its products are beside the fastest one alone. Rows: DPO of `tiny`
+with other `micro_batch_tokens`, each in a process of its own: seconds and peak memory.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 import train
+from floor import floor_flops, gemm_peak
 from torch.profiler import ProfilerActivity, profile
 from versus_trl import PASS_TOKENS
 
@@ -30,32 +31,45 @@ EXAMPLES = 16
 BUDGETS = (512, 768, 1024, 2048)
 PURPOSES = {
     "matrix products": ("mm", "addmm", "linear"),
-    "attention": ("bmm", "baddbmm_", "_softmax", "_softmax_backward_data", "triu", "tril"),
+    "attention": ("bmm", "baddbmm", "_softmax", "_softmax_backward_data", "triu", "tril"),
     "copies and casts": ("copy_", "clone", "cat", "fill_", "zero_", "contiguous", "index", "index_put_"),
     "optimizer": ("_fused_adamw_", "linalg_vector_norm", "_foreach_norm", "_foreach_mul_"),
 }
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
 ELEMENTWISE = "norms, activations, rotary positions, log-softmax, sums"
 OUTSIDE = "outside of operators (Python, allocation)"
 
 
-def shares(method: str, work: Path) -> dict[str, float]:
-    """Shares of the time of one run."""
+def profiled(method: str, work: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """Shares of the time of one run, and what makes its utilisation."""
     same = ["--method", method, "--make-model", "small", "--tokenizer", str(work / "tokenizer")]
     same += ["--data", str(work / "pairs.jsonl"), "--micro-batch-tokens", str(PASS_TOKENS["small"])]
     options = train.read_options([*same, "--examples", str(EXAMPLES)])
     with tempfile.TemporaryDirectory() as folder:
         prepared = train.prepare(options, Path(folder))
         started = time.perf_counter()
-        with arithmetic("bfloat16", "cpu"), profile(activities=[ProfilerActivity.CPU]) as seen:
+        with arithmetic("bfloat16", "cpu"), profile(activities=[ProfilerActivity.CPU], with_flops=True) as seen:
             prepared.train()
         whole = time.perf_counter() - started
     purpose = {f"aten::{name}": kind for kind, names in PURPOSES.items() for name in names}
     seconds: Counter[str] = Counter()
+    flops = multiplying = 0.0
     for event in seen.key_averages():
         if event.key.startswith("aten::"):
             seconds[purpose.get(event.key, ELEMENTWISE)] += event.self_cpu_time_total / 1e6
+        if event.key in PRODUCTS:
+            flops += event.flops
+            multiplying += event.self_cpu_time_total / 1e6
     seconds[OUTSIDE] = max(0.0, whole - sum(seconds.values()))
-    return {kind: value / whole for kind, value in seconds.most_common()}
+    needed = floor_flops(method, prepared.model, prepared.rows)
+    parts = {
+        "share": multiplying / whole,
+        "gflop_per_s": flops / multiplying / 1e9,
+        "fastest_gflop_per_s": gemm_peak(torch.bfloat16) / 1e9,
+        "performed_gflop": flops / 1e9,
+        "needed_gflop": needed / 1e9,
+    }
+    return {kind: value / whole for kind, value in seconds.most_common()}, parts
 
 
 def rows(budget: int, work: Path) -> dict[str, float]:
@@ -82,7 +96,9 @@ def main() -> None:
         found["rows"] = {str(budget): rows(budget, work) for budget in BUDGETS}
     with tempfile.TemporaryDirectory() as folder:
         work = make_work("small", folder)
-        found["shares"] = {method: shares(method, work) for method in METHODS}
+        both = {method: profiled(method, work) for method in METHODS}
+    found["shares"] = {method: shares for method, (shares, _) in both.items()}
+    found["products"] = {method: parts for method, (_, parts) in both.items()}
     print(json.dumps(found, indent=1))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, help="by default 128 for tiny, 32 for small")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--setting", choices=["tuned", "default"], default="tuned")
-    parser.add_argument("--json", type=Path, help="write the figures here; what is there of other work is kept")
+    parser.add_argument("--json", type=Path, help="write the figures here; those of other work and other days are kept")
     options = parser.parse_args()
     for model in options.models:
         with tempfile.TemporaryDirectory() as folder:
@@ -100,10 +100,12 @@ def main() -> None:
                 print(f"{method}, {model}, TRL {options.setting}", file=sys.stderr)
                 mine, theirs = commands(options, method, model, work)
                 found = compare(lambda c=mine: run(c), lambda c=theirs: run(c), options.rounds)
+                found["pass_tokens"] = PASS_TOKENS[model]
                 ratio = found["cpu_s"]["ratio"][0], found["peak_rss_mb"]["ratio"][0]
                 print(f"{method:13} {model:6} speed {ratio[0]:.2f}  peak memory {ratio[1]:.2f}")
                 if options.json:
-                    store(options.json, f"{method}/{model}/{options.setting}/{options.dtype}", found)
+                    day = date.today().isoformat()
+                    store(options.json, f"{method}/{model}/{options.setting}/{options.dtype}/{day}", found)
 
 
 def store(path: Path, key: str, found: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The page of benchmarks, from the figures that `make bench` measured; what was not measured has no section."""
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,35 +52,36 @@ def _versus(measured: Figures) -> list[str]:
         "",
         "A ratio is TRL's figure over ours within a round, median (lowest to highest); above 1 ours is the faster or",
         "the leaner. The reference pass of DPO is counted on both sides. `tuned` is TRL as a competent user sets it on",
-        "a CPU, `default` as it comes. Utilisation is the share of the time that the floor's arithmetic alone (each",
-        "prompt once, the vocabulary at response tokens, no padding) takes at the speed of the fastest matrix product,",
-        "which is measured after each run.",
+        "a CPU, `default` as it comes; tokens a pass are ours (`micro_batch_tokens`). Utilisation is the share of the",
+        "time that the floor's arithmetic alone (each prompt once, the vocabulary at response tokens, no padding)",
+        "takes at the speed of the fastest matrix product, which is measured after each run. What was measured on several",
+        "days has a row for each: the processors were shared ones, whose speed changes.",
         "",
         f"{first['library']}. {'; '.join(_machine(measured, dtype) for dtype in formats)}.",
         "",
-        "| method | model | TRL's settings | format | examples | rounds | seconds TRL / ours | speed "
-        "| peak MB TRL / ours | memory | utilisation TRL / ours |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| method | model | TRL's settings | format | examples | tokens a pass | rounds | seconds TRL / ours | speed "
+        "| peak MB TRL / ours | memory | utilisation TRL / ours | date |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for key, entry in measured.items():
-        method, model, setting, dtype = key.split("/")
+        method, model, setting, dtype, day = key.split("/")
         cpu, peak = entry["cpu_s"], entry["peak_rss_mb"]
         lines.append(
-            f"| {method} | {model} | {setting} | {dtype} | {entry['examples']} | {entry['rounds']} "
+            f"| {method} | {model} | {setting} | {dtype} | {entry['examples']} | {entry['pass_tokens']} "
+            f"| {entry['rounds']} "
             f"| {cpu['peer']:.1f} / {cpu['ours']:.1f} | {_ratio(cpu)} | {peak['peer']:.0f} / {peak['ours']:.0f} "
-            f"| {_ratio(peak)} | {entry['peer_utilisation']:.2f} / {entry['utilisation']:.2f} |"
+            f"| {_ratio(peak)} | {entry['peer_utilisation']:.2f} / {entry['utilisation']:.2f} "
+            f"| {day} |"
         )
     return lines
 
 
 def _machine(measured: Figures, dtype: str) -> str:
     rows = [entry for key, entry in measured.items() if key.split("/")[3] == dtype]
-    dates = sorted({entry["date"] for entry in rows})
-    first = rows[0]
-    return (
-        f"{dtype}: processor {first['machine']['processor']}, {first['machine']['cores']} cores, "
-        f"{first['gemm_gflop_per_s']:.0f} GFLOP/s on one thread, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
-    )
+    speeds = {day: [e["gemm_gflop_per_s"] for e in rows if e["date"] == day] for day in sorted(e["date"] for e in rows)}
+    by_day = ", ".join(f"{statistics.median(speeds[day]):.0f} GFLOP/s on {day}" for day in speeds)
+    machine = rows[0]["machine"]
+    return f"{dtype}: processor {machine['processor']}, {machine['cores']} cores, one thread: {by_day}"
 
 
 def _ratio(figure: Figures) -> str:
@@ -257,6 +259,7 @@ def _time(found: Figures) -> list[str]:
     for kind in kinds:
         lines.append(f"| {kind} | " + " | ".join(f"{found['shares'][m].get(kind, 0):.0%}" for m in methods) + " |")
     lines += [
+        *_products(found["products"]),
         "",
         "Rows of other sizes: DPO of tiny, 128 examples (`micro_batch_tokens`).",
         "",
@@ -266,6 +269,32 @@ def _time(found: Figures) -> list[str]:
     return lines + [
         f"| {budget} | {row['cpu_s']:.1f} | {row['peak_rss_mb']:.0f} |" for budget, row in found["rows"].items()
     ]
+
+
+def _products(found: Figures) -> list[str]:
+    """Utilisation as the product of what makes it."""
+    parts: Mapping[str, Callable[[Figures], str]] = {
+        "share of the time in products, attention's among them": lambda one: f"{one['share']:.2f}",
+        "their speed in the step, GFLOP/s": lambda one: f"{one['gflop_per_s']:.0f}",
+        "speed of the fastest one repeated, GFLOP/s": lambda one: f"{one['fastest_gflop_per_s']:.0f}",
+        "multiplied in all, over what is needed": lambda one: f"{one['performed_gflop'] / one['needed_gflop']:.2f}",
+        "utilisation": lambda one: f"{_utilisation(one):.2f}",
+    }
+    lines = [
+        "",
+        "What keeps utilisation down, of the same runs: time that is not in products, products that are slower within",
+        "a step than the fastest one repeated on the same numbers, and rows that are filled up (and what is masked",
+        "within a block of attention).",
+        "",
+        "| | " + " | ".join(found) + " |",
+        "|---" * (len(found) + 1) + "|",
+    ]
+    return lines + [f"| {part} | " + " | ".join(of(one) for one in found.values()) + " |" for part, of in parts.items()]
+
+
+def _utilisation(one: Figures) -> float:
+    needed: float = one["needed_gflop"] / one["performed_gflop"]
+    return needed * one["share"] * one["gflop_per_s"] / one["fastest_gflop_per_s"]
 
 
 def _rollout(measured: Figures) -> list[str]:
