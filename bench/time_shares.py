@@ -40,36 +40,39 @@ ELEMENTWISE = "norms, activations, rotary positions, log-softmax, sums"
 OUTSIDE = "outside of operators (Python, allocation)"
 
 
-def profiled(method: str, work: Path) -> tuple[dict[str, float], dict[str, float]]:
+def measured(method: str, work: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Shares of the time of one run, and what makes its utilisation."""
     same = ["--method", method, "--make-model", "small", "--tokenizer", str(work / "tokenizer")]
     same += ["--data", str(work / "pairs.jsonl"), "--micro-batch-tokens", str(PASS_TOKENS["small"])]
     options = train.read_options([*same, "--examples", str(EXAMPLES)])
+    _, events, whole = profiled(options)
+    purpose = {f"aten::{name}": kind for kind, names in PURPOSES.items() for name in names}
+    seconds: Counter[str] = Counter()
+    for event in events:
+        if event.key.startswith("aten::"):
+            seconds[purpose.get(event.key, ELEMENTWISE)] += event.self_cpu_time_total / 1e6
+    seconds[OUTSIDE] = max(0.0, whole - sum(seconds.values()))
+    multiplying = sum(event.self_cpu_time_total for event in events if event.key in PRODUCTS) / 1e6
+    prepared, events, _ = profiled(options, with_flops=True)  # in a run of its own: it takes time
+    performed = sum(event.flops for event in events if event.key in PRODUCTS)
+    parts = {
+        "share": multiplying / whole,
+        "gflop_per_s": performed / multiplying / 1e9,
+        "fastest_gflop_per_s": gemm_peak(torch.bfloat16) / 1e9,
+        "performed_gflop": performed / 1e9,
+        "needed_gflop": floor_flops(method, prepared.model, prepared.rows) / 1e9,
+    }
+    return {kind: value / whole for kind, value in seconds.most_common()}, parts
+
+
+def profiled(options: argparse.Namespace, *, with_flops: bool = False) -> tuple[train.Work, Any, float]:
+    """A run, the averages of its operators and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = train.prepare(options, Path(folder))
         started = time.perf_counter()
-        with arithmetic("bfloat16", "cpu"), profile(activities=[ProfilerActivity.CPU], with_flops=True) as seen:
+        with arithmetic("bfloat16", "cpu"), profile(activities=[ProfilerActivity.CPU], with_flops=with_flops) as seen:
             prepared.train()
-        whole = time.perf_counter() - started
-    purpose = {f"aten::{name}": kind for kind, names in PURPOSES.items() for name in names}
-    seconds: Counter[str] = Counter()
-    flops = multiplying = 0.0
-    for event in seen.key_averages():
-        if event.key.startswith("aten::"):
-            seconds[purpose.get(event.key, ELEMENTWISE)] += event.self_cpu_time_total / 1e6
-        if event.key in PRODUCTS:
-            flops += event.flops
-            multiplying += event.self_cpu_time_total / 1e6
-    seconds[OUTSIDE] = max(0.0, whole - sum(seconds.values()))
-    needed = floor_flops(method, prepared.model, prepared.rows)
-    parts = {
-        "share": multiplying / whole,
-        "gflop_per_s": flops / multiplying / 1e9,
-        "fastest_gflop_per_s": gemm_peak(torch.bfloat16) / 1e9,
-        "performed_gflop": flops / 1e9,
-        "needed_gflop": needed / 1e9,
-    }
-    return {kind: value / whole for kind, value in seconds.most_common()}, parts
+        return prepared, seen.key_averages(), time.perf_counter() - started
 
 
 def rows(budget: int, work: Path) -> dict[str, float]:
@@ -96,7 +99,7 @@ def main() -> None:
         found["rows"] = {str(budget): rows(budget, work) for budget in BUDGETS}
     with tempfile.TemporaryDirectory() as folder:
         work = make_work("small", folder)
-        both = {method: profiled(method, work) for method in METHODS}
+        both = {method: measured(method, work) for method in METHODS}
     found["shares"] = {method: shares for method, (shares, _) in both.items()}
     found["products"] = {method: parts for method, (_, parts) in both.items()}
     print(json.dumps(found, indent=1))
