@@ -69,10 +69,11 @@ def profiled(options: argparse.Namespace, *, with_flops: bool = False) -> tuple[
     """A run, the averages of its operators and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = train.prepare(options, Path(folder))
-        started = time.perf_counter()
         with arithmetic("bfloat16", "cpu"), profile(activities=[ProfilerActivity.CPU], with_flops=with_flops) as seen:
+            started = time.perf_counter()
             prepared.train()
-        return prepared, seen.key_averages(), time.perf_counter() - started
+            seconds = time.perf_counter() - started
+        return prepared, seen.key_averages(), seconds
 
 
 def rows(budget: int, work: Path) -> dict[str, float]:
