@@ -26,6 +26,7 @@ WORTH_PACKING = 0.9  # of the padded tokens; where less is saved one plain batch
 PROBE = ((3, 7, 5, 1, 6, 2), (3, 7, 5, 4, 1), (8, 2, 9, 5, 7, 1, 3))  # two of one prompt, and a stranger
 PROBE_PROMPTS = (3, 3, 2)
 PROBE_TOLERANCE = 1e-3  # of the largest state; a wrong mask or position changes states by their own size
+NOT_TAKEN = (TypeError, ValueError, RuntimeError, KeyError, AttributeError, IndexError)  # no such keyword or row
 LOOKING_AHEAD = 1e-4  # of the largest state; equal but for rounding where no token behind is seen
 
 
@@ -165,14 +166,7 @@ def _probe(body: PreTrainedModel) -> bool:
             if same:
                 body.set_attn_implementation(NAME)
                 same = _gives(body, plain, device)
-    except (
-        TypeError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        AttributeError,
-        IndexError,
-    ):  # it takes no such keyword or row
+    except NOT_TAKEN:
         same = False
     finally:
         body.train(was_training)
