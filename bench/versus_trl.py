@@ -24,10 +24,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 EXAMPLES = {"tiny": 128, "small": 32}
-PASS_TOKENS = {
-    "tiny": 768,
-    "small": 1024,
-}  # of one pass of ours: what each pass costs for itself grows with the weights
+PASS_TOKENS = {"tiny": 768, "small": 1024}  # ours; what a pass costs for itself grows with the weights
 METHODS = ("sft", "reward_model", "orpo", "dpo")
 COMPARED = {"cpu_s": "speed", "peak_rss_mb": "peak memory", "train_delta_mb": "memory above the model's"}
 

@@ -78,8 +78,9 @@ def _versus(measured: Figures) -> list[str]:
 
 def _machine(measured: Figures, dtype: str) -> str:
     rows = [entry for key, entry in measured.items() if key.split("/")[3] == dtype]
-    speeds = {day: [e["gemm_gflop_per_s"] for e in rows if e["date"] == day] for day in sorted(e["date"] for e in rows)}
-    by_day = ", ".join(f"{statistics.median(speeds[day]):.0f} GFLOP/s on {day}" for day in speeds)
+    days = sorted({entry["date"] for entry in rows})
+    speeds = [statistics.median(e["gemm_gflop_per_s"] for e in rows if e["date"] == day) for day in days]
+    by_day = ", ".join(f"{speed:.0f} GFLOP/s on {day}" for day, speed in zip(days, speeds, strict=True))
     machine = rows[0]["machine"]
     return f"{dtype}: processor {machine['processor']}, {machine['cores']} cores, one thread: {by_day}"
 

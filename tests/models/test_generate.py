@@ -70,6 +70,7 @@ def test_model_that_cannot_be_driven_falls_back_with_a_note(caplog: pytest.LogCa
 @pytest.mark.parametrize(
     ("family", "note"),
     [
+        (SINKS, None),
         ("lfm2 with convolutions", None),
         ("granite hybrid", None),
         ("gemma3 with eyes", None),

@@ -127,7 +127,7 @@ class Step:
                 if bias is not None:
                     scores.view(end - start, heads, tokens).add_(bias)
                 sink = None if sinks is None else sinks.view(kv_heads, -1, 1).repeat(end - start, 1, 1)
-                weights = weights_beside(scores, sink).to(scores.dtype)
+                weights = weights_beside(scores, sink, scores.dtype)
                 torch.bmm(weights, values[start:end, :, :tokens].flatten(0, 1), out=out[part])
         return out.to(query.dtype).view(rows, 1, heads, -1)
 
@@ -157,14 +157,13 @@ class Step:
         return self._biases[number, window]
 
 
-def weights_beside(scores: Tensor, sink: Tensor | None) -> Tensor:
-    """Softmax over the keys of scores (..., queries, keys), float32 at least; a sink takes its part of the whole and
-    gives nothing for it: one more score a query, of a shape that broadcasts to (..., queries, 1)."""
-    dtype = torch.promote_types(scores.dtype, torch.float32)
+def weights_beside(scores: Tensor, sink: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """Softmax in `dtype` over the keys of scores (..., queries, keys); a sink takes its part of the whole and gives
+    nothing for it: one more score a query, of a shape that broadcasts to (..., queries, 1)."""
     if sink is None:
         return softmax(scores, dim=-1, dtype=dtype)
-    beside = sink.to(dtype).expand(*scores.shape[:-1], 1)
-    return softmax(torch.cat([scores.to(dtype), beside], dim=-1), dim=-1)[..., :-1]
+    beside = sink.to(scores.dtype).expand(*scores.shape[:-1], 1)
+    return softmax(torch.cat([scores, beside], dim=-1), dim=-1, dtype=dtype)[..., :-1]
 
 
 def _chunks(lengths: Sequence[int], keys: Tensor) -> list[tuple[int, int, int]]:

@@ -148,8 +148,8 @@ def _by_hand(
         scores = softcap * torch.tanh(scores / softcap)
     if bias is not None:
         scores = scores + bias
-    weights = weights_beside(scores, None if sinks is None else sinks[:, None, None]).to(query.dtype)
-    return nn.functional.dropout(weights, dropout) @ value
+    weights = weights_beside(scores, None if sinks is None else sinks[:, None, None], torch.float32)
+    return nn.functional.dropout(weights.to(query.dtype), dropout) @ value
 
 
 def _causal(query: Tensor) -> Tensor:
